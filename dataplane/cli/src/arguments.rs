@@ -1,0 +1,60 @@
+//! Arguments that every verb takes, and the list of verbs.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::verb;
+
+/// Host segmentation for Linux: policy by labels, enforced by eBPF.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version, propagate_version = true)]
+pub struct Arguments {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb; each has a `RINGFENCE_*` variable.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Colour in the output.
+    #[arg(
+        long,
+        global = true,
+        env = "RINGFENCE_COLOR",
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
+    pub color: Color,
+    /// Say less on stderr.
+    #[arg(short, long, global = true, env = "RINGFENCE_QUIET")]
+    pub quiet: bool,
+    /// Say more on stderr; twice for everything.
+    #[arg(short, long, global = true, env = "RINGFENCE_VERBOSE", action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs. Each has a file of its own below `verb/`.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Print the script that completes this command in a shell
+    Completion(verb::completion::Arguments),
+}
+
+/// The arguments given on the command line; clap ends the process with 2 on wrong ones.
+pub fn parse() -> Arguments {
+    Arguments::parse()
+}

@@ -1,0 +1,15 @@
+//! The `ringfence` command.
+#![deny(unsafe_code)]
+
+mod arguments;
+mod exit;
+mod output;
+mod verb;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = arguments::parse();
+    output::set_up(&arguments.global);
+    exit::report(verb::run(arguments))
+}

@@ -1,0 +1,1 @@
+//! Backends: whatever makes a host behave as the tables say.

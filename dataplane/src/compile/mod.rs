@@ -1,0 +1,5 @@
+//! Policy and inventory to [`Tables`].
+
+mod tables;
+
+pub use tables::{EndpointDescription, IdentityDescription, RuleDescription, Subject, Tables};

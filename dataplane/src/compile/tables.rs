@@ -1,0 +1,85 @@
+//! The complete desired state: plain data, deterministic, diffable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use ringfence_common::abi::policy::{PolicyEntry, PolicyKey};
+
+/// Everything a dataplane needs to know, for all workloads of the inventory, wherever they run.
+/// A backend takes from it what concerns its host.
+///
+/// Numbers (identities, endpoints, rules) are made from what they stand for, so the same thing
+/// has the same number in every generation, and a small change of policy is a small difference
+/// of tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Identity number → what it stands for.
+    pub identities: BTreeMap<u32, IdentityDescription>,
+    /// Address of a workload → identity number. Asked before `prefixes`.
+    pub addresses: BTreeMap<IpAddr, u32>,
+    /// Prefix named by an `ipBlock` or its exceptions → identity of the addresses in it that no
+    /// longer prefix and no workload has. Longest prefix wins; without any, the address is WORLD.
+    pub prefixes: BTreeMap<IpNet, u32>,
+    /// Protocol number → first ports of the classes after class 0 (see
+    /// [`ringfence_common::abi::policy`]).
+    pub classes: BTreeMap<u8, BTreeSet<u16>>,
+    /// Endpoint number → the workload's one attachment.
+    pub endpoints: BTreeMap<u32, EndpointDescription>,
+    /// Subject number (an identity without address blocks) → which forms of keys it has.
+    pub subjects: BTreeMap<u32, Subject>,
+    /// The policy entries, precedence resolved: the first hit in the lookup order of
+    /// [`ringfence_common::decide`] is the verdict.
+    pub policy: BTreeMap<PolicyKey, PolicyEntry>,
+    /// Rule number → what it stands for.
+    pub rules: BTreeMap<u32, RuleDescription>,
+}
+
+/// What an identity number stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IdentityDescription {
+    /// Labels of the namespace that some policy reads; empty for plain addresses.
+    pub namespace_labels: BTreeMap<String, String>,
+    /// Labels of the workload that some policy reads.
+    pub labels: BTreeMap<String, String>,
+    /// Named ports that some policy names: `name/PROTOCOL=number`.
+    pub ports: BTreeSet<String>,
+    /// Address blocks of policy that the address is in, as written by `IpBlock`'s `Display`.
+    pub blocks: BTreeSet<String>,
+    /// Whether it is a workload's identity (else a prefix's).
+    pub workload: bool,
+}
+
+/// A workload as an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointDescription {
+    /// `namespace/name`.
+    pub name: String,
+    /// The subject number.
+    pub subject: u32,
+    /// Its addresses, sorted.
+    pub addresses: Vec<IpAddr>,
+    /// The interface its document names.
+    pub interface: Option<String>,
+    /// Whether it is the host itself; its endpoint number is then
+    /// [`ringfence_common::abi::identity::endpoint::HOST`].
+    pub host: bool,
+}
+
+/// What exists for a subject: bits of [`ringfence_common::abi::policy::forms`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// For ingress.
+    pub ingress_forms: u8,
+    /// For egress.
+    pub egress_forms: u8,
+}
+
+/// What a rule number stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleDescription {
+    /// `networkpolicy/shop/web ingress[0]`.
+    pub name: String,
+    /// `file:line` of the rule.
+    pub origin: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Policy documents to the model: every diagnostic at once, with its place.

@@ -1,0 +1,1 @@
+//! Plan, apply, read back, take back.

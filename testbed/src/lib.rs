@@ -1,0 +1,1 @@
+//! What Ringfence is tried on.
