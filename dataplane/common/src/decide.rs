@@ -1,1 +1,414 @@
-//! (in work)
+//! From a frame to a decision: the lookup order, once.
+//!
+//! # The order
+//!
+//! 1. No tables of this layout → denied (`NotReady`).
+//! 2. The interface and hook are not in the tables → denied (`UnknownInterface`).
+//! 3. The frame is read; what is malformed is denied, each cause with its reason.
+//! 4. Not IP → essential.
+//! 5. Addresses that may not be on a wire → denied (`Martian`).
+//! 6. Neighbour discovery, listener discovery, DHCP → essential; router advertisements from a
+//!    workload → denied (`RogueRouter`).
+//! 7. Both addresses → identity and endpoint.
+//! 8. The source has to be one that may come from here (`Spoofed`).
+//! 9. The sides that this hook has to check, the sender's egress before the receiver's ingress;
+//!    the first denial decides. For each side:
+//!    1. to itself → essential;
+//!    2. a later fragment follows its first;
+//!    3. an ICMP error belongs to a tracked flow, or is denied (`Unrelated`);
+//!    4. the flow is tracked: its step has to be valid; if policy has changed since, policy is
+//!       asked again and may revoke it;
+//!    5. a new flow: policy, in the order of [`policy`].
+//! 10. In audit mode a denial passes and says so.
+//!
+//! Within policy, for subject S, direction, peer P and service (protocol X, class C), each asked
+//! only if the subject has entries of the form, the first hit decides:
+//! (S,P,X/C), (S,P,X), (S,P), (S,any,X/C), (S,any,X), (S,any); without a hit the direction's
+//! default, which is to deny. A direction that no policy enforces is open without a look-up. The
+//! compiler has resolved every precedence so that this order gives the right answer.
+
+mod addresses;
+mod side;
+
+use crate::abi::ABI_VERSION;
+use crate::abi::config::{Attachment, Config, Hook, checks, essential, flags, report};
+use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
+use crate::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
+use crate::abi::policy::{Direction, Endpoint, PolicyEntry, PolicyKey, entry_flags};
+use crate::packet::{self, Icmp, Packet, PacketRead};
+use crate::verdict::{Decision, Reason, Verdict};
+
+/// The installed tables of one generation.
+pub trait Tables {
+    /// The generation's configuration; `None` where nothing is installed.
+    fn config(&self) -> Option<Config>;
+    /// What the hook on the interface checks.
+    fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment>;
+    /// Who the address is; an address nobody knows is `WORLD` and no endpoint.
+    fn address(&self, config: &Config, family: u8, address: &AddressBytes) -> AddressEntry;
+    /// The endpoint of this host with that number.
+    fn endpoint(&self, number: u32) -> Option<Endpoint>;
+    /// The class of a port (or ICMP type and code).
+    fn class(&self, protocol: u8, port: u16) -> u16;
+    /// The policy entry under exactly this key.
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry>;
+}
+
+/// What the dataplane remembers from packet to packet.
+pub trait State {
+    /// Gives the flow's entry to `change`; `None` if there is none.
+    fn with_flow<R>(
+        &mut self,
+        key: &FlowKey,
+        change: impl FnOnce(&mut FlowEntry) -> R,
+    ) -> Option<R>;
+    /// Adds or replaces a flow; whether there was room.
+    fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool;
+    /// Forgets a flow.
+    fn remove_flow(&mut self, key: &FlowKey);
+    /// As [`State::with_flow`], for fragmented packets.
+    fn with_fragments<R>(
+        &mut self,
+        key: &FragmentKey,
+        change: impl FnOnce(&mut FragmentEntry) -> R,
+    ) -> Option<R>;
+    /// Adds or replaces a fragmented packet; whether there was room.
+    fn put_fragments(&mut self, key: &FragmentKey, entry: &FragmentEntry) -> bool;
+    /// Forgets a fragmented packet.
+    fn remove_fragments(&mut self, key: &FragmentKey);
+}
+
+/// Where and when a frame is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Interface index.
+    pub ifindex: u32,
+    /// The hook.
+    pub hook: Hook,
+    /// Now, in ticks ([`crate::abi::flow::TICK_SHIFT`]).
+    pub now: u32,
+}
+
+/// Everything there is to say about a frame: what it was and what is done with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// The decision.
+    pub decision: Decision,
+    /// The direction, seen from the endpoint whose side decided.
+    pub direction: Direction,
+    /// Whether the packet opened a flow.
+    pub new_flow: bool,
+    /// Whether a rule asks for it to be reported.
+    pub log: bool,
+    /// The endpoint whose side decided; [`endpoint::NONE`] if none was reached.
+    pub endpoint: u32,
+    /// Identity of the source.
+    pub source_identity: u32,
+    /// Identity of the destination.
+    pub destination_identity: u32,
+    /// The generation that decided.
+    pub generation: u32,
+    /// Bits of [`report`].
+    pub report: u32,
+}
+
+impl Outcome {
+    /// An outcome that denies until something has been decided.
+    #[must_use]
+    pub const fn undecided(hook: Hook) -> Self {
+        Self {
+            decision: Decision::deny(Reason::NotReady, 0),
+            direction: match hook {
+                Hook::TcEgress => Direction::Ingress,
+                Hook::Xdp | Hook::TcIngress => Direction::Egress,
+            },
+            new_flow: false,
+            log: false,
+            endpoint: endpoint::NONE,
+            source_identity: identity::UNKNOWN,
+            destination_identity: identity::UNKNOWN,
+            generation: 0,
+            report: report::DENIED,
+        }
+    }
+
+    /// Whether the outcome is to be made an event.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_reported(&self) -> bool {
+        let denied = self.decision.verdict != Verdict::Allow;
+        self.log
+            || self.report & report::ALL != 0
+            || (denied && self.report & report::DENIED != 0)
+            || (self.new_flow && self.report & report::NEW_FLOWS != 0)
+    }
+}
+
+/// Decides a frame. `packet` and `outcome` are the caller's, fresh; afterwards they hold what the
+/// frame was and what is to be done with it.
+#[inline(always)]
+pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
+    frame: &R,
+    place: &Place,
+    tables: &T,
+    state: &mut S,
+    packet: &mut Packet,
+    outcome: &mut Outcome,
+) {
+    // 1
+    let Some(config) = tables.config() else { return };
+    outcome.generation = config.generation;
+    outcome.report = config.report;
+    if config.abi != ABI_VERSION {
+        return;
+    }
+    outcome.decision = match tables.attachment(place.ifindex, place.hook) {
+        // 2
+        None => Decision::deny(Reason::UnknownInterface, 0),
+        // 3
+        Some(attachment) => match packet::parse(frame, packet) {
+            Err(reason) => Decision::deny(reason, 0),
+            Ok(()) => {
+                let context = Context { place, tables, config: &config, attachment: &attachment };
+                context.decide(frame, state, packet, outcome)
+            }
+        },
+    };
+    // 10
+    if config.flags & flags::AUDIT != 0 && outcome.decision.verdict == Verdict::Deny {
+        outcome.decision.verdict = Verdict::Audit;
+    }
+}
+
+/// What stays the same while one packet is decided.
+struct Context<'a, T> {
+    place: &'a Place,
+    tables: &'a T,
+    config: &'a Config,
+    attachment: &'a Attachment,
+}
+
+impl<T: Tables> Context<'_, T> {
+    /// Steps 4 to 9.
+    #[inline(always)]
+    fn decide<R: PacketRead + ?Sized, S: State>(
+        &self,
+        frame: &R,
+        state: &mut S,
+        packet: &Packet,
+        outcome: &mut Outcome,
+    ) -> Decision {
+        // 4
+        if packet.family == 0 {
+            return if self.is_essential(essential::NON_IP) {
+                Decision::allow(Reason::NonIp, 0)
+            } else {
+                Decision::deny(Reason::EssentialOff, 0)
+            };
+        }
+        // 5
+        if addresses::is_martian(packet) {
+            return Decision::deny(Reason::Martian, 0);
+        }
+        // 6
+        if let Some(decision) = self.essential(packet) {
+            return decision;
+        }
+        // 7
+        let source = self.tables.address(self.config, packet.family, &packet.source);
+        let destination = self.tables.address(self.config, packet.family, &packet.destination);
+        outcome.source_identity = source.identity;
+        outcome.destination_identity = destination.identity;
+        // 8
+        if self.is_spoofed(&source) {
+            return Decision::deny(Reason::Spoofed, 0);
+        }
+        // 9
+        let ends = side::Ends { source, destination };
+        let mut decision = Decision::allow(Reason::NotSubject, 0);
+        for direction in [Direction::Egress, Direction::Ingress] {
+            let number = self.endpoint_to_check(direction, &ends);
+            if number == endpoint::NONE {
+                continue;
+            }
+            outcome.endpoint = number;
+            outcome.direction = direction;
+            decision = self.side(frame, state, packet, &ends, direction, outcome);
+            if decision.verdict == Verdict::Deny {
+                return decision;
+            }
+        }
+        decision
+    }
+
+    #[inline(always)]
+    fn is_essential(&self, bit: u32) -> bool {
+        self.config.essential & bit != 0
+    }
+
+    #[inline(always)]
+    fn has(&self, check: u32) -> bool {
+        self.attachment.checks & check != 0
+    }
+
+    /// Step 6.
+    #[inline(always)]
+    fn essential(&self, packet: &Packet) -> Option<Decision> {
+        match packet.icmp {
+            // RFC 4861 §6.1, §7.1: a hop limit below 255 means it has crossed a router.
+            Icmp::Neighbour if packet.hop_limit == 255 => {
+                if addresses::is_router_advertisement(packet) && self.has(checks::NO_ROUTERS) {
+                    return Some(Decision::deny(Reason::RogueRouter, 0));
+                }
+                self.allow_essential(essential::NEIGHBOUR_DISCOVERY, Reason::NeighbourDiscovery)
+            }
+            // RFC 2710 §3, RFC 3810 §5: link-local, hop limit 1.
+            Icmp::MulticastListener if packet.hop_limit == 1 => {
+                self.allow_essential(essential::MULTICAST_LISTENER, Reason::MulticastListener)
+            }
+            Icmp::None if addresses::is_dhcp(packet, self.is_from_client()) => {
+                self.allow_essential(essential::DHCP, Reason::Dhcp)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether what passes here comes from one of our endpoints (else it is for one).
+    #[inline(always)]
+    fn is_from_client(&self) -> bool {
+        self.has(checks::WORKLOAD_EGRESS)
+            || self.has(checks::HOST_EGRESS) && !self.has(checks::WORKLOAD_INGRESS)
+    }
+
+    #[inline(always)]
+    fn allow_essential(&self, bit: u32, reason: Reason) -> Option<Decision> {
+        self.is_essential(bit).then_some(Decision::allow(reason, 0))
+    }
+
+    /// Step 8. The interface comes first: an address that is right elsewhere is wrong here.
+    #[inline(always)]
+    fn is_spoofed(&self, source: &AddressEntry) -> bool {
+        if self.has(checks::SOURCE_INSIDE) {
+            return !self.is_behind_interface(source.endpoint);
+        }
+        self.has(checks::SOURCE_OUTSIDE) && source.endpoint != endpoint::NONE
+    }
+
+    #[inline(always)]
+    fn is_behind_interface(&self, number: u32) -> bool {
+        number != endpoint::NONE
+            && number != endpoint::HOST
+            && number != endpoint::UNKNOWN
+            && (number == self.attachment.endpoint
+                || self.tables.endpoint(number).is_some_and(|e| e.ifindex == self.place.ifindex))
+    }
+
+    /// Whose side of the flow this hook decides in `direction`.
+    #[inline(always)]
+    fn endpoint_to_check(&self, direction: Direction, ends: &side::Ends) -> u32 {
+        let (own, workload, host) = match direction {
+            Direction::Egress => (&ends.source, checks::WORKLOAD_EGRESS, checks::HOST_EGRESS),
+            Direction::Ingress => {
+                (&ends.destination, checks::WORKLOAD_INGRESS, checks::HOST_INGRESS)
+            }
+        };
+        if self.has(workload) {
+            // The interface comes first here too: whatever address a packet for the workload
+            // carries (broadcast, multicast, one nobody told us of), it is for the workload.
+            return if self.is_behind_interface(own.endpoint) {
+                own.endpoint
+            } else {
+                self.attachment.endpoint
+            };
+        }
+        if self.has(host) && own.endpoint == endpoint::HOST {
+            return endpoint::HOST;
+        }
+        endpoint::NONE
+    }
+
+    /// Policy's answer for a flow that `endpoint` opens (egress) or is asked to accept (ingress);
+    /// `service` is the destination's port, or ICMP type and code.
+    #[inline(always)]
+    fn policy(
+        &self,
+        endpoint: &Endpoint,
+        direction: Direction,
+        peer: &AddressEntry,
+        protocol: u8,
+        service: u16,
+    ) -> Answer {
+        let forms = match direction {
+            Direction::Ingress => endpoint.ingress_forms,
+            Direction::Egress => endpoint.egress_forms,
+        };
+        policy(self.tables, endpoint.subject, direction, forms, peer.identity, protocol, service)
+    }
+}
+
+/// What policy says.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The decision.
+    pub decision: Decision,
+    /// Whether the rule asks for a report.
+    pub log: bool,
+}
+
+/// The policy lookup alone, in the order that the module describes.
+#[inline(always)]
+pub fn policy<T: Tables>(
+    tables: &T,
+    subject: u32,
+    direction: Direction,
+    forms: u8,
+    peer: u32,
+    protocol: u8,
+    port: u16,
+) -> Answer {
+    use crate::abi::policy::{class_table, forms as form};
+
+    if forms & form::ENFORCED == 0 {
+        return Answer { decision: Decision::allow(Reason::NotIsolated, 0), log: false };
+    }
+    let any = PolicyKey::any_service(direction);
+    let any_port = PolicyKey::any_port(direction, protocol);
+    let class =
+        if forms & (form::PEER_CLASS | form::ANY_CLASS) != 0 && class_table(protocol).is_some() {
+            PolicyKey::service(direction, protocol, tables.class(protocol, port))
+        } else {
+            any
+        };
+    let order = [
+        (form::PEER_CLASS, peer, class),
+        (form::PEER_PROTOCOL, peer, any_port),
+        (form::PEER, peer, any),
+        (form::ANY_CLASS, identity::ANY, class),
+        (form::ANY_PROTOCOL, identity::ANY, any_port),
+        (form::ANY, identity::ANY, any),
+    ];
+    for (bit, peer, service) in order {
+        let wanted =
+            forms & bit != 0 && (class != any || bit & (form::PEER_CLASS | form::ANY_CLASS) == 0);
+        if !wanted {
+            continue;
+        }
+        if let Some(entry) = tables.policy(&PolicyKey { subject, peer, service }) {
+            return answer(&entry);
+        }
+    }
+    Answer { decision: Decision::deny(Reason::NoRule, 0), log: false }
+}
+
+#[inline(always)]
+fn answer(entry: &PolicyEntry) -> Answer {
+    use crate::abi::policy::action;
+
+    let decision = match (entry.action, entry.rule) {
+        (action::ALLOW, 0) => Decision::allow(Reason::NotIsolated, 0),
+        (action::ALLOW, rule) => Decision::allow(Reason::Rule, rule),
+        (_, 0) => Decision::deny(Reason::NoRule, 0),
+        (_, rule) => Decision::deny(Reason::DenyRule, rule),
+    };
+    Answer { decision, log: entry.flags & entry_flags::LOG != 0 }
+}

@@ -1,1 +1,292 @@
-//! (in work)
+//! Connection tracking: what a packet does to the flow it belongs to.
+//!
+//! Goals: (a) replies pass without a rule; (b) nothing that no step of a connection has passes as
+//! one; (c) an attacker who does not see the connection can neither end it nor ride on it; (d) a
+//! lost or repeated packet does no harm.
+//!
+//! Design. An endpoint keeps its own view of each flow, under a key that is the same for both
+//! directions ([`FlowKey`]), so one look-up serves both (a). TCP follows RFC 9293's steps as far
+//! as a third party sees them (b). A reset has to carry a sequence number between what its
+//! receiver has acknowledged and what its sender has sent, a SYN+ACK has to acknowledge the SYN
+//! (c). Repeated SYN, SYN+ACK, FIN and RST pass and change nothing (d). Everything else (UDP,
+//! SCTP, ICMP queries, protocols without ports) is open until it falls silent.
+//!
+//! Not done: data outside the window passes; both stacks drop it.
+
+use crate::abi::flow::{FlowEntry, FlowKey, TICK_SHIFT, flow_flags};
+use crate::abi::policy::protocol;
+use crate::packet::{Packet, tcp};
+use crate::verdict::Reason;
+
+/// States of a flow.
+pub mod state {
+    /// TCP: SYN seen.
+    pub const SYN_SENT: u8 = 1;
+    /// TCP: SYN answered by SYN+ACK, or crossed by the other side's SYN.
+    pub const SYN_RECEIVED: u8 = 2;
+    /// TCP: the handshake is complete.
+    pub const ESTABLISHED: u8 = 3;
+    /// TCP: one side has sent its FIN.
+    pub const CLOSING: u8 = 4;
+    /// TCP: both sides have.
+    pub const CLOSED: u8 = 5;
+    /// TCP: ended by a reset.
+    pub const RESET: u8 = 6;
+    /// Not TCP.
+    pub const OPEN: u8 = 7;
+}
+
+/// Seconds a flow may be silent before it is forgotten: the defaults of Linux' own connection
+/// tracking (`nf_conntrack_*_timeout*`, Documentation/networking/nf_conntrack-sysctl.rst).
+mod seconds {
+    pub const SYN_SENT: u64 = 120;
+    pub const SYN_RECEIVED: u64 = 60;
+    pub const ESTABLISHED: u64 = 432_000;
+    pub const CLOSING: u64 = 120;
+    pub const CLOSED: u64 = 120;
+    pub const RESET: u64 = 10;
+    pub const DATAGRAM: u64 = 30;
+    pub const DATAGRAM_TWO_WAY: u64 = 120;
+}
+
+/// Ticks in `seconds`.
+#[must_use]
+pub const fn ticks(seconds: u64) -> u32 {
+    ((seconds * 1_000_000_000) >> TICK_SHIFT) as u32
+}
+
+/// What a packet means for the flow that its key found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It belongs to the flow; it goes the opener's way.
+    Forward,
+    /// It belongs to the flow; it answers.
+    Reply,
+    /// The flow is over; the packet may open a new one.
+    Reopen,
+    /// It does not belong to any flow.
+    Invalid(Reason),
+}
+
+/// Whether the packet opens a TCP connection: SYN alone.
+#[must_use]
+#[inline(always)]
+pub const fn is_syn(packet: &Packet) -> bool {
+    packet.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+}
+
+/// The entry of a new flow opened by `packet`; `generation`, `rule` and reasons are the caller's.
+#[must_use]
+#[inline(always)]
+pub fn open(key: &FlowKey, packet: &Packet, from_local: bool, now: u32) -> FlowEntry {
+    let mut entry = FlowEntry { last_seen: now, state: state::OPEN, ..FlowEntry::default() };
+    if !from_local {
+        entry.flags = flow_flags::OPENED_BY_REMOTE;
+    }
+    if key.protocol == protocol::TCP {
+        entry.state = state::SYN_SENT;
+        if !is_syn(packet) {
+            entry.state = state::ESTABLISHED;
+            entry.flags |= flow_flags::PICKED_UP;
+            let (_, other) = ends(&mut entry, from_local);
+            *other.end = packet.tcp_acknowledgement;
+            *other.acknowledged = packet.tcp_sequence;
+        }
+        let (own, _) = ends(&mut entry, from_local);
+        *own.end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
+        *own.acknowledged = packet.tcp_acknowledgement;
+    }
+    entry
+}
+
+/// Moves the flow by one packet.
+#[inline(always)]
+pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u32) -> Step {
+    if now.wrapping_sub(entry.last_seen) > timeout(entry) && !is_older(now, entry.last_seen) {
+        return Step::Reopen;
+    }
+    let opened_by_local = entry.flags & flow_flags::OPENED_BY_REMOTE == 0;
+    let forward = opened_by_local == from_local;
+    if entry.state != state::OPEN {
+        let step = tcp_step(entry, packet, from_local, forward);
+        if !matches!(step, Step::Forward | Step::Reply) {
+            return step;
+        }
+        note_sequence(entry, packet, from_local);
+    }
+    entry.last_seen = now;
+    if forward {
+        return Step::Forward;
+    }
+    if entry.flags & flow_flags::CONFIRMED == 0 {
+        entry.flags |= flow_flags::CONFIRMED;
+    }
+    Step::Reply
+}
+
+/// Whether `then` lies after `now`: another CPU has seen a packet a moment later.
+#[inline(always)]
+const fn is_older(now: u32, then: u32) -> bool {
+    then.wrapping_sub(now) < 1 << 16
+}
+
+/// Ticks of silence after which the flow is over.
+#[inline(always)]
+const fn timeout(entry: &FlowEntry) -> u32 {
+    match entry.state {
+        state::SYN_SENT => ticks(seconds::SYN_SENT),
+        state::SYN_RECEIVED => ticks(seconds::SYN_RECEIVED),
+        state::ESTABLISHED => ticks(seconds::ESTABLISHED),
+        state::CLOSING => ticks(seconds::CLOSING),
+        state::CLOSED => ticks(seconds::CLOSED),
+        state::RESET => ticks(seconds::RESET),
+        _ if entry.flags & flow_flags::CONFIRMED != 0 => ticks(seconds::DATAGRAM_TWO_WAY),
+        _ => ticks(seconds::DATAGRAM),
+    }
+}
+
+#[inline(always)]
+fn tcp_step(entry: &mut FlowEntry, packet: &Packet, from_local: bool, forward: bool) -> Step {
+    let belongs = if forward { Step::Forward } else { Step::Reply };
+    let flags = packet.tcp_flags;
+    if flags & tcp::RST != 0 {
+        return reset(entry, packet, from_local, belongs);
+    }
+    if flags & tcp::SYN != 0 {
+        return if flags & tcp::ACK == 0 {
+            syn(entry, forward, belongs)
+        } else {
+            syn_ack(entry, packet, from_local, forward, belongs)
+        };
+    }
+    match entry.state {
+        // Before the answer the opener has nothing to acknowledge. The other side may have an
+        // older connection in mind; its acknowledgement makes the opener reset it (RFC 9293
+        // §3.5.3), so it has to arrive.
+        state::SYN_SENT if forward => return Step::Invalid(Reason::InvalidTransition),
+        state::SYN_SENT if flags & tcp::FIN != 0 => {
+            return Step::Invalid(Reason::InvalidTransition);
+        }
+        state::SYN_SENT => return belongs,
+        state::RESET => return Step::Invalid(Reason::InvalidTransition),
+        state::SYN_RECEIVED if forward => entry.state = state::ESTABLISHED,
+        _ => {}
+    }
+    if flags & tcp::FIN != 0 {
+        finish(entry, from_local);
+    }
+    belongs
+}
+
+/// A SYN without ACK.
+#[inline(always)]
+fn syn(entry: &mut FlowEntry, forward: bool, belongs: Step) -> Step {
+    match entry.state {
+        state::CLOSING | state::CLOSED | state::RESET => Step::Reopen,
+        state::SYN_SENT if !forward => {
+            entry.state = state::SYN_RECEIVED;
+            belongs
+        }
+        state::SYN_SENT | state::SYN_RECEIVED => belongs,
+        // The opener may have restarted; the other side answers with a challenge (RFC 5961 §4).
+        _ if forward => belongs,
+        _ => Step::Invalid(Reason::InvalidTransition),
+    }
+}
+
+/// A SYN with ACK: the answer, or in a simultaneous open either side's.
+#[inline(always)]
+fn syn_ack(
+    entry: &mut FlowEntry,
+    packet: &Packet,
+    from_local: bool,
+    forward: bool,
+    belongs: Step,
+) -> Step {
+    match entry.state {
+        state::SYN_SENT if !forward => {
+            let (_, opener) = ends(entry, from_local);
+            if *opener.end != packet.tcp_acknowledgement {
+                return Step::Invalid(Reason::OutOfWindow);
+            }
+            entry.state = state::SYN_RECEIVED;
+            belongs
+        }
+        state::SYN_RECEIVED => belongs,
+        state::ESTABLISHED if !forward => belongs,
+        _ => Step::Invalid(Reason::InvalidTransition),
+    }
+}
+
+#[inline(always)]
+fn finish(entry: &mut FlowEntry, from_local: bool) {
+    entry.flags |= if from_local { flow_flags::LOCAL_FIN } else { flow_flags::REMOTE_FIN };
+    let both = flow_flags::LOCAL_FIN | flow_flags::REMOTE_FIN;
+    entry.state = if entry.flags & both == both { state::CLOSED } else { state::CLOSING };
+}
+
+/// A reset ends the connection only if its sequence number fits; one that answers a SYN has to
+/// acknowledge it (RFC 9293 §3.5.2, RFC 5961 §3).
+#[inline(always)]
+fn reset(entry: &mut FlowEntry, packet: &Packet, from_local: bool, belongs: Step) -> Step {
+    if entry.state == state::RESET {
+        return belongs;
+    }
+    let answers_syn = entry.state == state::SYN_SENT && belongs == Step::Reply;
+    let (own, other) = ends(entry, from_local);
+    let fits = if answers_syn {
+        packet.tcp_flags & tcp::ACK != 0 && packet.tcp_acknowledgement == *other.end
+    } else if *other.acknowledged == 0 {
+        // The receiver has acknowledged nothing: the reset follows what was sent.
+        packet.tcp_sequence == *own.end
+    } else {
+        // One before what was acknowledged is a keep-alive's number.
+        let from = other.acknowledged.wrapping_sub(1);
+        packet.tcp_sequence.wrapping_sub(from) <= own.end.wrapping_sub(from).wrapping_add(1)
+    };
+    if !fits {
+        return Step::Invalid(Reason::OutOfWindow);
+    }
+    entry.state = state::RESET;
+    belongs
+}
+
+/// Remembers how far the sender has come. A SYN starts its numbers anew.
+#[inline(always)]
+fn note_sequence(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
+    let established = entry.state != state::SYN_SENT && entry.state != state::SYN_RECEIVED;
+    let (own, _) = ends(entry, from_local);
+    let end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
+    if packet.tcp_flags & tcp::SYN != 0 {
+        if !established {
+            *own.end = end;
+        }
+    } else if packet.tcp_flags & tcp::RST == 0 && is_after(end, *own.end) {
+        *own.end = end;
+    }
+    if packet.tcp_flags & tcp::ACK != 0
+        && (*own.acknowledged == 0 || is_after(packet.tcp_acknowledgement, *own.acknowledged))
+    {
+        *own.acknowledged = packet.tcp_acknowledgement;
+    }
+}
+
+/// Whether sequence number `a` comes after `b` (RFC 9293 §3.4).
+#[inline(always)]
+const fn is_after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).wrapping_sub(1) < 0x7fff_ffff
+}
+
+/// One side's sequence numbers.
+struct End<'a> {
+    end: &'a mut u32,
+    acknowledged: &'a mut u32,
+}
+
+/// The sender's and the receiver's numbers.
+#[inline(always)]
+fn ends(entry: &mut FlowEntry, from_local: bool) -> (End<'_>, End<'_>) {
+    let local = End { end: &mut entry.local_end, acknowledged: &mut entry.local_ack };
+    let remote = End { end: &mut entry.remote_end, acknowledged: &mut entry.remote_ack };
+    if from_local { (local, remote) } else { (remote, local) }
+}

@@ -125,7 +125,7 @@ pub struct Attachment {
     /// Bits of [`checks`].
     pub checks: u32,
     /// The endpoint behind the interface where there is exactly one, else
-    /// [`super::identity::endpoint::NONE`].
+    /// [`super::identity::endpoint::UNKNOWN`].
     pub endpoint: u32,
 }
 
@@ -139,15 +139,12 @@ pub mod checks {
     pub const WORKLOAD_EGRESS: u32 = 1 << 2;
     /// Ingress policy of the workload behind this interface.
     pub const WORKLOAD_INGRESS: u32 = 1 << 3;
-    /// Ingress policy of whichever workload of this host the packet is for (XDP, which sees
-    /// packets only on arrival).
-    pub const LOCAL_INGRESS: u32 = 1 << 4;
     /// Ingress policy of the host, for packets addressed to it.
-    pub const HOST_INGRESS: u32 = 1 << 5;
+    pub const HOST_INGRESS: u32 = 1 << 4;
     /// Egress policy of the host, for packets it sends.
-    pub const HOST_EGRESS: u32 = 1 << 6;
+    pub const HOST_EGRESS: u32 = 1 << 5;
     /// Router advertisements are refused: they come from a workload, not from a router.
-    pub const NO_ROUTERS: u32 = 1 << 7;
+    pub const NO_ROUTERS: u32 = 1 << 6;
 }
 
 shared_with_kernel!(Config: 32, Selector: 8, AttachmentKey: 8, Attachment: 8);

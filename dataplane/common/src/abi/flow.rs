@@ -163,6 +163,8 @@ pub struct FragmentEntry {
 pub mod fragment_flags {
     /// Pieces overlapped: the whole packet is lost (RFC 5722 §3, RFC 8200 §4.5).
     pub const POISONED: u8 = 1 << 0;
+    /// The fragment that ends the packet has been seen.
+    pub const END_SEEN: u8 = 1 << 1;
 }
 
 shared_with_kernel!(FlowKey: 44, FlowEntry: 32, FragmentKey: 44, FragmentEntry: 48);

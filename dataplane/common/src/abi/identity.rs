@@ -5,6 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::shared_with_kernel;
 
 /// Identity numbers that never stand for a label set.
+#[expect(clippy::module_inception, reason = "`identity::ANY` reads right where it is used")]
 pub mod identity {
     /// As the peer of a policy key: every identity.
     pub const ANY: u32 = 0;
@@ -24,6 +25,8 @@ pub mod endpoint {
     pub const NONE: u32 = 0;
     /// The host itself.
     pub const HOST: u32 = 1;
+    /// Some endpoint of an interface, but not known which. No endpoint has this number.
+    pub const UNKNOWN: u32 = 2;
     /// The first number that may stand for a workload.
     pub const FIRST_DYNAMIC: u32 = 256;
 }

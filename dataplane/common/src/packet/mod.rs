@@ -1,1 +1,173 @@
-//! (in work)
+//! Bytes to a [`Packet`], or the reason they are none.
+//!
+//! Goals: (a) the same answer for the same bytes on every hook; (b) nothing is believed that was
+//! not checked: every length against the frame, every header against its end; (c) the kernel's
+//! verifier can follow it.
+//!
+//! For (c), bytes come through [`PacketRead`] with a bounds check each, loops have constant
+//! bounds, results go into one caller-owned [`Packet`] and functions that the kernel build keeps
+//! as functions return one byte.
+//!
+//! Not done here: checksums (the stack verifies them, and hardware may not have written them yet
+//! on the way out), TCP options, anything inside tunnels.
+
+mod ethernet;
+mod icmp;
+mod ipv4;
+mod ipv6;
+mod transport;
+
+pub use icmp::{Icmp, icmp_kind};
+pub use transport::tcp;
+
+use crate::abi::identity::AddressBytes;
+use crate::verdict::Reason;
+
+/// Access to the bytes of one frame.
+pub trait PacketRead {
+    /// The `N` bytes at `offset`; `None` if they are not all in the frame.
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// Length of the whole frame in bytes.
+    fn length(&self) -> usize;
+
+    /// VLAN tags of the frame that the driver took out of its bytes (0 or 1).
+    fn tags_outside(&self) -> usize;
+}
+
+impl PacketRead for [u8] {
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.get(offset..)?.first_chunk().copied()
+    }
+
+    fn length(&self) -> usize {
+        self.len()
+    }
+
+    fn tags_outside(&self) -> usize {
+        0
+    }
+}
+
+/// What a packet is, as far as policy asks. Addresses are as in [`AddressBytes`], ports in host
+/// order, zero where there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    /// Source address.
+    pub source: AddressBytes,
+    /// Destination address.
+    pub destination: AddressBytes,
+    /// 4, 6, or 0 for a frame that is not IP ([`crate::abi::flow::family`]).
+    pub family: u8,
+    /// The transport's IP protocol number; in a later fragment, of what was fragmented.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// TCP flags byte.
+    pub tcp_flags: u8,
+    /// Source port; for ICMP the identifier of queries.
+    pub source_port: u16,
+    /// Destination port; for ICMP `type << 8 | code`.
+    pub destination_port: u16,
+    /// TCP sequence number.
+    pub tcp_sequence: u32,
+    /// TCP acknowledgement number.
+    pub tcp_acknowledgement: u32,
+    /// Sequence numbers the segment takes: its data, SYN and FIN.
+    pub tcp_length: u32,
+    /// What kind of ICMP message it is.
+    pub icmp: Icmp,
+    /// How it is fragmented.
+    pub fragment: Fragment,
+    /// Offset of the packet inside an ICMP error, from the start of the frame; else 0.
+    pub embedded_at: u32,
+    /// One past the last byte of the IP packet, from the start of the frame.
+    pub end: u32,
+}
+
+/// The fragment a packet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fragment {
+    /// Identification field.
+    pub identification: u32,
+    /// First byte of the piece within the fragmented payload.
+    pub start: u16,
+    /// One past its last byte.
+    pub end: u16,
+    /// Whether the packet is a fragment at all (an IPv6 atomic fragment is not).
+    pub present: bool,
+    /// Whether more fragments follow.
+    pub more: bool,
+    /// What distinguishes packets of the same identification: the protocol in IPv4; in IPv6 it
+    /// is the fragment header's own number, which is no distinction (RFC 8200 §4.5).
+    pub protocol: u8,
+}
+
+impl Fragment {
+    /// A fragment without the transport header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_later(&self) -> bool {
+        self.present && self.start != 0
+    }
+
+    /// The fragment with the transport header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_first(&self) -> bool {
+        self.present && self.start == 0
+    }
+}
+
+/// Reads a frame. Afterwards `packet.family` is 0 if the frame is not IP.
+///
+/// # Errors
+///
+/// The reason for which the frame has to be denied. `packet` then holds what had been read.
+#[inline(always)]
+pub fn parse<R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Result<(), Reason> {
+    let network = ethernet::parse(frame)?;
+    match network.ethertype {
+        ethernet::IPV4 => {
+            packet.family = crate::abi::flow::family::V4;
+            ipv4::parse(frame, network.offset, frame.length(), Depth::Outer, packet)
+        }
+        ethernet::IPV6 => {
+            packet.family = crate::abi::flow::family::V6;
+            ipv6::parse(frame, network.offset, frame.length(), Depth::Outer, packet)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the packet inside the ICMP error `outer`: addresses, protocol and ports of the packet
+/// that the error is about. It may be cut behind its ports (RFC 792 sends eight bytes of it), so
+/// lengths are not held against it.
+///
+/// # Errors
+///
+/// [`Reason::MalformedEmbedded`].
+#[inline(always)]
+pub fn parse_embedded<R: PacketRead + ?Sized>(
+    frame: &R,
+    outer: &Packet,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    let (offset, end) = (outer.embedded_at as usize, outer.end as usize);
+    packet.family = outer.family;
+    let parsed = if outer.family == crate::abi::flow::family::V4 {
+        ipv4::parse(frame, offset, end, Depth::Embedded, packet)
+    } else {
+        ipv6::parse(frame, offset, end, Depth::Embedded, packet)
+    };
+    parsed.map_err(|_| Reason::MalformedEmbedded)
+}
+
+/// Which packet is being read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The frame's own.
+    Outer,
+    /// The one an ICMP error quotes, which may be cut.
+    Embedded,
+}
