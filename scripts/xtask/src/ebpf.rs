@@ -22,6 +22,13 @@ const COMMITTED: &str = "dataplane-ebpf/prebuilt/ringfence.bpf.o";
 /// What it was built with, below the checkout.
 const VERSIONS: &str = "dataplane-ebpf/prebuilt/toolchain.txt";
 
+/// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+const SEPARATOR: &str = "\u{1f}";
+/// BTF carries the source line of each instruction, which the verifier quotes when it refuses a
+/// program. LLVM would read those lines from whatever lies at the replaced path on this machine,
+/// so the compiler hands them over itself; only DWARF 5 can do that.
+const FLAGS: &[&str] = &["-Clink-arg=--btf", "-Zembed-source=yes", "-Zdwarf-version=5"];
+
 /// `cargo xtask ebpf`
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -83,9 +90,10 @@ fn build(toolchain: &Toolchain, checkout: &Path) -> Result<PathBuf> {
 
 /// Flags for the compiler, in the form of `CARGO_ENCODED_RUSTFLAGS`.
 fn compiler_flags(toolchain: &Toolchain, checkout: &Path) -> Result<OsString> {
-    let mut flags = OsString::from("-Clink-arg=--btf");
+    let mut flags = OsString::from(FLAGS.join(SEPARATOR));
     let mut replace = |from: &Path, to: &str| {
-        flags.push("\u{1f}--remap-path-prefix=");
+        flags.push(SEPARATOR);
+        flags.push("--remap-path-prefix=");
         flags.push(from);
         flags.push("=");
         flags.push(to);
@@ -95,9 +103,6 @@ fn compiler_flags(toolchain: &Toolchain, checkout: &Path) -> Result<OsString> {
         replace(&folder, "/dependency");
     }
     replace(&toolchain.sysroot()?.join("lib/rustlib/src/rust"), "/rust");
-    if toolchain.kind == Kind::Debian {
-        replace(Path::new("/usr/src/rustc-1.96.0"), "/rust");
-    }
     Ok(flags)
 }
 
