@@ -1,2 +1,33 @@
-//! What a developer runs: `cargo xtask …`.
-fn main() {}
+//! What a developer of Ringfence runs: `cargo xtask …`.
+#![deny(unsafe_code)]
+
+mod child;
+mod ebpf;
+mod object_diff;
+mod toolchain;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// What a developer of Ringfence runs.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build dataplane-ebpf into the checked-in object
+    Ebpf(ebpf::Arguments),
+    /// Install what building the object needs: Debian packages and bpf-linker
+    Toolchain(toolchain::install::Arguments),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Toolchain(arguments) => toolchain::install::run(&arguments),
+    }
+}

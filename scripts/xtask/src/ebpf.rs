@@ -1,0 +1,171 @@
+//! `cargo xtask ebpf`: builds `dataplane-ebpf` into the object that is checked in.
+//!
+//! Goal: the same source gives the same bytes on every machine, so that CI can prove that the
+//! committed object is what the source says. Hence one reference toolchain (see [`toolchain`]),
+//! the committed Cargo.lock, an environment without the user's settings, no debug sections except
+//! BTF, and every path that the compiler writes replaced by one that does not depend on the machine.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::toolchain::{Kind, Toolchain};
+use crate::{child, object_diff};
+
+const TARGET: &str = "bpfel-unknown-none";
+const PACKAGE: &str = "ringfence-ebpf";
+/// The committed object, below the checkout.
+const COMMITTED: &str = "dataplane-ebpf/prebuilt/ringfence.bpf.o";
+/// What it was built with, below the checkout.
+const VERSIONS: &str = "dataplane-ebpf/prebuilt/toolchain.txt";
+
+/// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+const SEPARATOR: &str = "\u{1f}";
+/// BTF carries the source line of each instruction, which the verifier quotes when it refuses a
+/// program. LLVM would read those lines from whatever lies at the replaced path on this machine,
+/// so the compiler hands them over itself; only DWARF 5 can do that.
+const FLAGS: &[&str] = &["-Clink-arg=--btf", "-Zembed-source=yes", "-Zdwarf-version=5"];
+
+/// `cargo xtask ebpf`
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Change nothing; exit 1 when the committed object is not what the source builds
+    #[arg(long)]
+    check: bool,
+    /// The compiler to take [default: debian, else nightly]
+    #[arg(long, value_name = "NAME")]
+    toolchain: Option<Kind>,
+}
+
+/// Builds the object; puts it in its place, or compares it with the one there.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let checkout = checkout()?;
+    // The comparison means something only with the toolchain that defines the object.
+    let wanted = if arguments.check { Some(Kind::Debian) } else { arguments.toolchain };
+    let toolchain = Toolchain::find(wanted, &checkout)?;
+    let built = build(&toolchain, &checkout)?;
+    if arguments.check {
+        check(&toolchain, &checkout, &built)
+    } else {
+        put(&toolchain, &checkout, &built)
+    }
+}
+
+/// The root of the checkout whose `cargo xtask` this is.
+pub fn checkout() -> Result<PathBuf> {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .context("CARGO_MANIFEST_DIR is not set: run this as `cargo xtask`")?;
+    let folder = PathBuf::from(manifest).join("../..");
+    folder.canonicalize().with_context(|| format!("cannot resolve `{}`", folder.display()))
+}
+
+/// Builds the object below `target/ebpf` and gives its stripped file's path.
+fn build(toolchain: &Toolchain, checkout: &Path) -> Result<PathBuf> {
+    let target_dir = checkout.join("target/ebpf");
+    let mut cargo = child::clean(&toolchain.cargo);
+    cargo
+        .current_dir(checkout)
+        .env("RUSTC", &toolchain.rustc)
+        // The target has no stable support, whatever the compiler's channel.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", compiler_flags(toolchain, checkout)?)
+        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &toolchain.linker)
+        .args(["build", "--quiet", "--locked", "--package", PACKAGE, "--profile", "ebpf"])
+        .args(["--target", TARGET, "--target-dir"])
+        .arg(&target_dir);
+    if toolchain.builds_core() {
+        cargo.args(["-Z", "build-std=core"]);
+    }
+    child::run(&mut cargo)?;
+
+    let linked = target_dir.join(TARGET).join("ebpf").join(PACKAGE);
+    let stripped = target_dir.join("ringfence.bpf.o");
+    // Removes DWARF and leaves .BTF and .BTF.ext, which the kernel and the loader read.
+    child::run(child::clean(&toolchain.objcopy).arg("--strip-debug").arg(&linked).arg(&stripped))?;
+    Ok(stripped)
+}
+
+/// Flags for the compiler, in the form of `CARGO_ENCODED_RUSTFLAGS`.
+fn compiler_flags(toolchain: &Toolchain, checkout: &Path) -> Result<OsString> {
+    let mut flags = OsString::from(FLAGS.join(SEPARATOR));
+    let mut replace = |from: &Path, to: &str| {
+        flags.push(SEPARATOR);
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    };
+    replace(checkout, "/ringfence");
+    for folder in dependency_folders(toolchain, checkout)? {
+        replace(&folder, "/dependency");
+    }
+    replace(&toolchain.sysroot()?.join("lib/rustlib/src/rust"), "/rust");
+    Ok(flags)
+}
+
+/// The folders in which Cargo keeps the sources of other people's packages.
+fn dependency_folders(toolchain: &Toolchain, checkout: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut cargo = child::clean(&toolchain.cargo);
+    cargo
+        .current_dir(checkout)
+        .env("RUSTC", &toolchain.rustc)
+        .args(["metadata", "--quiet", "--locked", "--format-version", "1"])
+        .args(["--filter-platform", TARGET]);
+    let metadata: serde_json::Value = serde_json::from_str(&child::output(&mut cargo)?)
+        .context("`cargo metadata` wrote something else than JSON")?;
+    let packages = metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
+    let folders = packages
+        .iter()
+        .filter(|package| !package["source"].is_null())
+        .filter_map(|package| package["manifest_path"].as_str())
+        .filter_map(|manifest| Path::new(manifest).ancestors().nth(2))
+        .map(Path::to_path_buf)
+        .collect();
+    Ok(folders)
+}
+
+fn put(toolchain: &Toolchain, checkout: &Path, built: &Path) -> Result<()> {
+    let committed = checkout.join(COMMITTED);
+    let folder = committed.parent().context("the committed object is in a folder")?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make `{}`", folder.display()))?;
+    std::fs::copy(built, &committed)
+        .with_context(|| format!("cannot write `{}`", committed.display()))?;
+    std::fs::write(checkout.join(VERSIONS), toolchain.versions()?)
+        .with_context(|| format!("cannot write `{VERSIONS}`"))?;
+    println!("{COMMITTED}: {}", object_diff::describe(&committed)?);
+    if toolchain.kind != Kind::Debian {
+        eprintln!(
+            "warning: this object is not built by Debian's packages, so `cargo xtask ebpf --check` \
+             will refuse it: do not commit it"
+        );
+    }
+    Ok(())
+}
+
+fn check(toolchain: &Toolchain, checkout: &Path, built: &Path) -> Result<()> {
+    let committed = checkout.join(COMMITTED);
+    let Some(difference) = object_diff::first_difference(&committed, built)? else {
+        println!("{COMMITTED} is what the source builds: {}", object_diff::describe(built)?);
+        return Ok(());
+    };
+    let versions = toolchain.versions()?;
+    let recorded = std::fs::read_to_string(checkout.join(VERSIONS))
+        .with_context(|| format!("cannot read `{VERSIONS}`"))?;
+    let reason = if versions == recorded {
+        "The source changed: `cargo xtask ebpf` builds the object anew; commit it.".to_owned()
+    } else {
+        format!(
+            "The toolchain changed. The object was built with\n{recorded}and this is\n{versions}"
+        )
+    };
+    bail!(
+        "`{COMMITTED}` is not what the source builds\n  committed: {}\n  built:     {}\n  \
+         first difference: {difference}\n{reason}",
+        object_diff::describe(&committed)?,
+        object_diff::describe(built)?,
+    )
+}
