@@ -1,0 +1,142 @@
+//! The maps behind the traits of [`ringfence_common::decide`].
+
+use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, flags};
+use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, family};
+use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
+use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey, class_table};
+use ringfence_common::decide::{State, Tables};
+
+use aya_ebpf::btf_maps::lpm_trie::Key;
+
+use crate::maps;
+
+/// `BPF_ANY`: add or replace.
+const ANY: u64 = 0;
+
+/// The tables of the generation that counts, chosen once per packet.
+pub struct KernelTables {
+    slot: u32,
+}
+
+impl KernelTables {
+    #[inline(always)]
+    pub fn select() -> Self {
+        // The selector always exists; 0 is what it holds before the first apply.
+        Self { slot: maps::SELECTOR.get(0).map_or(0, |selector| selector.slot & 1) }
+    }
+}
+
+impl Tables for KernelTables {
+    #[inline(always)]
+    fn config(&self) -> Option<Config> {
+        maps::CONFIG.get(self.slot).copied()
+    }
+
+    #[inline(always)]
+    fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
+        let key = AttachmentKey { ifindex, hook: hook as u32 };
+        // SAFETY: the value is copied at once; entries are replaced whole, never changed.
+        unsafe { maps::ATTACHMENTS.get(self.slot)?.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn address(&self, config: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
+        let known = if of_family == family::V4 {
+            self.address_v4(config, &[address[12], address[13], address[14], address[15]])
+        } else {
+            self.address_v6(config, address)
+        };
+        known.unwrap_or(AddressEntry { identity: identity::WORLD, endpoint: endpoint::NONE })
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, number: u32) -> Option<Endpoint> {
+        // SAFETY: as in `attachment`.
+        unsafe { maps::ENDPOINTS.get(self.slot)?.get(number) }.copied()
+    }
+
+    #[inline(always)]
+    fn class(&self, protocol: u8, port: u16) -> u16 {
+        let Some(table) = class_table(protocol) else { return 0 };
+        let Some(classes) = maps::CLASSES.get(self.slot) else { return 0 };
+        classes.get(table).map_or(0, |ports| ports[port as usize])
+    }
+
+    #[inline(always)]
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        // SAFETY: as in `attachment`.
+        unsafe { maps::POLICY.get(self.slot)?.get(key) }.copied()
+    }
+}
+
+impl KernelTables {
+    #[inline(always)]
+    fn address_v4(&self, config: &Config, address: &[u8; 4]) -> Option<AddressEntry> {
+        // SAFETY: as in `attachment`.
+        let host = unsafe { maps::ADDRESSES_V4.get(self.slot)?.get(address) }.copied();
+        if host.is_some() || config.flags & flags::PREFIXES_V4 == 0 {
+            return host;
+        }
+        maps::PREFIXES_V4.get(self.slot)?.get(&Key::new(32, *address)).copied()
+    }
+
+    #[inline(always)]
+    fn address_v6(&self, config: &Config, address: &[u8; 16]) -> Option<AddressEntry> {
+        // SAFETY: as in `attachment`.
+        let host = unsafe { maps::ADDRESSES_V6.get(self.slot)?.get(address) }.copied();
+        if host.is_some() || config.flags & flags::PREFIXES_V6 == 0 {
+            return host;
+        }
+        maps::PREFIXES_V6.get(self.slot)?.get(&Key::new(128, *address)).copied()
+    }
+}
+
+/// Flows and fragments.
+pub struct KernelState;
+
+impl State for KernelState {
+    #[inline(always)]
+    fn with_flow<R>(
+        &mut self,
+        key: &FlowKey,
+        change: impl FnOnce(&mut FlowEntry) -> R,
+    ) -> Option<R> {
+        let entry = maps::FLOWS.get_ptr_mut(key)?;
+        // SAFETY: the pointer stays valid for the program's run. Another CPU may write the same
+        // entry: every field is an aligned integer, and `track` takes each value it can see.
+        Some(change(unsafe { &mut *entry }))
+    }
+
+    #[inline(always)]
+    fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool {
+        maps::FLOWS.insert(key, entry, ANY).is_ok()
+    }
+
+    #[inline(always)]
+    fn remove_flow(&mut self, key: &FlowKey) {
+        // It may have been evicted meanwhile: then there is nothing to remove.
+        let _ = maps::FLOWS.remove(key);
+    }
+
+    #[inline(always)]
+    fn with_fragments<R>(
+        &mut self,
+        key: &FragmentKey,
+        change: impl FnOnce(&mut FragmentEntry) -> R,
+    ) -> Option<R> {
+        let entry = maps::FRAGMENTS.get_ptr_mut(key)?;
+        // SAFETY: as in `with_flow`.
+        Some(change(unsafe { &mut *entry }))
+    }
+
+    #[inline(always)]
+    fn put_fragments(&mut self, key: &FragmentKey, entry: &FragmentEntry) -> bool {
+        maps::FRAGMENTS.insert(key, entry, ANY).is_ok()
+    }
+
+    #[inline(always)]
+    fn remove_fragments(&mut self, key: &FragmentKey) {
+        // As in `remove_flow`.
+        let _ = maps::FRAGMENTS.remove(key);
+    }
+}
