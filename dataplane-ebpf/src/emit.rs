@@ -1,8 +1,7 @@
 //! Counters and events.
 
 use ringfence_common::abi::event::{Counter, Event, reason_counter};
-use ringfence_common::decide::{Outcome, Place};
-use ringfence_common::packet::Packet;
+use ringfence_common::decide::{Outcome, Place, Work};
 
 use crate::maps;
 
@@ -31,7 +30,8 @@ fn add(counter: *mut Counter, length: usize) {
 
 /// Puts an event into the ring buffer, or counts that it was full.
 #[inline(always)]
-pub fn event(place: &Place, time_ns: u64, packet: &Packet, outcome: &Outcome, length: usize) {
+pub fn event(place: &Place, time_ns: u64, work: &Work, length: usize) {
+    let (packet, outcome) = (&work.packet, &work.outcome);
     let Some(mut entry) = maps::EVENTS.reserve(0) else {
         if let Some(lost) = maps::LOST_EVENTS.get_ptr_mut(0) {
             // SAFETY: as in `add`.

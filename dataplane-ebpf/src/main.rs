@@ -54,21 +54,22 @@ pub fn ringfence_tc_egress(context: TcContext) -> i32 {
 #[inline(always)]
 fn run<F: ringfence_common::packet::PacketRead>(frame: &F, ifindex: u32, hook: Hook) -> bool {
     use ringfence_common::abi::flow::TICK_SHIFT;
-    use ringfence_common::decide::{Outcome, Place, decide};
-    use ringfence_common::packet::Packet;
+    use ringfence_common::decide::{Place, decide};
 
+    let Some(work) = maps::WORK.get_ptr_mut(0) else { return false };
+    // SAFETY: the value is this CPU's own. No other program of ours runs on it meanwhile: XDP and
+    // tc programs run with softirqs off, and nothing here sends a packet.
+    let work = unsafe { &mut *work };
     // SAFETY: the helper takes no arguments and only returns a number.
     let time_ns = unsafe { aya_ebpf::helpers::bpf_ktime_get_ns() };
     let place = Place { ifindex, hook, now: (time_ns >> TICK_SHIFT) as u32 };
-    let mut packet = Packet::default();
-    let mut outcome = Outcome::undecided(hook);
     let tables = tables::KernelTables::select();
-    decide(frame, &place, &tables, &mut tables::KernelState, &mut packet, &mut outcome);
-    emit::count(&outcome, frame.length());
-    if outcome.is_reported() {
-        emit::event(&place, time_ns, &packet, &outcome, frame.length());
+    decide(frame, &place, &tables, &mut tables::KernelState, work);
+    emit::count(&work.outcome, frame.length());
+    if work.outcome.is_reported() {
+        emit::event(&place, time_ns, work, frame.length());
     }
-    outcome.decision.passes()
+    work.outcome.decision.passes()
 }
 
 /// Never reached: `ringfence-common` panics nowhere, and the verifier refuses an endless loop.

@@ -13,6 +13,7 @@ use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey
 use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::limits;
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey, ServiceClasses};
+use ringfence_common::decide::Work;
 
 /// `BPF_F_NO_PREALLOC`, which the kernel demands of tries and which lets a table's limit be far
 /// above its size.
@@ -51,13 +52,12 @@ pub static ADDRESSES_V6: ArrayOfMaps<
     SLOTS,
 > = ArrayOfMaps::new();
 
+/// Prefix to identity number. Nothing behind a prefix is an endpoint.
 #[btf_map]
-pub static PREFIXES_V4: ArrayOfMaps<LpmTrie<[u8; 4], AddressEntry, TEMPLATE>, SLOTS> =
-    ArrayOfMaps::new();
+pub static PREFIXES_V4: ArrayOfMaps<LpmTrie<[u8; 4], u32, TEMPLATE>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub static PREFIXES_V6: ArrayOfMaps<LpmTrie<[u8; 16], AddressEntry, TEMPLATE>, SLOTS> =
-    ArrayOfMaps::new();
+pub static PREFIXES_V6: ArrayOfMaps<LpmTrie<[u8; 16], u32, TEMPLATE>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
 pub static CLASSES: ArrayOfMaps<Array<ServiceClasses, 5>, SLOTS> = ArrayOfMaps::new();
@@ -65,6 +65,10 @@ pub static CLASSES: ArrayOfMaps<Array<ServiceClasses, 5>, SLOTS> = ArrayOfMaps::
 #[btf_map]
 pub static POLICY: ArrayOfMaps<HashMap<PolicyKey, PolicyEntry, TEMPLATE, NO_PREALLOC>, SLOTS> =
     ArrayOfMaps::new();
+
+/// What the packet being decided takes; the stack is too small for it.
+#[btf_map]
+pub static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
 
 #[btf_map]
 pub static FLOWS: LruHashMap<FlowKey, FlowEntry, { limits::FLOWS as usize }> = LruHashMap::new();

@@ -77,7 +77,7 @@ impl KernelTables {
         if host.is_some() || config.flags & flags::PREFIXES_V4 == 0 {
             return host;
         }
-        maps::PREFIXES_V4.get(self.slot)?.get(&Key::new(32, *address)).copied()
+        maps::PREFIXES_V4.get(self.slot)?.get(&Key::new(32, *address)).map(outside)
     }
 
     #[inline(always)]
@@ -87,8 +87,14 @@ impl KernelTables {
         if host.is_some() || config.flags & flags::PREFIXES_V6 == 0 {
             return host;
         }
-        maps::PREFIXES_V6.get(self.slot)?.get(&Key::new(128, *address)).copied()
+        maps::PREFIXES_V6.get(self.slot)?.get(&Key::new(128, *address)).map(outside)
     }
+}
+
+/// An address that only a prefix knows.
+#[inline(always)]
+fn outside(identity: &u32) -> AddressEntry {
+    AddressEntry { identity: *identity, endpoint: endpoint::NONE }
 }
 
 /// Flows and fragments.

@@ -30,6 +30,7 @@
 mod addresses;
 mod side;
 
+use self::side::Ends;
 use crate::abi::ABI_VERSION;
 use crate::abi::config::{Attachment, Config, Hook, checks, essential, flags, report};
 use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
@@ -144,39 +145,72 @@ impl Outcome {
     }
 }
 
-/// Decides a frame. `packet` and `outcome` are the caller's, fresh; afterwards they hold what the
-/// frame was and what is to be done with it.
+/// What one frame takes to decide: what it was, and the outcome. The caller keeps it, because the
+/// kernel's stack is too small for it; [`decide`] resets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// The frame as read.
+    pub packet: Packet,
+    /// The packet that an ICMP error quotes.
+    quoted: Packet,
+    /// Who its addresses are.
+    ends: Ends,
+    /// What is done with it.
+    pub outcome: Outcome,
+}
+
+impl Work {
+    /// Nothing read, nothing decided.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            packet: Packet::default(),
+            quoted: Packet::default(),
+            ends: Ends::default(),
+            outcome: Outcome::undecided(Hook::Xdp),
+        }
+    }
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Decides a frame. Afterwards `work` holds what the frame was and what is to be done with it.
 #[inline(always)]
 pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
     frame: &R,
     place: &Place,
     tables: &T,
     state: &mut S,
-    packet: &mut Packet,
-    outcome: &mut Outcome,
+    work: &mut Work,
 ) {
+    work.packet = Packet::default();
+    work.outcome = Outcome::undecided(place.hook);
     // 1
     let Some(config) = tables.config() else { return };
-    outcome.generation = config.generation;
-    outcome.report = config.report;
+    work.outcome.generation = config.generation;
+    work.outcome.report = config.report;
     if config.abi != ABI_VERSION {
         return;
     }
-    outcome.decision = match tables.attachment(place.ifindex, place.hook) {
+    work.outcome.decision = match tables.attachment(place.ifindex, place.hook) {
         // 2
         None => Decision::deny(Reason::UnknownInterface, 0),
         // 3
-        Some(attachment) => match packet::parse(frame, packet) {
+        Some(attachment) => match packet::parse(frame, &mut work.packet) {
             Err(reason) => Decision::deny(reason, 0),
             Ok(()) => {
                 let context = Context { place, tables, config: &config, attachment: &attachment };
-                context.decide(frame, state, packet, outcome)
+                context.decide(frame, state, work)
             }
         },
     };
     // 10
-    if config.flags & flags::AUDIT != 0 && outcome.decision.verdict == Verdict::Deny {
-        outcome.decision.verdict = Verdict::Audit;
+    if config.flags & flags::AUDIT != 0 && work.outcome.decision.verdict == Verdict::Deny {
+        work.outcome.decision.verdict = Verdict::Audit;
     }
 }
 
@@ -195,9 +229,9 @@ impl<T: Tables> Context<'_, T> {
         &self,
         frame: &R,
         state: &mut S,
-        packet: &Packet,
-        outcome: &mut Outcome,
+        work: &mut Work,
     ) -> Decision {
+        let packet = &work.packet;
         // 4
         if packet.family == 0 {
             return if self.is_essential(essential::NON_IP) {
@@ -217,23 +251,23 @@ impl<T: Tables> Context<'_, T> {
         // 7
         let source = self.tables.address(self.config, packet.family, &packet.source);
         let destination = self.tables.address(self.config, packet.family, &packet.destination);
-        outcome.source_identity = source.identity;
-        outcome.destination_identity = destination.identity;
+        work.outcome.source_identity = source.identity;
+        work.outcome.destination_identity = destination.identity;
         // 8
         if self.is_spoofed(&source) {
             return Decision::deny(Reason::Spoofed, 0);
         }
         // 9
-        let ends = side::Ends { source, destination };
+        work.ends = Ends { source, destination };
         let mut decision = Decision::allow(Reason::NotSubject, 0);
         for direction in [Direction::Egress, Direction::Ingress] {
-            let number = self.endpoint_to_check(direction, &ends);
+            let number = self.endpoint_to_check(direction, &work.ends);
             if number == endpoint::NONE {
                 continue;
             }
-            outcome.endpoint = number;
-            outcome.direction = direction;
-            decision = self.side(frame, state, packet, &ends, direction, outcome);
+            work.outcome.endpoint = number;
+            work.outcome.direction = direction;
+            decision = self.side(frame, state, work);
             if decision.verdict == Verdict::Deny {
                 return decision;
             }
@@ -305,7 +339,7 @@ impl<T: Tables> Context<'_, T> {
 
     /// Whose side of the flow this hook decides in `direction`.
     #[inline(always)]
-    fn endpoint_to_check(&self, direction: Direction, ends: &side::Ends) -> u32 {
+    fn endpoint_to_check(&self, direction: Direction, ends: &Ends) -> u32 {
         let (own, workload, host) = match direction {
             Direction::Egress => (&ends.source, checks::WORKLOAD_EGRESS, checks::HOST_EGRESS),
             Direction::Ingress => {
@@ -326,24 +360,6 @@ impl<T: Tables> Context<'_, T> {
         }
         endpoint::NONE
     }
-
-    /// Policy's answer for a flow that `endpoint` opens (egress) or is asked to accept (ingress);
-    /// `service` is the destination's port, or ICMP type and code.
-    #[inline(always)]
-    fn policy(
-        &self,
-        endpoint: &Endpoint,
-        direction: Direction,
-        peer: &AddressEntry,
-        protocol: u8,
-        service: u16,
-    ) -> Answer {
-        let forms = match direction {
-            Direction::Ingress => endpoint.ingress_forms,
-            Direction::Egress => endpoint.egress_forms,
-        };
-        policy(self.tables, endpoint.subject, direction, forms, peer.identity, protocol, service)
-    }
 }
 
 /// What policy says.
@@ -355,19 +371,29 @@ pub struct Answer {
     pub log: bool,
 }
 
+/// What policy is asked: may the endpoint open this flow (egress), or accept it (ingress)?
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Whose policy.
+    pub subject: u32,
+    /// The other end's identity.
+    pub peer: u32,
+    /// The direction.
+    pub direction: Direction,
+    /// The forms of entries that the subject has in this direction.
+    pub forms: u8,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The destination's port, or ICMP type and code.
+    pub port: u16,
+}
+
 /// The policy lookup alone, in the order that the module describes.
-#[inline(always)]
-pub fn policy<T: Tables>(
-    tables: &T,
-    subject: u32,
-    direction: Direction,
-    forms: u8,
-    peer: u32,
-    protocol: u8,
-    port: u16,
-) -> Answer {
+#[inline(never)]
+pub fn policy<T: Tables>(tables: &T, question: &Question) -> Answer {
     use crate::abi::policy::{class_table, forms as form};
 
+    let Question { subject, peer, direction, forms, protocol, port } = *question;
     if forms & form::ENFORCED == 0 {
         return Answer { decision: Decision::allow(Reason::NotIsolated, 0), log: false };
     }

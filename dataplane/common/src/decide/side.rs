@@ -1,6 +1,6 @@
 //! One side of a flow: step 9 of the order.
 
-use super::{Answer, Context, Outcome, State, Tables};
+use super::{Answer, Context, Outcome, Question, State, Tables, Work};
 use crate::abi::config::{essential, flags};
 use crate::abi::flow::{FlowEntry, FlowKey, FragmentKey, flow_flags};
 use crate::abi::identity::{AddressEntry, endpoint};
@@ -11,7 +11,7 @@ use crate::track::{self, Step};
 use crate::verdict::{Decision, Reason, Verdict};
 
 /// Who the addresses of a packet are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ends {
     /// The source.
     pub source: AddressEntry,
@@ -47,18 +47,16 @@ impl Side<'_> {
 }
 
 impl<T: Tables> Context<'_, T> {
-    /// Decides the side of `outcome.endpoint`.
-    #[inline(always)]
+    /// Decides the side of `work.outcome.endpoint`.
+    #[inline(never)]
     pub(super) fn side<R: PacketRead + ?Sized, S: State>(
         &self,
         frame: &R,
         state: &mut S,
-        packet: &Packet,
-        ends: &Ends,
-        direction: Direction,
-        outcome: &mut Outcome,
+        work: &mut Work,
     ) -> Decision {
-        let number = outcome.endpoint;
+        let Work { packet, quoted, ends, outcome } = work;
+        let (number, direction) = (outcome.endpoint, outcome.direction);
         let Some(endpoint) = self.tables.endpoint(number) else {
             return Decision::deny(Reason::UnknownEndpoint, 0);
         };
@@ -76,7 +74,10 @@ impl<T: Tables> Context<'_, T> {
         }
         // 9.3
         let decision = if packet.icmp == Icmp::Error {
-            self.icmp_error(frame, state, packet, &side)
+            match parse_embedded(frame, packet, quoted) {
+                Ok(()) => self.icmp_error(state, quoted, &side),
+                Err(reason) => Decision::deny(reason, 0),
+            }
         } else {
             // 9.4, 9.5
             self.flow(state, packet, &side, outcome)
@@ -87,14 +88,14 @@ impl<T: Tables> Context<'_, T> {
         decision
     }
 
-    /// Denies; in audit mode the verdict is turned by the caller of the whole decision, so that
-    /// everything after this step still happens as if it had been allowed.
+    /// Whether denials pass. The verdict is turned at the very end (step 10); here it means that
+    /// what follows a denial is remembered as if it had been allowed.
     #[inline(always)]
     fn is_audit(&self) -> bool {
         self.config.flags & flags::AUDIT != 0
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn later_fragment<S: State>(
         &self,
         state: &mut S,
@@ -120,7 +121,7 @@ impl<T: Tables> Context<'_, T> {
 
     /// Remembers the first fragment of an allowed packet, and forgets what its identification
     /// stood for if it is not allowed.
-    #[inline(always)]
+    #[inline(never)]
     fn first_fragment<S: State>(
         &self,
         state: &mut S,
@@ -160,19 +161,9 @@ impl<T: Tables> Context<'_, T> {
     /// An ICMP error passes if the packet it quotes is one that the endpoint's side of a tracked
     /// flow has sent the other way (safety P9).
     #[inline(always)]
-    fn icmp_error<R: PacketRead + ?Sized, S: State>(
-        &self,
-        frame: &R,
-        state: &mut S,
-        packet: &Packet,
-        side: &Side<'_>,
-    ) -> Decision {
-        let mut quoted = Packet::default();
-        if let Err(reason) = parse_embedded(frame, packet, &mut quoted) {
-            return Decision::deny(reason, 0);
-        }
+    fn icmp_error<S: State>(&self, state: &mut S, quoted: &Packet, side: &Side<'_>) -> Decision {
         // Whoever gets the error has sent the quoted packet.
-        let key = flow_key(&quoted, side.number, !side.is_sender());
+        let key = flow_key(quoted, side.number, !side.is_sender());
         let known = state.with_flow(&key, |entry| (entry.rule, entry.audit_reason));
         match known {
             Some((rule, audit)) if self.is_essential(essential::RELATED_ERRORS) => {
@@ -184,7 +175,7 @@ impl<T: Tables> Context<'_, T> {
     }
 
     /// 9.4 and 9.5.
-    #[inline(always)]
+    #[inline(never)]
     fn flow<S: State>(
         &self,
         state: &mut S,
@@ -347,7 +338,13 @@ impl<T: Tables> Context<'_, T> {
         {
             return Answer { decision: Decision::allow(Reason::HostToWorkload, 0), log: false };
         }
-        self.policy(&side.endpoint, direction, side.peer, packet.protocol, port)
+        let forms = match direction {
+            Direction::Ingress => side.endpoint.ingress_forms,
+            Direction::Egress => side.endpoint.egress_forms,
+        };
+        let (subject, peer, protocol) =
+            (side.endpoint.subject, side.peer.identity, packet.protocol);
+        super::policy(self.tables, &Question { subject, peer, direction, forms, protocol, port })
     }
 }
 

@@ -124,7 +124,7 @@ impl Fragment {
 /// # Errors
 ///
 /// The reason for which the frame has to be denied. `packet` then holds what had been read.
-#[inline(always)]
+#[inline(never)]
 pub fn parse<R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Result<(), Reason> {
     let network = ethernet::parse(frame)?;
     match network.ethertype {
@@ -147,14 +147,14 @@ pub fn parse<R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Result<(
 /// # Errors
 ///
 /// [`Reason::MalformedEmbedded`].
-#[inline(always)]
+#[inline(never)]
 pub fn parse_embedded<R: PacketRead + ?Sized>(
     frame: &R,
     outer: &Packet,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
     let (offset, end) = (outer.embedded_at as usize, outer.end as usize);
-    packet.family = outer.family;
+    *packet = Packet { family: outer.family, ..Packet::default() };
     let parsed = if outer.family == crate::abi::flow::family::V4 {
         ipv4::parse(frame, offset, end, Depth::Embedded, packet)
     } else {
