@@ -29,7 +29,7 @@ fn add(counter: *mut Counter, length: usize) {
 }
 
 /// Puts an event into the ring buffer, or counts that it was full.
-#[inline(always)]
+#[inline(never)]
 pub fn event(place: &Place, time_ns: u64, work: &Work, length: usize) {
     let (packet, outcome) = (&work.packet, &work.outcome);
     let Some(mut entry) = maps::EVENTS.reserve(0) else {

@@ -28,6 +28,7 @@
 //! compiler has resolved every precedence so that this order gives the right answer.
 
 mod addresses;
+mod flow;
 mod side;
 
 use self::side::Ends;
@@ -99,8 +100,6 @@ pub struct Outcome {
     pub direction: Direction,
     /// Whether the packet opened a flow.
     pub new_flow: bool,
-    /// Whether a rule asks for it to be reported.
-    pub log: bool,
     /// The endpoint whose side decided; [`endpoint::NONE`] if none was reached.
     pub endpoint: u32,
     /// Identity of the source.
@@ -124,7 +123,6 @@ impl Outcome {
                 Hook::Xdp | Hook::TcIngress => Direction::Egress,
             },
             new_flow: false,
-            log: false,
             endpoint: endpoint::NONE,
             source_identity: identity::UNKNOWN,
             destination_identity: identity::UNKNOWN,
@@ -138,7 +136,7 @@ impl Outcome {
     #[inline(always)]
     pub fn is_reported(&self) -> bool {
         let denied = self.decision.verdict != Verdict::Allow;
-        self.log
+        self.decision.log
             || self.report & report::ALL != 0
             || (denied && self.report & report::DENIED != 0)
             || (self.new_flow && self.report & report::NEW_FLOWS != 0)
@@ -155,6 +153,8 @@ pub struct Work {
     quoted: Packet,
     /// Who its addresses are.
     ends: Ends,
+    /// Keys and entries on their way to and from the state tables.
+    scratch: side::Scratch,
     /// What is done with it.
     pub outcome: Outcome,
 }
@@ -167,6 +167,7 @@ impl Work {
             packet: Packet::default(),
             quoted: Packet::default(),
             ends: Ends::default(),
+            scratch: side::Scratch::default(),
             outcome: Outcome::undecided(Hook::Xdp),
         }
     }
@@ -204,7 +205,8 @@ pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
             Err(reason) => Decision::deny(reason, 0),
             Ok(()) => {
                 let context = Context { place, tables, config: &config, attachment: &attachment };
-                context.decide(frame, state, work)
+                context.decide(frame, state, work);
+                work.outcome.decision
             }
         },
     };
@@ -225,41 +227,40 @@ struct Context<'a, T> {
 impl<T: Tables> Context<'_, T> {
     /// Steps 4 to 9.
     #[inline(always)]
-    fn decide<R: PacketRead + ?Sized, S: State>(
-        &self,
-        frame: &R,
-        state: &mut S,
-        work: &mut Work,
-    ) -> Decision {
-        let packet = &work.packet;
+    fn decide<R: PacketRead + ?Sized, S: State>(&self, frame: &R, state: &mut S, work: &mut Work) {
+        let Work { packet, outcome, .. } = work;
         // 4
         if packet.family == 0 {
-            return if self.is_essential(essential::NON_IP) {
+            outcome.decision = if self.is_essential(essential::NON_IP) {
                 Decision::allow(Reason::NonIp, 0)
             } else {
                 Decision::deny(Reason::EssentialOff, 0)
             };
+            return;
         }
         // 5
         if addresses::is_martian(packet) {
-            return Decision::deny(Reason::Martian, 0);
+            outcome.decision = Decision::deny(Reason::Martian, 0);
+            return;
         }
         // 6
         if let Some(decision) = self.essential(packet) {
-            return decision;
+            outcome.decision = decision;
+            return;
         }
         // 7
         let source = self.tables.address(self.config, packet.family, &packet.source);
         let destination = self.tables.address(self.config, packet.family, &packet.destination);
-        work.outcome.source_identity = source.identity;
-        work.outcome.destination_identity = destination.identity;
+        outcome.source_identity = source.identity;
+        outcome.destination_identity = destination.identity;
         // 8
         if self.is_spoofed(&source) {
-            return Decision::deny(Reason::Spoofed, 0);
+            outcome.decision = Decision::deny(Reason::Spoofed, 0);
+            return;
         }
         // 9
+        outcome.decision = Decision::allow(Reason::NotSubject, 0);
         work.ends = Ends { source, destination };
-        let mut decision = Decision::allow(Reason::NotSubject, 0);
         for direction in [Direction::Egress, Direction::Ingress] {
             let number = self.endpoint_to_check(direction, &work.ends);
             if number == endpoint::NONE {
@@ -267,12 +268,11 @@ impl<T: Tables> Context<'_, T> {
             }
             work.outcome.endpoint = number;
             work.outcome.direction = direction;
-            decision = self.side(frame, state, work);
-            if decision.verdict == Verdict::Deny {
-                return decision;
+            self.side(frame, state, work);
+            if work.outcome.decision.verdict == Verdict::Deny {
+                return;
             }
         }
-        decision
     }
 
     #[inline(always)]
@@ -362,15 +362,6 @@ impl<T: Tables> Context<'_, T> {
     }
 }
 
-/// What policy says.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    /// The decision.
-    pub decision: Decision,
-    /// Whether the rule asks for a report.
-    pub log: bool,
-}
-
 /// What policy is asked: may the endpoint open this flow (egress), or accept it (ingress)?
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
@@ -390,12 +381,12 @@ pub struct Question {
 
 /// The policy lookup alone, in the order that the module describes.
 #[inline(never)]
-pub fn policy<T: Tables>(tables: &T, question: &Question) -> Answer {
+pub fn policy<T: Tables>(tables: &T, question: &Question) -> Decision {
     use crate::abi::policy::{class_table, forms as form};
 
     let Question { subject, peer, direction, forms, protocol, port } = *question;
     if forms & form::ENFORCED == 0 {
-        return Answer { decision: Decision::allow(Reason::NotIsolated, 0), log: false };
+        return Decision::allow(Reason::NotIsolated, 0);
     }
     let any = PolicyKey::any_service(direction);
     let any_port = PolicyKey::any_port(direction, protocol);
@@ -423,11 +414,11 @@ pub fn policy<T: Tables>(tables: &T, question: &Question) -> Answer {
             return answer(&entry);
         }
     }
-    Answer { decision: Decision::deny(Reason::NoRule, 0), log: false }
+    Decision::deny(Reason::NoRule, 0)
 }
 
 #[inline(always)]
-fn answer(entry: &PolicyEntry) -> Answer {
+fn answer(entry: &PolicyEntry) -> Decision {
     use crate::abi::policy::action;
 
     let decision = match (entry.action, entry.rule) {
@@ -436,5 +427,5 @@ fn answer(entry: &PolicyEntry) -> Answer {
         (_, 0) => Decision::deny(Reason::NoRule, 0),
         (_, rule) => Decision::deny(Reason::DenyRule, rule),
     };
-    Answer { decision, log: entry.flags & entry_flags::LOG != 0 }
+    decision.logged(entry.flags & entry_flags::LOG != 0)
 }

@@ -33,17 +33,17 @@ pub const fn is_expired(entry: &FragmentEntry, now: u32) -> bool {
     age > ticks(SECONDS) && age < u32::MAX / 2
 }
 
-/// The entry of a packet whose first fragment was allowed.
-#[must_use]
+/// Makes the entry of a packet whose first fragment was allowed.
 #[inline(always)]
-pub fn first(fragment: &Fragment, now: u32) -> FragmentEntry {
-    let mut entry = FragmentEntry { first_seen: now, pieces_used: 1, ..FragmentEntry::default() };
+pub fn first(entry: &mut FragmentEntry, fragment: &Fragment, now: u32) {
+    *entry = FragmentEntry::default();
+    entry.first_seen = now;
+    entry.pieces_used = 1;
     entry.pieces[0] = fragment.end as u32;
-    entry
 }
 
 /// Adds a piece.
-#[inline(always)]
+#[inline(never)]
 pub fn add(entry: &mut FragmentEntry, fragment: &Fragment, now: u32) -> Piece {
     if is_expired(entry, now) {
         return Piece::Refused(Reason::UnknownFragment);
@@ -53,25 +53,11 @@ pub fn add(entry: &mut FragmentEntry, fragment: &Fragment, now: u32) -> Piece {
     }
     let (start, end) = (fragment.start as u32, fragment.end as u32);
     let mut highest = 0;
-    let mut before = FRAGMENT_PIECES;
-    let mut after = FRAGMENT_PIECES;
-    let mut free = FRAGMENT_PIECES;
-    for index in 0..FRAGMENT_PIECES {
-        let piece = entry.pieces[index];
-        let (first, last) = (piece >> 16, piece & 0xffff);
-        if last == 0 {
-            free = index;
-            continue;
-        }
+    for piece in entry.pieces {
+        let (first, last) = bounds(piece);
         if start < last && first < end {
             entry.flags |= fragment_flags::POISONED;
             return Piece::Refused(Reason::OverlappingFragment);
-        }
-        if last == start {
-            before = index;
-        }
-        if first == end {
-            after = index;
         }
         if last > highest {
             highest = last;
@@ -83,41 +69,48 @@ pub fn add(entry: &mut FragmentEntry, fragment: &Fragment, now: u32) -> Piece {
         entry.flags |= fragment_flags::POISONED;
         return Piece::Refused(Reason::BadFragment);
     }
+    if !join(entry, start, end) {
+        return Piece::Refused(Reason::TooManyFragments);
+    }
     if !fragment.more {
         entry.flags |= fragment_flags::END_SEEN;
-    }
-    join(entry, (start, end), before, after, free)
-}
-
-/// Puts the piece beside its neighbours, or into a free place.
-#[inline(always)]
-fn join(
-    entry: &mut FragmentEntry,
-    (start, end): (u32, u32),
-    before: usize,
-    after: usize,
-    free: usize,
-) -> Piece {
-    let from = if before < FRAGMENT_PIECES { entry.pieces[before] >> 16 } else { start };
-    let to = if after < FRAGMENT_PIECES { entry.pieces[after] & 0xffff } else { end };
-    let whole = from << 16 | to;
-    if before < FRAGMENT_PIECES {
-        entry.pieces[before] = whole;
-        if after < FRAGMENT_PIECES {
-            entry.pieces[after] = 0;
-            entry.pieces_used = entry.pieces_used.wrapping_sub(1);
-        }
-    } else if after < FRAGMENT_PIECES {
-        entry.pieces[after] = whole;
-    } else if free < FRAGMENT_PIECES {
-        entry.pieces[free] = whole;
-        entry.pieces_used = entry.pieces_used.wrapping_add(1);
-    } else {
-        return Piece::Refused(Reason::TooManyFragments);
     }
     if entry.pieces_used == 1 && entry.flags & fragment_flags::END_SEEN != 0 {
         Piece::Completes
     } else {
         Piece::Fits
     }
+}
+
+/// Takes the neighbours out, and puts them back as one with the piece between them; whether there
+/// was room.
+#[inline(always)]
+fn join(entry: &mut FragmentEntry, start: u32, end: u32) -> bool {
+    let (mut from, mut to) = (start, end);
+    for index in 0..FRAGMENT_PIECES {
+        let (first, last) = bounds(entry.pieces[index]);
+        if last != 0 && (last == start || first == end) {
+            if last == start {
+                from = first;
+            } else {
+                to = last;
+            }
+            entry.pieces[index] = 0;
+            entry.pieces_used = entry.pieces_used.wrapping_sub(1);
+        }
+    }
+    for index in 0..FRAGMENT_PIECES {
+        if entry.pieces[index] == 0 {
+            entry.pieces[index] = from << 16 | to;
+            entry.pieces_used = entry.pieces_used.wrapping_add(1);
+            return true;
+        }
+    }
+    false
+}
+
+/// First byte of a piece and one past its last; both 0 for a free place.
+#[inline(always)]
+const fn bounds(piece: u32) -> (u32, u32) {
+    (piece >> 16, piece & 0xffff)
 }

@@ -5,7 +5,7 @@
 //! lost or repeated packet does no harm.
 //!
 //! Design. An endpoint keeps its own view of each flow, under a key that is the same for both
-//! directions ([`FlowKey`]), so one look-up serves both (a). TCP follows RFC 9293's steps as far
+//! directions ([`crate::abi::flow::FlowKey`]), so one look-up serves both (a). TCP follows RFC 9293's steps as far
 //! as a third party sees them (b). A reset has to carry a sequence number between what its
 //! receiver has acknowledged and what its sender has sent, a SYN+ACK has to acknowledge the SYN
 //! (c). Repeated SYN, SYN+ACK, FIN and RST pass and change nothing (d). Everything else (UDP,
@@ -13,7 +13,7 @@
 //!
 //! Not done: data outside the window passes; both stacks drop it.
 
-use crate::abi::flow::{FlowEntry, FlowKey, TICK_SHIFT, flow_flags};
+use crate::abi::flow::{FlowEntry, TICK_SHIFT, flow_flags};
 use crate::abi::policy::protocol;
 use crate::packet::{Packet, tcp};
 use crate::verdict::Reason;
@@ -75,32 +75,32 @@ pub const fn is_syn(packet: &Packet) -> bool {
     packet.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
 }
 
-/// The entry of a new flow opened by `packet`; `generation`, `rule` and reasons are the caller's.
-#[must_use]
-#[inline(always)]
-pub fn open(key: &FlowKey, packet: &Packet, from_local: bool, now: u32) -> FlowEntry {
-    let mut entry = FlowEntry { last_seen: now, state: state::OPEN, ..FlowEntry::default() };
+/// Makes the entry of a new flow opened by `packet`; generation, rule and reasons are the caller's.
+#[inline(never)]
+pub fn open(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u32) {
+    *entry = FlowEntry::default();
+    entry.last_seen = now;
+    entry.state = state::OPEN;
     if !from_local {
         entry.flags = flow_flags::OPENED_BY_REMOTE;
     }
-    if key.protocol == protocol::TCP {
+    if packet.protocol == protocol::TCP {
         entry.state = state::SYN_SENT;
         if !is_syn(packet) {
             entry.state = state::ESTABLISHED;
             entry.flags |= flow_flags::PICKED_UP;
-            let (_, other) = ends(&mut entry, from_local);
+            let (_, other) = ends(entry, from_local);
             *other.end = packet.tcp_acknowledgement;
             *other.acknowledged = packet.tcp_sequence;
         }
-        let (own, _) = ends(&mut entry, from_local);
+        let (own, _) = ends(entry, from_local);
         *own.end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
         *own.acknowledged = packet.tcp_acknowledgement;
     }
-    entry
 }
 
 /// Moves the flow by one packet.
-#[inline(always)]
+#[inline(never)]
 pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u32) -> Step {
     if now.wrapping_sub(entry.last_seen) > timeout(entry) && !is_older(now, entry.last_seen) {
         return Step::Reopen;

@@ -169,12 +169,20 @@ impl Reason {
 
 /// A verdict, why, and the rule that made it.
 #[must_use = "a decision that is dropped is a packet that passes"]
+///
+/// Without padding: the kernel build hands it round in one register, and the verifier does not
+/// take a register with undefined bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Decision {
     /// What happens.
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
+    /// Whether the rule asks for a report.
+    pub log: bool,
+    /// Zero.
+    reserved: u8,
     /// The rule; 0 where none made it.
     pub rule: u32,
 }
@@ -183,13 +191,19 @@ impl Decision {
     /// The packet passes.
     #[inline(always)]
     pub const fn allow(reason: Reason, rule: u32) -> Self {
-        Self { verdict: Verdict::Allow, reason, rule }
+        Self { verdict: Verdict::Allow, reason, log: false, reserved: 0, rule }
     }
 
     /// The packet is dropped.
     #[inline(always)]
     pub const fn deny(reason: Reason, rule: u32) -> Self {
-        Self { verdict: Verdict::Deny, reason, rule }
+        Self { verdict: Verdict::Deny, reason, log: false, reserved: 0, rule }
+    }
+
+    /// The same decision, to be reported or not.
+    #[inline(always)]
+    pub const fn logged(self, log: bool) -> Self {
+        Self { log, ..self }
     }
 
     /// Whether the packet goes on.

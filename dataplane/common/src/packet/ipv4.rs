@@ -1,21 +1,21 @@
 //! IPv4 (RFC 791), with options and fragments.
 
-use super::{Depth, Fragment, Packet, PacketRead, transport};
+use super::{Depth, Fragment, Packet, PacketRead};
 use crate::verdict::Reason;
 
 const HEADER: usize = 20;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
 
-/// Reads the packet at `offset`; nothing of it lies at or behind `limit`.
-#[inline(always)]
+/// Reads the header at the cursor; nothing of the packet lies at or behind `packet.end`, which
+/// becomes the packet's own end.
+#[inline(never)]
 pub fn parse<R: PacketRead + ?Sized>(
     frame: &R,
-    offset: usize,
-    limit: usize,
     depth: Depth,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
+    let (offset, limit) = (packet.cursor as usize, packet.end as usize);
     if offset + HEADER > limit {
         return Err(Reason::TruncatedIpv4);
     }
@@ -24,31 +24,24 @@ pub fn parse<R: PacketRead + ?Sized>(
     if header[0] >> 4 != 4 || words < 5 {
         return Err(Reason::MalformedIpv4);
     }
-    let header_length = words * 4;
+    let payload = offset + words * 4;
     let total = u16::from_be_bytes([header[2], header[3]]) as usize;
-    let end = match depth {
-        Depth::Outer => {
-            if offset + header_length > limit {
-                return Err(Reason::TruncatedIpv4);
-            }
-            if total < header_length || offset + total > limit {
-                return Err(Reason::BadIpv4Length);
-            }
-            offset + total
+    if depth == Depth::Outer {
+        if payload > limit {
+            return Err(Reason::TruncatedIpv4);
         }
-        Depth::Embedded => limit,
-    };
+        if offset + total < payload || offset + total > limit {
+            return Err(Reason::BadIpv4Length);
+        }
+        packet.end = (offset + total) as u32;
+    }
     packet.source[12..].copy_from_slice(&[header[12], header[13], header[14], header[15]]);
     packet.destination[12..].copy_from_slice(&[header[16], header[17], header[18], header[19]]);
     packet.protocol = header[9];
     packet.hop_limit = header[8];
-    packet.end = end as u32;
-    let payload = offset + header_length;
-    packet.fragment = fragment(&header, end.wrapping_sub(payload), depth)?;
-    if packet.fragment.is_later() {
-        return Ok(());
-    }
-    transport::parse(frame, payload, end, depth, packet)
+    packet.cursor = payload as u32;
+    packet.fragment = fragment(&header, (packet.end as usize).wrapping_sub(payload), depth)?;
+    Ok(())
 }
 
 /// The fragment fields, checked: a middle piece is a multiple of eight bytes long, and no piece

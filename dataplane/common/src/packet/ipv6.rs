@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200) and its extension headers, walked to a stated limit.
 
-use super::{Depth, Fragment, Packet, PacketRead, transport};
+use super::{Depth, Fragment, Packet, PacketRead};
 use crate::abi::limits::EXTENSION_HEADERS;
 use crate::verdict::Reason;
 
@@ -14,15 +14,15 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
 
-/// Reads the packet at `offset`; nothing of it lies at or behind `limit`.
-#[inline(always)]
+/// Reads the header at the cursor and the extension headers behind it; nothing of the packet lies
+/// at or behind `packet.end`, which becomes the packet's own end.
+#[inline(never)]
 pub fn parse<R: PacketRead + ?Sized>(
     frame: &R,
-    offset: usize,
-    limit: usize,
     depth: Depth,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
+    let (offset, limit) = (packet.cursor as usize, packet.end as usize);
     if offset + HEADER > limit {
         return Err(Reason::TruncatedIpv6);
     }
@@ -32,77 +32,64 @@ pub fn parse<R: PacketRead + ?Sized>(
     }
     packet.source = frame.read::<16>(offset + 8).ok_or(Reason::TruncatedIpv6)?;
     packet.destination = frame.read::<16>(offset + 24).ok_or(Reason::TruncatedIpv6)?;
+    packet.protocol = fixed[6];
     packet.hop_limit = fixed[7];
-    let payload = u16::from_be_bytes([fixed[4], fixed[5]]) as usize;
-    let end = match depth {
-        Depth::Outer => {
-            if payload == 0 && fixed[6] == HOP_BY_HOP {
-                // Only a jumbogram (RFC 2675) has no length and a hop-by-hop header.
-                return Err(Reason::Unsupported);
-            }
-            if offset + HEADER + payload > limit {
-                return Err(Reason::BadIpv6Length);
-            }
-            offset + HEADER + payload
+    packet.cursor = (offset + HEADER) as u32;
+    if depth == Depth::Outer {
+        let payload = u16::from_be_bytes([fixed[4], fixed[5]]) as usize;
+        if payload == 0 && fixed[6] == HOP_BY_HOP {
+            // Only a jumbogram (RFC 2675) has no length and a hop-by-hop header.
+            return Err(Reason::Unsupported);
         }
-        Depth::Embedded => limit,
-    };
-    packet.end = end as u32;
-    let at = walk(frame, offset + HEADER, end, fixed[6], depth, packet)?;
-    if packet.fragment.is_later() {
-        return Ok(());
+        if offset + HEADER + payload > limit {
+            return Err(Reason::BadIpv6Length);
+        }
+        packet.end = (offset + HEADER + payload) as u32;
     }
-    transport::parse(frame, at, end, depth, packet)
-}
-
-/// Walks the chain; leaves the transport's protocol in `packet` and returns its offset.
-#[inline(always)]
-fn walk<R: PacketRead + ?Sized>(
-    frame: &R,
-    start: usize,
-    end: usize,
-    first: u8,
-    depth: Depth,
-    packet: &mut Packet,
-) -> Result<usize, Reason> {
-    let mut next = first;
-    let mut offset = start;
     for index in 0..=EXTENSION_HEADERS {
-        if !is_extension(next) {
-            packet.protocol = next;
-            return Ok(offset);
+        if !is_extension(packet.protocol) || packet.fragment.is_later() {
+            return Ok(());
         }
         if index == EXTENSION_HEADERS {
             return Err(Reason::TooManyExtensions);
         }
-        if next == HOP_BY_HOP && index != 0 {
+        if packet.protocol == HOP_BY_HOP && index != 0 {
             return Err(Reason::MisplacedExtension);
         }
-        if offset + EXTENSION > end {
-            return Err(cut(packet));
-        }
-        let header = frame.read::<EXTENSION>(offset).ok_or(Reason::TruncatedExtension)?;
-        if next == ROUTING && header[2] == 0 && header[3] != 0 {
-            return Err(Reason::SourceRouted);
-        }
-        let length = length(next, header[1]);
-        if offset + length > end {
-            return Err(cut(packet));
-        }
-        offset += length;
-        if next == FRAGMENT {
-            if packet.fragment.protocol != 0 {
-                return Err(Reason::MisplacedExtension);
-            }
-            fragment(&header, end.wrapping_sub(offset), depth, packet)?;
-            if packet.fragment.is_later() {
-                packet.protocol = header[0];
-                return Ok(offset);
-            }
-        }
-        next = header[0];
+        extension(frame, depth, packet)?;
     }
     Err(Reason::TooManyExtensions)
+}
+
+/// Reads the extension header at the cursor, whose kind is `packet.protocol`, and moves on to
+/// what it announces.
+#[inline(never)]
+fn extension<R: PacketRead + ?Sized>(
+    frame: &R,
+    depth: Depth,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    let (offset, end, kind) = (packet.cursor as usize, packet.end as usize, packet.protocol);
+    if offset + EXTENSION > end {
+        return Err(cut(packet));
+    }
+    let header = frame.read::<EXTENSION>(offset).ok_or(Reason::TruncatedExtension)?;
+    if kind == ROUTING && header[2] == 0 && header[3] != 0 {
+        return Err(Reason::SourceRouted);
+    }
+    let next = offset + length(kind, header[1]);
+    if next > end {
+        return Err(cut(packet));
+    }
+    packet.cursor = next as u32;
+    packet.protocol = header[0];
+    if kind != FRAGMENT {
+        return Ok(());
+    }
+    if packet.fragment.protocol != 0 {
+        return Err(Reason::MisplacedExtension);
+    }
+    fragment(&header, end.wrapping_sub(next), depth, packet)
 }
 
 #[inline(always)]

@@ -5,8 +5,10 @@
 //! verifier can follow it.
 //!
 //! For (c), bytes come through [`PacketRead`] with a bounds check each, loops have constant
-//! bounds, results go into one caller-owned [`Packet`] and functions that the kernel build keeps
-//! as functions return one byte.
+//! bounds, and what one header says to the next (where it starts, where the packet ends) goes
+//! through the caller-owned [`Packet`] and not through registers: the verifier forgets what is
+//! in memory, so it walks each header once and not once per way to get there. That is also why
+//! the steps are functions of their own (`inline(never)`).
 //!
 //! Not done here: checksums (the stack verifies them, and hardware may not have written them yet
 //! on the way out), TCP options, anything inside tunnels.
@@ -20,6 +22,7 @@ mod transport;
 pub use icmp::{Icmp, icmp_kind};
 pub use transport::tcp;
 
+use crate::abi::flow::family;
 use crate::abi::identity::AddressBytes;
 use crate::verdict::Reason;
 
@@ -57,7 +60,7 @@ pub struct Packet {
     pub source: AddressBytes,
     /// Destination address.
     pub destination: AddressBytes,
-    /// 4, 6, or 0 for a frame that is not IP ([`crate::abi::flow::family`]).
+    /// 4, 6, or 0 for a frame that is not IP ([`family`]).
     pub family: u8,
     /// The transport's IP protocol number; in a later fragment, of what was fragmented.
     pub protocol: u8,
@@ -81,6 +84,8 @@ pub struct Packet {
     pub fragment: Fragment,
     /// Offset of the packet inside an ICMP error, from the start of the frame; else 0.
     pub embedded_at: u32,
+    /// Offset of the header to be read next, from the start of the frame.
+    pub cursor: u32,
     /// One past the last byte of the IP packet, from the start of the frame.
     pub end: u32,
 }
@@ -126,18 +131,14 @@ impl Fragment {
 /// The reason for which the frame has to be denied. `packet` then holds what had been read.
 #[inline(never)]
 pub fn parse<R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Result<(), Reason> {
-    let network = ethernet::parse(frame)?;
-    match network.ethertype {
-        ethernet::IPV4 => {
-            packet.family = crate::abi::flow::family::V4;
-            ipv4::parse(frame, network.offset, frame.length(), Depth::Outer, packet)
-        }
-        ethernet::IPV6 => {
-            packet.family = crate::abi::flow::family::V6;
-            ipv6::parse(frame, network.offset, frame.length(), Depth::Outer, packet)
-        }
-        _ => Ok(()),
-    }
+    let ethertype = ethernet::parse(frame, packet)?;
+    packet.end = frame.length() as u32;
+    packet.family = match ethertype {
+        ethernet::IPV4 => family::V4,
+        ethernet::IPV6 => family::V6,
+        _ => return Ok(()),
+    };
+    network(frame, Depth::Outer, packet)
 }
 
 /// Reads the packet inside the ICMP error `outer`: addresses, protocol and ports of the packet
@@ -153,14 +154,28 @@ pub fn parse_embedded<R: PacketRead + ?Sized>(
     outer: &Packet,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
-    let (offset, end) = (outer.embedded_at as usize, outer.end as usize);
     *packet = Packet { family: outer.family, ..Packet::default() };
-    let parsed = if outer.family == crate::abi::flow::family::V4 {
-        ipv4::parse(frame, offset, end, Depth::Embedded, packet)
+    packet.cursor = outer.embedded_at;
+    packet.end = outer.end;
+    network(frame, Depth::Embedded, packet).map_err(|_| Reason::MalformedEmbedded)
+}
+
+/// Reads the network header at the cursor and what follows it.
+#[inline(always)]
+fn network<R: PacketRead + ?Sized>(
+    frame: &R,
+    depth: Depth,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    if packet.family == family::V4 {
+        ipv4::parse(frame, depth, packet)?;
     } else {
-        ipv6::parse(frame, offset, end, Depth::Embedded, packet)
-    };
-    parsed.map_err(|_| Reason::MalformedEmbedded)
+        ipv6::parse(frame, depth, packet)?;
+    }
+    if packet.fragment.is_later() {
+        return Ok(());
+    }
+    transport::parse(frame, depth, packet)
 }
 
 /// Which packet is being read.

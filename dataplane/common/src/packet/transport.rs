@@ -20,15 +20,14 @@ const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 const SCTP_HEADER: usize = 12;
 
-/// Reads the transport header at `offset`, which ends before `end`.
-#[inline(always)]
+/// Reads the transport header at the cursor.
+#[inline(never)]
 pub fn parse<R: PacketRead + ?Sized>(
     frame: &R,
-    offset: usize,
-    end: usize,
     depth: Depth,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
+    let (offset, end) = (packet.cursor as usize, packet.end as usize);
     match (packet.protocol, depth) {
         (protocol::TCP, Depth::Outer) => tcp_header(frame, offset, end, packet),
         (protocol::UDP, Depth::Outer) => udp_header(frame, offset, end, packet),

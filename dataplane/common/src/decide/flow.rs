@@ -1,0 +1,182 @@
+//! Flows: steps 9.4 and 9.5 of the order.
+
+use super::side::{Scratch, Side, flow_key, remembered};
+use super::{Context, Question, State, Tables, Work};
+use crate::abi::config::{essential, flags};
+use crate::abi::flow::{FlowEntry, flow_flags};
+use crate::abi::identity::endpoint;
+use crate::abi::policy::{Direction, forms, protocol};
+use crate::packet::{Icmp, Packet};
+use crate::track::{self, Step};
+use crate::verdict::{Decision, Reason, Verdict};
+
+impl<T: Tables> Context<'_, T> {
+    /// 9.4 and 9.5.
+    #[inline(never)]
+    pub(super) fn flow<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) {
+        let Work { packet, scratch, outcome, .. } = work;
+        if matches!(packet.icmp, Icmp::Other | Icmp::Neighbour | Icmp::MulticastListener) {
+            // No flow: each packet is a question of its own.
+            outcome.decision = self.ask(side, packet, side.direction, packet.destination_port);
+            return;
+        }
+        let Scratch { key, entry: copy, .. } = scratch;
+        flow_key(key, packet, side.number, side.is_sender());
+        let now = self.place.now;
+        let step = state.with_flow(key, |entry| {
+            let step = track::advance(entry, packet, side.is_sender(), now);
+            *copy = *entry;
+            step
+        });
+        match step {
+            Some(Step::Forward) => {
+                outcome.decision = self.tracked(state, side, packet, scratch, Reason::Established);
+            }
+            Some(Step::Reply) => {
+                outcome.decision = self.tracked(state, side, packet, scratch, Reason::Reply);
+            }
+            Some(Step::Invalid(reason)) => outcome.decision = Decision::deny(reason, copy.rule),
+            Some(Step::Reopen) | None => self.new_flow(state, side, work),
+        }
+    }
+
+    /// A packet of a known flow, which lies in `scratch`. If policy has changed since the flow was
+    /// allowed, policy is asked again as it was asked then (semantics 3).
+    #[inline(always)]
+    fn tracked<S: State>(
+        &self,
+        state: &mut S,
+        side: &Side,
+        packet: &Packet,
+        scratch: &mut Scratch,
+        reason: Reason,
+    ) -> Decision {
+        let Scratch { key, entry, .. } = scratch;
+        let is_current = entry.generation == self.config.generation;
+        if is_current || self.config.flags & flags::KEEP_ESTABLISHED != 0 {
+            return remembered(entry.audit_reason, reason, entry.rule);
+        }
+        let opened_by_remote = entry.flags & flow_flags::OPENED_BY_REMOTE != 0;
+        let (direction, port) = if opened_by_remote {
+            (Direction::Ingress, key.local_port)
+        } else {
+            (Direction::Egress, key.remote_port)
+        };
+        let asked = asked_service(packet, port);
+        let answer = self.ask(side, packet, direction, asked);
+        let denied = answer.verdict != Verdict::Allow;
+        if denied && !self.is_audit() {
+            state.remove_flow(key);
+            return Decision::deny(Reason::Revoked, answer.rule);
+        }
+        let audit = if denied { Reason::Revoked as u8 } else { 0 };
+        let (rule, generation) = (answer.rule, self.config.generation);
+        state.with_flow(key, |entry| {
+            entry.generation = generation;
+            entry.rule = rule;
+            entry.audit_reason = audit;
+        });
+        remembered(audit, reason, rule)
+    }
+
+    /// A packet that may open the flow of `work.scratch.key`.
+    #[inline(always)]
+    fn new_flow<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) {
+        let Work { packet, scratch: Scratch { key, entry, .. }, outcome, .. } = work;
+        track::open(entry, packet, side.is_sender(), self.place.now);
+        outcome.decision = if packet.icmp == Icmp::Reply {
+            self.unasked(side, Reason::UnexpectedReply)
+        } else if key.protocol == protocol::TCP && !track::is_syn(packet) {
+            self.mid_stream(side, packet, entry)
+        } else {
+            self.ask(side, packet, side.direction, packet.destination_port)
+        };
+        let decision = outcome.decision;
+        let denied = decision.verdict != Verdict::Allow;
+        if denied && !self.is_audit() {
+            return;
+        }
+        entry.generation = self.config.generation;
+        entry.rule = decision.rule;
+        if denied {
+            entry.audit_reason = decision.reason as u8;
+        } else {
+            entry.allow_reason = decision.reason as u8;
+        }
+        outcome.new_flow = state.put_flow(key, entry);
+        if !outcome.new_flow {
+            outcome.decision = Decision::deny(Reason::TableFull, decision.rule);
+        }
+    }
+
+    /// TCP without an entry that is no SYN: a connection older than the engine, or none. In the
+    /// pick-up window policy may allow it in either orientation (semantics 10); `entry` then says
+    /// who is taken for its opener.
+    #[inline(always)]
+    fn mid_stream(&self, side: &Side, packet: &Packet, entry: &mut FlowEntry) -> Decision {
+        let window = self.config.pick_up_until.wrapping_sub(self.place.now);
+        if window == 0 || window > u32::MAX / 2 {
+            return self.unasked(side, Reason::NoConnection);
+        }
+        let forward = self.ask(side, packet, side.direction, packet.destination_port);
+        if forward.verdict == Verdict::Allow {
+            return Decision::allow(Reason::PickedUp, forward.rule);
+        }
+        let other = match side.direction {
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
+        };
+        let reply = self.ask(side, packet, other, packet.source_port);
+        if reply.verdict == Verdict::Allow {
+            entry.flags ^= flow_flags::OPENED_BY_REMOTE;
+            return Decision::allow(Reason::PickedUp, reply.rule);
+        }
+        Decision::deny(Reason::NoConnection, forward.rule)
+    }
+
+    /// An answer to nothing: passes only by an endpoint that no policy isolates at all.
+    #[inline(always)]
+    fn unasked(&self, side: &Side, reason: Reason) -> Decision {
+        let forms_in_use = side.endpoint.ingress_forms | side.endpoint.egress_forms;
+        if forms_in_use & forms::ENFORCED == 0 {
+            Decision::allow(Reason::NotIsolated, 0)
+        } else {
+            Decision::deny(reason, 0)
+        }
+    }
+
+    /// Asks policy about a flow of `direction`. The host and its own workloads come first
+    /// (semantics 8): the host may always talk to them.
+    #[inline(always)]
+    fn ask(&self, side: &Side, packet: &Packet, direction: Direction, port: u16) -> Decision {
+        let between = match direction {
+            Direction::Ingress => (side.peer.endpoint, side.number),
+            Direction::Egress => (side.number, side.peer.endpoint),
+        };
+        if between.0 == endpoint::HOST
+            && between.1 >= endpoint::FIRST_DYNAMIC
+            && self.is_essential(essential::HOST_TO_WORKLOAD)
+        {
+            return Decision::allow(Reason::HostToWorkload, 0);
+        }
+        let forms = match direction {
+            Direction::Ingress => side.endpoint.ingress_forms,
+            Direction::Egress => side.endpoint.egress_forms,
+        };
+        let (subject, peer, protocol) =
+            (side.endpoint.subject, side.peer.identity, packet.protocol);
+        super::policy(self.tables, &Question { subject, peer, direction, forms, protocol, port })
+    }
+}
+
+/// The service a flow was opened for: the destination's port; ICMP has none, there a query's type
+/// stands in the packet, and a reply's type tells the query's.
+#[inline(always)]
+fn asked_service(packet: &Packet, port: u16) -> u16 {
+    match (packet.icmp, packet.destination_port >> 8) {
+        (Icmp::None, _) => port,
+        (Icmp::Reply, 0) => 8 << 8,
+        (Icmp::Reply, reply) => reply.wrapping_sub(1) << 8,
+        _ => packet.destination_port,
+    }
+}
