@@ -1,1 +1,4 @@
 //! What Ringfence is tried on.
+#![deny(unsafe_code)]
+
+pub mod require;

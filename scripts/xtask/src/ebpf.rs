@@ -1,7 +1,7 @@
 //! `cargo xtask ebpf`: builds `dataplane-ebpf` into the object that is checked in.
 //!
 //! Goal: the same source gives the same bytes on every machine, so that CI can prove that the
-//! committed object is what the source says. Hence one reference toolchain (see [`toolchain`]),
+//! committed object is what the source says. Hence one reference toolchain (see [`crate::toolchain`]),
 //! the committed Cargo.lock, an environment without the user's settings, no debug sections except
 //! BTF, and every path that the compiler writes replaced by one that does not depend on the machine.
 
@@ -27,7 +27,13 @@ const SEPARATOR: &str = "\u{1f}";
 /// BTF carries the source line of each instruction, which the verifier quotes when it refuses a
 /// program. LLVM would read those lines from whatever lies at the replaced path on this machine,
 /// so the compiler hands them over itself; only DWARF 5 can do that.
-const FLAGS: &[&str] = &["-Clink-arg=--btf", "-Zembed-source=yes", "-Zdwarf-version=5"];
+const FLAGS: &[&str] = &[
+    "-Clink-arg=--btf",
+    "-Zembed-source=yes",
+    "-Zdwarf-version=5",
+    // Diagnostics keep the real paths.
+    "--remap-path-scope=object",
+];
 
 /// `cargo xtask ebpf`
 #[derive(Debug, Args)]

@@ -6,7 +6,8 @@ mod ebpf;
 mod object_diff;
 mod toolchain;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// What a developer of Ringfence runs.
@@ -25,9 +26,16 @@ enum Task {
     Toolchain(toolchain::install::Arguments),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Toolchain(arguments) => toolchain::install::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -42,8 +42,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     if arguments.check {
-        let linker = if has_linker { "" } else { " bpf-linker" };
-        bail!("missing: {}{linker}", packages.join(" "));
+        packages.extend((!has_linker).then_some("bpf-linker"));
+        bail!("missing: {}", packages.join(" "));
     }
     if !packages.is_empty() {
         install_packages(&packages)?;

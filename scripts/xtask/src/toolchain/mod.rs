@@ -54,17 +54,17 @@ impl Toolchain {
     /// Names everything that is missing, and the command that installs it.
     pub fn find(wanted: Option<Kind>, checkout: &Path) -> Result<Self> {
         let (kind, cargo, rustc) = match wanted {
-            Some(Kind::Debian) => debian()?,
-            Some(Kind::Nightly) => nightly()?,
-            None => match debian() {
+            Some(Kind::Debian) => match debian() {
                 Ok(found) => found,
-                Err(no_debian) => match nightly() {
-                    Ok(found) => found,
-                    Err(no_nightly) => bail!(
-                        "no compiler for the kernel object\n  Debian's: {no_debian}\n  \
-                         rustup's: {no_nightly}\n{WAY_OUT}"
-                    ),
-                },
+                Err(error) => bail!("{error}\n{WAY_OUT}"),
+            },
+            Some(Kind::Nightly) => nightly()?,
+            None => match (debian(), nightly()) {
+                (Ok(found), _) | (Err(_), Ok(found)) => found,
+                (Err(no_debian), Err(no_nightly)) => bail!(
+                    "no compiler for the kernel object\n  Debian's: {no_debian}\n  \
+                     rustup's: {no_nightly}\n{WAY_OUT}"
+                ),
             },
         };
         let linker = linker(checkout)?;
@@ -106,7 +106,7 @@ const WAY_OUT: &str = "`cargo xtask toolchain` installs what is missing (as root
 fn debian() -> Result<(Kind, PathBuf, PathBuf)> {
     let missing = install::missing_packages();
     if !missing.is_empty() {
-        bail!("missing packages: {}\n{WAY_OUT}", missing.join(" "));
+        bail!("missing packages: {}", missing.join(" "));
     }
     Ok((Kind::Debian, DEBIAN_CARGO.into(), DEBIAN_RUSTC.into()))
 }
@@ -122,8 +122,8 @@ fn nightly() -> Result<(Kind, PathBuf, PathBuf)> {
     let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
     if !sources.is_file() {
         bail!(
-            "rustup's nightly lacks the component rust-src\n`rustup component add rust-src \
-             --toolchain nightly` installs it"
+            "nightly lacks the component rust-src (`rustup component add rust-src --toolchain \
+             nightly`)"
         );
     }
     Ok((Kind::Nightly, cargo, rustc))
