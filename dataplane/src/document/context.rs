@@ -18,6 +18,7 @@ pub(super) struct Object<'n, 't> {
     /// Its first line.
     pub span: Span,
     entries: &'n [Entry<'t>],
+    fields: Fields,
 }
 
 /// Whether fields that are not in the list are faults.
@@ -122,7 +123,7 @@ impl Context<'_> {
                 self.unknown_field(entry, what, known, severity);
             }
         }
-        Some(Object { span: node.span, entries })
+        Some(Object { span: node.span, entries, fields })
     }
 
     fn unknown_field(&mut self, entry: &Entry, what: &str, known: &[&str], severity: Severity) {
@@ -141,11 +142,25 @@ impl Context<'_> {
         .help(help);
     }
 
-    /// Reports that `object`, which is `what`, lacks `field`.
+    /// Reports that `object`, which is `what`, lacks `field`, unless a slip of `field` is there and
+    /// has been reported as an unknown one.
     pub fn missing(&mut self, object: &Object, what: &str, field: &str) {
+        let slip = object.entries.iter().map(|entry| entry.key.text()).find(|name| {
+            let known = matches!(object.fields, Fields::Known(known) if known.contains(name));
+            !known && nearest(name, &[field]).is_some()
+        });
+        let reported = self.options.validation == Validation::Strict
+            && matches!(object.fields, Fields::Known(_));
+        if slip.is_some() && reported {
+            return;
+        }
+        let help = match slip {
+            Some(slip) => format!("`{slip}` looks like a slip of it"),
+            None => format!("add `{field}:`"),
+        };
         self.error(Code::MissingField, object.span, format!("`{field}` is missing"))
             .label(format!("{what} needs it"))
-            .help(format!("add `{field}:`"));
+            .help(help);
     }
 
     /// Reports that `node` is of another type than `expected` says in a sentence.

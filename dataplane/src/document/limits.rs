@@ -33,5 +33,6 @@ pub const ALIASED_VALUES: usize = 50_000;
 /// longer than finding them.
 pub const DIAGNOSTICS: usize = 1_000;
 
-/// Bytes of a line shown in a diagnostic. Minified JSON has its whole document on one line.
-pub const SHOWN_LINE_BYTES: usize = 400;
+/// Bytes of a line that is drawn in a diagnostic. Minified JSON has its whole document on one line,
+/// and drawing it a thousand times would take longer than reading it.
+pub const DRAWN_LINE_BYTES: usize = 10_000;

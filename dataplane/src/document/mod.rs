@@ -34,9 +34,6 @@ mod report;
 mod source;
 mod yaml;
 
-#[cfg(test)]
-mod tests;
-
 pub use codes::{Code, UnknownCode};
 pub use diagnostic::{Diagnostic, Severity};
 pub use digest::Digest;

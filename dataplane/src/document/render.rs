@@ -71,16 +71,14 @@ fn snippet<'d>(marks: &[Mark<'d>], sources: &'d Sources) -> Vec<Element<'d>> {
     let first = first.saturating_sub(CONTEXT_LINES).max(1);
     let last = (last + CONTEXT_LINES).min(source.line_count());
     let (start, text) = source.lines(first, last);
-    if text.lines().all(|line| line.len() <= limits::SHOWN_LINE_BYTES) {
+    if text.lines().all(|line| line.len() <= limits::DRAWN_LINE_BYTES) {
         let snippet = Snippet::source(text).line_start(first).path(source.name.as_ref());
         return vec![snippet.annotations(annotations(marks, start, text)).into()];
     }
-    // The place is given apart: within the piece that is shown its column would be another.
+    // A line this long is machine-made and cannot be read anyway; the place has to do.
     let place = marks[0].place;
     let origin = Origin::path(place.file.as_ref()).line(place.line).char_column(place.column);
-    let (start, text) = window(&source.text, place.span.start as usize, start + text.len());
-    let snippet = Snippet::source(text).line_start(place.line);
-    vec![origin.into(), snippet.annotations(annotations(&marks[..1], start, text)).into()]
+    vec![origin.into(), Level::NOTE.message(marks[0].label).into()]
 }
 
 /// `marks` within `text`, which begins at byte `start` of its source.
@@ -91,15 +89,4 @@ fn annotations<'d>(marks: &[Mark<'d>], start: usize, text: &str) -> Vec<Annotati
         mark.kind.span(within(span.start)..within(span.end)).label(mark.label)
     };
     marks.iter().map(annotation).collect()
-}
-
-/// The piece around byte `around` of its line, which is very long; it ends before byte `end`.
-fn window(text: &str, around: usize, end: usize) -> (usize, &str) {
-    let line = text[..around].rfind('\n').map_or(0, |at| at + 1);
-    let from = around.saturating_sub(limits::SHOWN_LINE_BYTES / 2).max(line);
-    let to = (around + limits::SHOWN_LINE_BYTES / 2).min(end);
-    let from = text.floor_char_boundary(from);
-    let to = text.floor_char_boundary(to);
-    let to = text[around..to].find('\n').map_or(to, |at| around + at);
-    (from, &text[from..to])
 }

@@ -283,7 +283,7 @@ impl<'t> Builder<'t> {
             code,
             span,
             message,
-            label: String::new(),
+            label: "this cannot be read".into(),
             help,
             first: None,
         });
