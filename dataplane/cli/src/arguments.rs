@@ -50,6 +50,10 @@ pub enum Color {
 /// The verbs. Each has a file of its own below `verb/`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Read policy documents and say what is wrong or odd about them, all at once
+    Check(verb::check::Arguments),
+    /// Say what a diagnostic means and how to mend it
+    Explain(verb::explain::Arguments),
     /// Print the script that completes this command in a shell
     Completion(verb::completion::Arguments),
 }

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod exit;
+mod inputs;
 mod output;
 mod verb;
 

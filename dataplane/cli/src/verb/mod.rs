@@ -1,6 +1,8 @@
 //! One file per verb: its arguments and what it does.
 
+pub mod check;
 pub mod completion;
+pub mod explain;
 
 use crate::arguments::{Arguments, Verb};
 use crate::exit;
@@ -8,6 +10,8 @@ use crate::exit;
 /// Does what the arguments ask for.
 pub fn run(arguments: Arguments) -> exit::Result {
     match arguments.verb {
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
     }
 }

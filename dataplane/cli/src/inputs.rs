@@ -1,0 +1,74 @@
+//! The documents that verbs work on: `-f` and how strictly it is read.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use ringfence_dataplane::document::{self, Input, Report, Validation};
+use ringfence_dataplane::model::PolicySet;
+
+use crate::exit::Failure;
+
+/// Flags of every verb that reads documents.
+#[derive(Clone, Debug, Args)]
+pub struct InputArguments {
+    /// File or directory with policies, namespaces and workloads, or `-` for stdin; can be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    filenames: Vec<PathBuf>,
+    /// What to do about unknown fields and kinds, and keys that are there twice
+    #[arg(long, env = "RINGFENCE_VALIDATE", default_value = "strict", value_name = "HOW")]
+    validate: Validate,
+    /// Namespace of policies and workloads that do not name theirs
+    #[arg(
+        long,
+        env = "RINGFENCE_DEFAULT_NAMESPACE",
+        default_value = "default",
+        value_name = "NAME"
+    )]
+    default_namespace: String,
+}
+
+/// The values of `--validate`, as kubectl has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Validate {
+    /// They are errors
+    Strict,
+    /// They are warnings, and left out
+    Warn,
+    /// They are left out
+    Ignore,
+}
+
+impl InputArguments {
+    /// Reads the documents and prints nothing.
+    pub fn read(&self) -> Report {
+        let inputs: Vec<Input> =
+            self.filenames.iter().map(|path| Input::from_argument(path)).collect();
+        let validation = match self.validate {
+            Validate::Strict => Validation::Strict,
+            Validate::Warn => Validation::Warn,
+            Validate::Ignore => Validation::Ignore,
+        };
+        let default_namespace = self.default_namespace.clone();
+        document::read(&inputs, document::Options { validation, default_namespace })
+    }
+
+    /// Reads the documents and prints what is wrong or odd about them on stderr. Gives the
+    /// policies and the report on the documents they came from.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`], exit code 2, when the documents have errors.
+    pub fn load(&self) -> Result<(PolicySet, Report), Failure> {
+        let mut report = self.read();
+        print(&report);
+        match report.policies.take() {
+            Some(policies) => Ok((policies, report)),
+            None => Err(Failure::Usage(anyhow::anyhow!("{}", report.summary()))),
+        }
+    }
+}
+
+/// Prints the diagnostics of `report` on stderr.
+pub fn print(report: &Report) {
+    anstream::eprint!("{}", report.render(true));
+}

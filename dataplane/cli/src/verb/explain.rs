@@ -1,0 +1,31 @@
+//! `ringfence explain [CODE]`
+
+use clap::Args;
+use ringfence_dataplane::document::Code;
+
+use crate::exit::{self, Failure, Outcome};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The code of a diagnostic, such as RF0021; without it all codes are listed
+    code: Option<String>,
+}
+
+pub fn run(arguments: &Arguments) -> exit::Result {
+    let Some(code) = &arguments.code else {
+        for code in Code::ALL {
+            anstream::println!("{code}  {}", code.title());
+        }
+        return Ok(Outcome::Success);
+    };
+    match code.parse::<Code>() {
+        Ok(code) => {
+            anstream::print!("{}", code.explanation());
+            Ok(Outcome::Success)
+        }
+        Err(error) => {
+            let error = anyhow::Error::new(error).context("`ringfence explain` lists all codes");
+            Err(Failure::Usage(error))
+        }
+    }
+}
