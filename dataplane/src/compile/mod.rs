@@ -1,5 +1,166 @@
 //! Policy and inventory to [`Tables`].
+//!
+//! ```text
+//!  Policy, Inventory ──► reads      label keys and port names that some policy reads
+//!                        blocks     address blocks → prefixes that tell addresses apart
+//!                        services   ports → classes that tell ports apart
+//!                          │
+//!                          ▼
+//!                        identities workloads, addresses → subjects, identities (number)
+//!                        select     selectors → subjects, peers → identities
+//!                        precedence rules in the order in which they are asked
+//!                          │
+//!                          ▼
+//!                        resolve    rules × (subject, direction, peer) → what is decided
+//!                        entries    what is decided → as few entries as the lookup order needs
+//!                          │
+//!                          ▼
+//!                        Tables     size, diff (in place?), restriction to a host, look-up
+//! ```
+//!
+//! A pure function: no clock, no randomness, no hash order in the output. The same policy and
+//! inventory, in whatever order, give equal tables.
 
+mod blocks;
+mod diff;
+mod entries;
+mod identities;
+mod in_place;
+mod look_up;
+mod number;
+mod precedence;
+mod reads;
+mod resolve;
+mod select;
+mod services;
+mod size;
 mod tables;
+#[cfg(test)]
+mod testing;
+mod text;
 
-pub use tables::{EndpointDescription, IdentityDescription, RuleDescription, Subject, Tables};
+use std::collections::BTreeSet;
+
+use ringfence_common::abi::limits;
+
+pub use self::diff::{MapDiff, TablesDiff};
+pub use self::in_place::Hazard;
+pub use self::look_up::{Answers, Sides};
+pub use self::size::{Map, MapSize, Size};
+pub use self::tables::{
+    EndpointDescription, IdentityDescription, RuleDescription, Subject, Tables,
+};
+
+use self::blocks::Blocks;
+use self::entries::{Entries, Side};
+use self::identities::Identities;
+use self::precedence::Rules;
+use self::reads::Reads;
+use self::select::Index;
+use self::services::Classes;
+use crate::model::{Direction, Policy, PolicySet, WorkloadName};
+
+/// Why policy and inventory cannot become tables. Nothing has been changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// Two workloads say `host: true`; there is one host.
+    #[error("workloads `{first}` and `{second}` both claim to be the host")]
+    TwoHosts {
+        /// The first by name.
+        first: WorkloadName,
+        /// The second by name.
+        second: WorkloadName,
+    },
+    /// The tables are larger than the maps (semantics 17).
+    #[error("the policy does not fit: {}", size::list(.0))]
+    DoesNotFit(
+        /// The maps that are too small, at least one.
+        Vec<MapSize>,
+    ),
+}
+
+/// Compiles `set` for all its workloads, wherever they run; [`Tables::for_host`] takes from the
+/// result what concerns one host.
+///
+/// # Errors
+///
+/// [`CompileError::TwoHosts`], or [`CompileError::DoesNotFit`] with all maps that the tables
+/// exceed.
+pub fn compile(set: &PolicySet) -> Result<Tables, CompileError> {
+    let mut policies: Vec<&Policy> = set.policies.iter().collect();
+    policies.sort_by(|a, b| a.name.cmp(&b.name));
+    let reads = Reads::of(&policies);
+    let blocks = Blocks::of(&policies);
+    let identities = Identities::of(&set.inventory, &reads, &blocks)?;
+    let classes = Classes::of(&policies, &named_numbers(&identities));
+    let mut index = Index::new(&identities, &blocks);
+    let rules = Rules::of(&policies, &identities, &mut index, &classes);
+    let selecting = selecting(&policies, &identities, &mut index);
+    drop(index);
+
+    let limit = limits::POLICY_ENTRIES as usize;
+    let mut entries = Entries::new(&identities, &rules, &classes, limit);
+    for (subject, selecting) in selecting.iter().enumerate() {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            add_side(&mut entries, &policies, &rules, subject, selecting, direction);
+        }
+    }
+    let Entries { policy, count, subjects, .. } = entries;
+    let tables = Tables {
+        classes: classes.boundaries(),
+        subjects,
+        policy,
+        rules: rules.described,
+        identities: identities.described,
+        addresses: identities.addresses,
+        prefixes: identities.prefixes,
+        endpoints: identities.endpoints,
+    };
+    let exceeded = tables.size_with(count).exceeded();
+    if exceeded.is_empty() { Ok(tables) } else { Err(CompileError::DoesNotFit(exceeded)) }
+}
+
+/// The numbers that the named ports of policy stand for.
+fn named_numbers(identities: &Identities) -> BTreeSet<(crate::model::Protocol, u16)> {
+    let ports = identities.subjects.iter().flat_map(|subject| &subject.ports);
+    ports.map(|port| (port.protocol, port.number)).collect()
+}
+
+/// By subject, the positions of the policies that select it.
+fn selecting<'a>(
+    policies: &[&'a Policy],
+    identities: &Identities,
+    index: &mut Index<'a>,
+) -> Vec<Vec<usize>> {
+    let mut selecting = vec![Vec::new(); identities.subjects.len()];
+    for (position, policy) in policies.iter().enumerate() {
+        for subject in index.subjects(&policy.subject_namespaces, &policy.subjects) {
+            selecting[*subject].push(position);
+        }
+    }
+    selecting
+}
+
+/// Adds the entries of one direction of a subject that the policies at `selecting` select.
+fn add_side(
+    entries: &mut Entries<'_>,
+    policies: &[&Policy],
+    rules: &Rules<'_>,
+    subject: usize,
+    selecting: &[usize],
+    direction: Direction,
+) {
+    let mut isolated = [false; 3];
+    let mut side_rules: Vec<usize> = Vec::new();
+    for position in selecting {
+        let policy = policies[*position];
+        isolated[policy.tier as usize] |= policy.isolates(direction);
+        side_rules.extend(&rules.of_policy[direction as usize][*position]);
+    }
+    if side_rules.is_empty() && isolated == [false; 3] {
+        return;
+    }
+    side_rules.sort_unstable();
+    entries.add(&Side { subject, direction, rules: &side_rules, isolated });
+}

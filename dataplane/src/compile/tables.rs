@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::policy::{PolicyEntry, PolicyKey};
+use ringfence_common::abi::identity::{AddressEntry, endpoint};
+use ringfence_common::abi::policy::{Direction, PolicyEntry, PolicyKey};
 
 /// Everything a dataplane needs to know, for all workloads of the inventory, wherever they run.
 /// A backend takes from it what concerns its host.
@@ -36,7 +37,7 @@ pub struct Tables {
 }
 
 /// What an identity number stands for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdentityDescription {
     /// Labels of the namespace that some policy reads; empty for plain addresses.
     pub namespace_labels: BTreeMap<String, String>,
@@ -82,4 +83,58 @@ pub struct RuleDescription {
     pub name: String,
     /// `file:line` of the rule.
     pub origin: Option<String>,
+}
+
+impl Subject {
+    /// The forms of one direction.
+    #[must_use]
+    pub const fn forms(&self, direction: Direction) -> u8 {
+        match direction {
+            Direction::Ingress => self.ingress_forms,
+            Direction::Egress => self.egress_forms,
+        }
+    }
+}
+
+impl Tables {
+    /// What a host needs whose endpoints are those of `local`: the policy of their subjects, and
+    /// of everyone else only who they are. Numbers stay the same.
+    #[must_use]
+    pub fn for_host(&self, local: &BTreeSet<u32>) -> Self {
+        let endpoints: BTreeMap<u32, EndpointDescription> = self
+            .endpoints
+            .iter()
+            .filter(|(number, _)| local.contains(number))
+            .map(|(number, endpoint)| (*number, endpoint.clone()))
+            .collect();
+        let subjects: BTreeSet<u32> = endpoints.values().map(|endpoint| endpoint.subject).collect();
+        let policy: BTreeMap<PolicyKey, PolicyEntry> = self
+            .policy
+            .iter()
+            .filter(|(key, _)| subjects.contains(&key.subject))
+            .map(|(key, entry)| (*key, *entry))
+            .collect();
+        let rules: BTreeSet<u32> = policy.values().map(|entry| entry.rule).collect();
+        let mut host = self.clone();
+        host.endpoints = endpoints;
+        host.policy = policy;
+        host.subjects.retain(|number, _| subjects.contains(number));
+        host.rules.retain(|number, _| rules.contains(number));
+        host
+    }
+
+    /// Address → identity and endpoint, as the address maps hold it. Addresses of workloads that
+    /// are not among `endpoints` have [`endpoint::NONE`].
+    #[must_use]
+    pub fn address_entries(&self) -> BTreeMap<IpAddr, AddressEntry> {
+        let owners = self.endpoints.iter().flat_map(|(number, endpoint)| {
+            endpoint.addresses.iter().map(move |address| (*address, *number))
+        });
+        let owners: BTreeMap<IpAddr, u32> = owners.collect();
+        let entry = |(address, identity): (&IpAddr, &u32)| {
+            let endpoint = owners.get(address).copied().unwrap_or(endpoint::NONE);
+            (*address, AddressEntry { identity: *identity, endpoint })
+        };
+        self.addresses.iter().map(entry).collect()
+    }
 }

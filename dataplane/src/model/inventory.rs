@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::{Labels, Protocol};
 
 /// Label that every namespace carries with its own name as value (Kubernetes does this too).
-const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// All namespaces and workloads. No two workloads share an address; every workload's namespace
 /// exists.

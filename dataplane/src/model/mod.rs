@@ -12,7 +12,9 @@ mod policy;
 mod port;
 mod selector;
 
-pub use inventory::{Inventory, InventoryError, NamedPort, Namespace, Workload, WorkloadName};
+pub use inventory::{
+    Inventory, InventoryError, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Workload, WorkloadName,
+};
 pub use label::Labels;
 pub use peer::{IpBlock, NamespaceScope, Peer, PeerBlockError, Peers};
 pub use policy::{Action, Direction, Policy, PolicyName, PolicySet, Rule, RuleName, Tier};
