@@ -1,1 +1,7 @@
-//! What Ringfence is tried on.
+//! What Ringfence is tried on: network namespaces with workloads in them, connections between
+//! them, and the demo.
+#![deny(unsafe_code)]
+
+pub mod netns;
+pub mod topology;
+pub mod veth;
