@@ -2,6 +2,8 @@
 //! them, and the demo.
 #![deny(unsafe_code)]
 
+pub mod connectivity;
 pub mod netns;
 pub mod topology;
 pub mod veth;
+pub mod workload;

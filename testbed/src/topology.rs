@@ -239,12 +239,9 @@ pub fn host_interface(workload: &Workload) -> Result<String, TopologyError> {
 fn place(workload: &Workload, namespace: &Arc<Namespace>) -> Result<Place, TopologyError> {
     match workload.addresses.as_slice() {
         // Sorted: IPv4 comes first.
-        &[IpAddr::V4(v4), IpAddr::V6(v6)] => Ok(Place {
-            name: workload.name.to_string(),
-            v4,
-            v6,
-            namespace: Arc::clone(namespace),
-        }),
+        &[IpAddr::V4(v4), IpAddr::V6(v6)] => {
+            Ok(Place { name: workload.name.to_string(), v4, v6, namespace: Arc::clone(namespace) })
+        }
         _ => Err(TopologyError::Addresses(workload.name.clone())),
     }
 }

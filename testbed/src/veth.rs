@@ -89,12 +89,7 @@ impl Netlink {
     /// # Errors
     ///
     /// [`NetlinkError::Refused`], for instance when the name is taken.
-    pub fn add_veth(
-        &self,
-        name: &str,
-        other: &Namespace,
-        peer: &str,
-    ) -> Result<(), NetlinkError> {
+    pub fn add_veth(&self, name: &str, other: &Namespace, peer: &str) -> Result<(), NetlinkError> {
         let far_end =
             LinkUnspec::new_with_name(peer).setns_by_fd(other.as_fd().as_raw_fd()).build();
         let link = LinkVeth::new(name, peer)
@@ -170,10 +165,7 @@ impl Netlink {
     /// [`NetlinkError`] when the interface does not exist or the kernel refuses.
     pub fn add_route(&self, prefix: IpNet, via: Via<'_>) -> Result<(), NetlinkError> {
         let message = self.route(prefix, via)?;
-        self.request(
-            format!("add a route to {prefix}"),
-            self.handle.route().add(message).execute(),
-        )
+        self.request(format!("add a route to {prefix}"), self.handle.route().add(message).execute())
     }
 
     /// Puts a route in the place of the one to the same prefix, without a moment between them.
@@ -231,9 +223,7 @@ impl Netlink {
         what: String,
         request: impl Future<Output = Result<T, rtnetlink::Error>>,
     ) -> Result<T, NetlinkError> {
-        self.runtime
-            .block_on(request)
-            .map_err(|source| NetlinkError::Refused { what, source })
+        self.runtime.block_on(request).map_err(|source| NetlinkError::Refused { what, source })
     }
 }
 
