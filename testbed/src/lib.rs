@@ -4,6 +4,7 @@
 
 pub mod connectivity;
 pub mod netns;
+pub mod require;
 pub mod topology;
 pub mod veth;
 pub mod workload;
