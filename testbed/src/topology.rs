@@ -93,6 +93,8 @@ pub struct Place {
     pub v4: Ipv4Addr,
     /// Its IPv6 address.
     pub v6: Ipv6Addr,
+    /// The host's interface that a workload sits behind; the host and outsiders have none.
+    pub interface: Option<String>,
     /// The namespace it lives in. Outside places share one.
     pub namespace: Arc<Namespace>,
 }
@@ -105,6 +107,11 @@ impl Place {
             Family::V4 => self.v4.into(),
             Family::V6 => self.v6.into(),
         }
+    }
+
+    /// From this host to a neighbour behind `interface`.
+    fn to_neighbour<'a>(&self, interface: &'a str, family: Family) -> Via<'a> {
+        Via::Link { interface, source: Some(self.address(family)) }
     }
 }
 
@@ -148,6 +155,7 @@ pub struct Outsider {
 #[derive(Debug)]
 pub struct Topology {
     host: Arc<Namespace>,
+    node: Place,
     places: Vec<Place>,
 }
 
@@ -170,13 +178,15 @@ impl Topology {
 
         let mut places = Vec::new();
         for workload in inventory.workloads().filter(|workload| !workload.host) {
-            let place = place(workload, &new_namespace()?)?;
-            attach(&node, &place, &host_interface(workload)?)?;
+            let interface = host_interface(workload)?;
+            let mut place = place(workload, &new_namespace()?)?;
+            attach(&node, &place, &interface)?;
+            place.interface = Some(interface);
             places.push(place);
         }
         places.push(node.clone());
         places.extend(outside(&node, outsiders)?);
-        Ok(Self { host, places })
+        Ok(Self { host, node, places })
     }
 
     /// The host's namespace: where an engine runs.
@@ -197,24 +207,19 @@ impl Topology {
         self.places.iter().find(|place| place.name == name)
     }
 
-    /// Makes the host lose every packet for `place`, or deliver them again.
+    /// Makes the host lose every packet for a workload, or deliver them again.
     ///
     /// # Errors
     ///
     /// [`TopologyError::Network`] when the routes cannot be changed.
-    pub fn set_reachable(
-        &self,
-        place: &Place,
-        interface: &str,
-        reachable: bool,
-    ) -> Result<(), TopologyError> {
-        in_network(place, &self.host, |netlink| {
+    pub fn set_reachable(&self, workload: &Place, reachable: bool) -> Result<(), TopologyError> {
+        in_network(workload, &self.host, |netlink| {
             for family in Family::ALL {
-                let via = match reachable {
-                    true => Via::Link { interface, source: None },
-                    false => Via::Blackhole,
+                let via = match &workload.interface {
+                    Some(interface) if reachable => self.node.to_neighbour(interface, family),
+                    _ => Via::Blackhole,
                 };
-                netlink.replace_route(single(place.address(family)), via)?;
+                netlink.replace_route(single(workload.address(family)), via)?;
             }
             Ok(())
         })
@@ -223,11 +228,7 @@ impl Topology {
 
 /// The name of the interface that a workload sits behind: what its document says, else
 /// `rf-<name>`.
-///
-/// # Errors
-///
-/// [`TopologyError::InterfaceName`] when that is longer than Linux allows.
-pub fn host_interface(workload: &Workload) -> Result<String, TopologyError> {
+fn host_interface(workload: &Workload) -> Result<String, TopologyError> {
     let name = workload.interface.clone();
     let name = name.unwrap_or_else(|| format!("rf-{}", workload.name.name));
     if name.len() > INTERFACE_NAME_MAX {
@@ -239,9 +240,13 @@ pub fn host_interface(workload: &Workload) -> Result<String, TopologyError> {
 fn place(workload: &Workload, namespace: &Arc<Namespace>) -> Result<Place, TopologyError> {
     match workload.addresses.as_slice() {
         // Sorted: IPv4 comes first.
-        &[IpAddr::V4(v4), IpAddr::V6(v6)] => {
-            Ok(Place { name: workload.name.to_string(), v4, v6, namespace: Arc::clone(namespace) })
-        }
+        &[IpAddr::V4(v4), IpAddr::V6(v6)] => Ok(Place {
+            name: workload.name.to_string(),
+            v4,
+            v6,
+            interface: None,
+            namespace: Arc::clone(namespace),
+        }),
         _ => Err(TopologyError::Addresses(workload.name.clone())),
     }
 }
@@ -274,8 +279,7 @@ fn attach(node: &Place, place: &Place, interface: &str) -> Result<(), TopologyEr
     })?;
     in_network(place, &node.namespace, |netlink| {
         for family in Family::ALL {
-            let source = Some(node.address(family));
-            let via = Via::Link { interface, source };
+            let via = node.to_neighbour(interface, family);
             netlink.add_route(single(place.address(family)), via)?;
         }
         Ok(())
@@ -291,6 +295,7 @@ fn outside(node: &Place, outsiders: &[Outsider]) -> Result<Vec<Place>, TopologyE
             name: name.clone(),
             v4: *v4,
             v6: *v6,
+            interface: None,
             namespace: Arc::clone(&namespace),
         })
         .collect();

@@ -246,11 +246,7 @@ mod tests {
 
     #[test]
     fn the_table_names_what_answers_and_marks_what_is_wrong() {
-        let expected = "\
-          1  2
- 1 first   -  tu53/v4,t80!
- 2 second  .  -
-";
+        let expected = "           1  2\n 1 first   -  tu53/v4,t80!\n 2 second  .  -\n";
         assert_eq!(table(&matrix(), Style::Plain), expected);
     }
 
