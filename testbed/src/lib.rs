@@ -6,5 +6,6 @@ pub mod connectivity;
 pub mod netns;
 pub mod require;
 pub mod topology;
+pub mod transfer;
 pub mod veth;
 pub mod workload;

@@ -1,7 +1,6 @@
 //! Asking every question at once.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -96,7 +95,7 @@ fn round(
     let permits: Vec<_> =
         processes.iter().map(|_| Arc::new(Semaphore::new(open_at_once))).collect();
     for &probe in probes {
-        let question = question(processes, probe);
+        let question = Question::new(processes, probe);
         let permits = Arc::clone(&permits[probe.source]);
         let sender = sender.clone();
         processes[probe.source].spawn(async move {
@@ -112,17 +111,6 @@ fn round(
         outcomes.entry(*probe).or_insert(Outcome::Failed(0));
     }
     outcomes
-}
-
-/// The question that `probe` stands for.
-fn question(processes: &[Process], probe: Probe) -> Question {
-    let Probe { source, destination, port, transport, family } = probe;
-    let destination = &processes[destination];
-    Question {
-        from: SocketAddr::new(processes[source].place().address(family), 0),
-        to: SocketAddr::new(destination.place().address(family), port),
-        server: destination.server(transport, family, port),
-    }
 }
 
 /// How many questions each of `places` may have open, so that all of them with their answers

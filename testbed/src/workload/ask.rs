@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::Transport;
 use super::record::{Answer, Record, Server};
+use super::{Process, Transport};
+use crate::connectivity::Probe;
 
 /// Whom to ask.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,20 @@ pub struct Question {
     pub to: SocketAddr,
     /// Who must answer.
     pub server: Server,
+}
+
+impl Question {
+    /// The question that `probe` stands for among `processes`.
+    #[must_use]
+    pub fn new(processes: &[Process], probe: Probe) -> Self {
+        let Probe { source, destination, port, transport, family } = probe;
+        let destination = &processes[destination];
+        Self {
+            from: SocketAddr::new(processes[source].place().address(family), 0),
+            to: SocketAddr::new(destination.place().address(family), port),
+            server: destination.server(transport, family, port),
+        }
+    }
 }
 
 /// What became of a question.

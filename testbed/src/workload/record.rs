@@ -42,6 +42,14 @@ impl Record {
         Self { nonce: NEXT.fetch_add(1, Ordering::Relaxed), sequence: 0 }
     }
 
+    /// The record that `bytes`, a question or an answer, begin with.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (nonce, rest) = bytes.split_first_chunk()?;
+        let (sequence, _) = rest.split_first_chunk()?;
+        Some(Self { nonce: u64::from_be_bytes(*nonce), sequence: u64::from_be_bytes(*sequence) })
+    }
+
     /// The bytes: both numbers in network order.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::LENGTH] {
