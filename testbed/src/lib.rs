@@ -1,4 +1,12 @@
-//! What Ringfence is tried on.
+//! What Ringfence is tried on: network namespaces with workloads in them, connections between
+//! them, packets of every kind, and the demo.
 #![deny(unsafe_code)]
 
+pub mod connectivity;
+pub mod netns;
+pub mod packet;
 pub mod require;
+pub mod topology;
+pub mod transfer;
+pub mod veth;
+pub mod workload;
