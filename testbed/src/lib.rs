@@ -1,1 +1,3 @@
 //! What Ringfence is tried on.
+
+pub mod packet;
