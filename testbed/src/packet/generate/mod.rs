@@ -1,0 +1,1 @@
+//! Streams of packets from a seed.
