@@ -128,7 +128,7 @@ fn json_alone_strung_together_and_beside_yaml() {
         assert_eq!(names, ["a", "b", "c"], "{text}");
     }
     let third = format!("{}\n{}\n{}", namespace("a"), namespace("b"), namespace("C"));
-    assert_eq!(found(&read(&third)), ["3:59 RF0026"]);
+    assert_eq!(found(&read(&third)), ["3:58 RF0026"]);
 }
 
 #[test]

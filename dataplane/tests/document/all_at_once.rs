@@ -96,7 +96,7 @@ fn the_other_documents_of_a_broken_file_are_read() {
         "a: b: c\n---\napiVersion: v1\nkind: Namespace\nmetadata: { name: a }\n---\n\
          kind: [}\n---\napiVersion: v1\nkind: Namespce\n",
     );
-    assert_eq!(found(&report), ["1:5 RF0004", "7:8 RF0004", "10:7 RF0020"]);
+    assert_eq!(found(&report), ["1:5 RF0004", "7:7 RF0004", "10:7 RF0020"]);
     assert_eq!(report.documents.len(), 1);
 }
 

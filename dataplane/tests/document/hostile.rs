@@ -33,7 +33,7 @@ fn deep_nesting_is_refused_in_every_style() {
     let flow = format!("a: {}{}", "[".repeat(depth), "]".repeat(depth));
     assert_found(&flow, &["1:68 RF0006"]);
     let json = format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
-    assert_found(&json, &["1:71 RF0006"]);
+    assert_found(&json, &["1:70 RF0006"]);
     let block: String = (0..depth).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
     assert_found(&block, &["65:65 RF0006"]);
     let sequence = "- ".repeat(depth);

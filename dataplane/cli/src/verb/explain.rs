@@ -1,5 +1,6 @@
 //! `ringfence explain [CODE]`
 
+use anyhow::anyhow;
 use clap::Args;
 use ringfence_dataplane::document::Code;
 
@@ -24,8 +25,7 @@ pub fn run(arguments: &Arguments) -> exit::Result {
             Ok(Outcome::Success)
         }
         Err(error) => {
-            let error = anyhow::Error::new(error).context("`ringfence explain` lists all codes");
-            Err(Failure::Usage(error))
+            Err(Failure::Usage(anyhow!("{error}; `ringfence explain` lists those there are")))
         }
     }
 }

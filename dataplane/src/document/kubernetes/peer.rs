@@ -142,13 +142,13 @@ impl IpBlock {
 impl Cidr {
     fn read(context: &mut Context, node: &Node) -> Option<Self> {
         let text = context.text(node, "a CIDR block")?;
-        let net = match text.parse::<IpNet>() {
-            Ok(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => {
+        let net = match parse(text) {
+            Some(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => {
                 invalid(context, node, text, "write IPv4 addresses as IPv4");
                 return None;
             }
-            Ok(net) => net,
-            Err(_) => {
+            Some(net) => net,
+            None => {
                 let help = match text.parse::<IpAddr>() {
                     Ok(IpAddr::V4(_)) => format!("for this one address write `{text}/32`"),
                     Ok(IpAddr::V6(_)) => format!("for this one address write `{text}/128`"),
@@ -172,6 +172,16 @@ impl Cidr {
         }
         Some(Self { text: text.to_owned(), net: net.trunc() })
     }
+}
+
+/// An address, `/` and a decimal prefix length, without leading zeros in any of them.
+fn parse(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    let decimal = length.bytes().all(|byte| byte.is_ascii_digit());
+    if !decimal || (length.starts_with('0') && length != "0") {
+        return None;
+    }
+    IpNet::new(address.parse().ok()?, length.parse().ok()?).ok()
 }
 
 fn invalid(context: &mut Context, node: &Node, text: &str, help: &str) {

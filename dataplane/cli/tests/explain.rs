@@ -1,0 +1,40 @@
+//! `ringfence explain`: what a diagnostic means.
+
+use assert_cmd::Command;
+use ringfence_dataplane::document::Code;
+
+fn explain(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::cargo_bin("ringfence").expect("the binary is built");
+    let output = command.arg("explain").args(arguments).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_code_is_explained_with_examples() {
+    for spelling in ["RF0021", "rf0021"] {
+        let (code, stdout, stderr) = explain(&[spelling]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert_eq!(stdout, Code::UnknownField.explanation());
+        assert!(stdout.contains("## Wrong") && stdout.contains("## Right"), "{stdout}");
+    }
+}
+
+#[test]
+fn all_codes_are_listed() {
+    let (code, stdout, stderr) = explain(&[]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let expected: Vec<String> =
+        Code::ALL.iter().map(|code| format!("{code}  {}", code.title())).collect();
+    assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_unknown_code_is_a_usage_error() {
+    let (code, stdout, stderr) = explain(&["RF9999"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert_eq!(
+        stderr,
+        "error: there is no diagnostic `RF9999`; `ringfence explain` lists those there are\n"
+    );
+}
