@@ -1,5 +1,6 @@
 //! Exit codes: 0 success, 1 operational failure, 2 usage or unreadable input.
 
+use std::io;
 use std::process::ExitCode;
 
 /// How a verb ended when nothing went wrong on the way.
@@ -40,6 +41,10 @@ pub fn report(result: Result) -> ExitCode {
         Err(Failure::Operation(error)) => (error, 1),
         Err(Failure::Usage(error)) => (error, 2),
     };
+    // Whoever read the output has seen enough: `ringfence explain | head`.
+    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::from(code);
+    }
     anstream::eprintln!("\x1b[1;31merror\x1b[0m: {error:#}");
     ExitCode::from(code)
 }

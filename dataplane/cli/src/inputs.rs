@@ -1,5 +1,6 @@
 //! The documents that verbs work on: `-f` and how strictly it is read.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -22,7 +23,8 @@ pub struct InputArguments {
         long,
         env = "RINGFENCE_DEFAULT_NAMESPACE",
         default_value = "default",
-        value_name = "NAME"
+        value_name = "NAME",
+        value_parser = namespace
     )]
     default_namespace: String,
 }
@@ -68,7 +70,18 @@ impl InputArguments {
     }
 }
 
+/// The name of a namespace.
+fn namespace(name: &str) -> Result<String, String> {
+    if document::is_namespace_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("use up to 63 lower-case letters, digits and `-`, with a letter or digit at both ends"
+            .to_owned())
+    }
+}
+
 /// Prints the diagnostics of `report` on stderr.
 pub fn print(report: &Report) {
-    anstream::eprint!("{}", report.render(true));
+    // If stderr is gone, there is nowhere to say so.
+    let _ = write!(anstream::stderr(), "{}", report.render(true));
 }

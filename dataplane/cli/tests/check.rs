@@ -170,3 +170,14 @@ fn what_cannot_be_read_is_said_clearly() {
     let run = check(&[], "");
     assert_eq!(run.code, Some(2), "`-f` is required");
 }
+
+#[test]
+fn the_default_namespace_must_be_one() {
+    let policy = RIGHT.replace(", namespace: shop", "");
+    let run = check(&["-f", "-", "-o", "json", "--default-namespace", "team-a"], &policy);
+    let output: Value = serde_json::from_str(&run.stdout).expect("the output is JSON");
+    assert_eq!(output["documents"][0]["namespace"], "team-a");
+    let run = check(&["-f", "-", "--default-namespace", "Team A"], &policy);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("use up to 63 lower-case letters"), "{}", run.stderr);
+}

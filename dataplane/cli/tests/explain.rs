@@ -38,3 +38,22 @@ fn an_unknown_code_is_a_usage_error() {
         "error: there is no diagnostic `RF9999`; `ringfence explain` lists those there are\n"
     );
 }
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_a_quiet_one() {
+    let run = |stdout: std::process::Stdio| {
+        let binary = assert_cmd::cargo::cargo_bin("ringfence");
+        let mut command = std::process::Command::new(binary);
+        let output = command.arg("explain").stdout(stdout).output().expect("the binary runs");
+        let stderr = String::from_utf8(output.stderr).expect("the output is text");
+        (output.status.code(), stderr)
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let (code, stderr) = run(full.into());
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("error: No space left on device"), "{stderr}");
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(run(writer.into()), (Some(1), String::new()));
+}

@@ -35,9 +35,14 @@ pub(super) fn check<'u>(
                         (Code::IdlePeer, "the peer selects nobody", "this peer allows nobody")
                     }
                 };
+                let nobody = if workloads.is_everything() {
+                    format!("there is no workload {scope}")
+                } else {
+                    format!("no workload {scope} is `{workloads}`")
+                };
                 context
                     .warning(code, *span, message)
-                    .label(format!("no workload {scope} is `{workloads}`; {effect}"))
+                    .label(format!("{nobody}; {effect}"))
                     .help("check the labels for a slip; or the workloads are not among the inputs");
             }
             Use::PortName { span, protocol, name }

@@ -43,6 +43,7 @@ pub use source::{Input, Place};
 use collection::Collection;
 use context::Context;
 use diagnostic::{Diagnostic as Finding, Findings};
+use kubernetes::NameRule;
 use source::Sources;
 
 /// What happens when a document says more than is understood: a field or a kind that does not
@@ -63,7 +64,8 @@ pub enum Validation {
 pub struct Options {
     /// What happens to what is not understood.
     pub validation: Validation,
-    /// The namespace of policies and workloads that do not name theirs.
+    /// The namespace of policies and workloads that do not name theirs; see
+    /// [`is_namespace_name`].
     pub default_namespace: String,
 }
 
@@ -77,6 +79,13 @@ impl From<Validation> for Options {
     fn from(validation: Validation) -> Self {
         Self { validation, ..Self::default() }
     }
+}
+
+/// Whether `name` can be the name of a namespace: up to 63 lower-case letters, digits and `-`, with
+/// a letter or digit at both ends (a DNS label of RFC 1123, as Kubernetes requires).
+#[must_use]
+pub fn is_namespace_name(name: &str) -> bool {
+    NameRule::Label.accepts(name)
 }
 
 /// Reads all documents of `inputs` and reports everything that is wrong with them. The result

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 use ringfence_dataplane::document::limits;
 
 use crate::{assert_clean, found, policy, read};
@@ -118,6 +121,91 @@ fn findings_beyond_the_limit_are_counted() {
     assert_eq!((report.diagnostics.len(), report.errors()), (limits::DIAGNOSTICS, faults));
     assert!(report.render(false).ends_with("and 500 more, which are not shown\n\n"));
 }
+
+#[test]
+fn documents_are_counted_even_if_they_are_empty() {
+    let text = "---\n".repeat(limits::DOCUMENTS + 5);
+    assert_found(&text, &[&format!("{}:1 RF0007", limits::DOCUMENTS + 1)]);
+}
+
+proptest! {
+    /// Whatever happens to a file, reading and drawing it ends, and every place is in the text.
+    #[test]
+    fn damaged_files_are_read_to_the_end(
+        base in select(&BASES[..]),
+        damage in vec((any::<Index>(), 0..4_usize, select(&PIECES[..])), 1..8),
+    ) {
+        let mut text: Vec<char> = base.chars().collect();
+        for (at, cut, piece) in damage {
+            let at = at.index(text.len() + 1);
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let report = read(&text);
+        prop_assert_eq!(report.policies.is_some(), !report.has_errors());
+        prop_assert_eq!(report.render(false).is_empty(), report.diagnostics.is_empty());
+        let lines = text.matches('\n').count() + 1;
+        for diagnostic in &report.diagnostics {
+            let places = diagnostic.related.iter().map(|(place, _)| place);
+            for place in places.chain(&diagnostic.place) {
+                prop_assert!((1..=lines).contains(&place.line), "{diagnostic}");
+                prop_assert!(
+                    (place.line, place.column) <= (place.end_line, place.end_column),
+                    "{diagnostic}"
+                );
+            }
+        }
+    }
+}
+
+/// What is damaged.
+const BASES: [&str; 3] = [
+    include_str!("fixtures/everything-wrong.yaml"),
+    include_str!("fixtures/kubectl-get.yaml"),
+    "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"apiVersion\": \"v1\", \
+     \"kind\": \"Namespace\", \"metadata\": {\"name\": \"a\"}}]}\n{\"kind\": \"Pod\"}",
+];
+
+/// What it is damaged with.
+const PIECES: [&str; 36] = [
+    "",
+    " ",
+    "\n",
+    "\t",
+    "\r\n",
+    "\r",
+    "\0",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    ": ",
+    "- ",
+    "? ",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!!int ",
+    "!x ",
+    "'",
+    "\"",
+    "|",
+    ">-\n",
+    "#",
+    " #",
+    "%YAML 1.1\n",
+    "---\n",
+    "...\n",
+    "é",
+    "\u{feff}",
+    "\u{2028}",
+    "😀",
+    "\\",
+    "@",
+];
 
 #[test]
 fn a_very_long_line_is_not_drawn() {

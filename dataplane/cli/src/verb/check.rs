@@ -1,5 +1,7 @@
 //! `ringfence check -f …`
 
+use std::io::Write;
+
 use clap::{Args, ValueEnum};
 use ringfence_dataplane::document::{Diagnostic, DocumentSummary, Place, Report};
 use serde::Serialize;
@@ -27,12 +29,13 @@ enum Output {
 
 pub fn run(arguments: &Arguments) -> exit::Result {
     let report = arguments.inputs.read();
+    let mut out = anstream::stdout();
     match arguments.output {
         Output::Text => {
             inputs::print(&report);
-            anstream::println!("{}", report.summary());
+            writeln!(out, "{}", report.summary())?;
         }
-        Output::Json => println!("{}", serde_json::to_string_pretty(&Json::new(&report))?),
+        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&Json::new(&report))?)?,
     }
     Ok(if report.has_errors() { Outcome::BadInput } else { Outcome::Success })
 }

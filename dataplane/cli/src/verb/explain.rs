@@ -1,5 +1,7 @@
 //! `ringfence explain [CODE]`
 
+use std::io::Write;
+
 use anyhow::anyhow;
 use clap::Args;
 use ringfence_dataplane::document::Code;
@@ -13,15 +15,16 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> exit::Result {
+    let mut out = anstream::stdout();
     let Some(code) = &arguments.code else {
         for code in Code::ALL {
-            anstream::println!("{code}  {}", code.title());
+            writeln!(out, "{code}  {}", code.title())?;
         }
         return Ok(Outcome::Success);
     };
     match code.parse::<Code>() {
         Ok(code) => {
-            anstream::print!("{}", code.explanation());
+            write!(out, "{}", code.explanation())?;
             Ok(Outcome::Success)
         }
         Err(error) => {

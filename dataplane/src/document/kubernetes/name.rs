@@ -24,7 +24,8 @@ pub(in crate::document) enum NameRule {
 }
 
 impl NameRule {
-    fn accepts(self, name: &str) -> bool {
+    /// Whether `name` has the form.
+    pub fn accepts(self, name: &str) -> bool {
         match self {
             Self::Label => is_dns_label(name),
             Self::Subdomain => is_dns_subdomain(name),

@@ -108,6 +108,7 @@ impl<'t, F: FnMut(Result<Node<'t>, Problem>)> Reader<'t, '_, F> {
                         (self.each)(Err(problem));
                         return false;
                     }
+                    self.budget.documents -= 1;
                     false
                 }
                 Ok((Event::DocumentEnd, _)) => {
@@ -140,7 +141,6 @@ impl<'t, F: FnMut(Result<Node<'t>, Problem>)> Reader<'t, '_, F> {
             (self.each)(Err(problem));
         }
         if let Some(root) = root.filter(|root| !root.is_null()) {
-            self.budget.documents -= 1;
             (self.each)(Ok(root));
         }
     }
