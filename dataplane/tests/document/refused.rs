@@ -16,6 +16,8 @@ fn peers() {
         ("[ { podSelector: {}, ipBlock: { cidr: 10.0.0.0/8 } } ]", &["9:34 RF0041"]),
         ("[ { namespaceSelector: {}, ipBlock: { cidr: 10.0.0.0/8 } } ]", &["9:40 RF0041"]),
         ("{ podSelector: {} }", &["9:13 RF0023"]),
+        ("{}", &["9:13 RF0023"]),
+        ("[ null ]", &["9:15 RF0023"]),
         ("[ podSelector ]", &["9:15 RF0023"]),
         ("[ { podselector: {} } ]", &["9:17 RF0021"]),
         ("[ { ipBlock: {} } ]", &["9:26 RF0022"]),

@@ -215,11 +215,16 @@ fn items<T>(
     what: &str,
     mut read: impl FnMut(&mut Context, &Node) -> Option<T>,
 ) -> Option<Vec<T>> {
-    if let Value::Mapping(_) = node.value {
+    if let Value::Mapping(entries) = &node.value {
+        let help = if entries.is_empty() {
+            "leave the field out, or write `[]`, to mean all of them"
+        } else {
+            "put `- ` before it"
+        };
         context
             .error(Code::WrongType, node.span, format!("{what}, not a mapping"))
             .label("an item of a list begins with `-`")
-            .help("put `- ` before it");
+            .help(help);
         return None;
     }
     let items = context.list(node, what)?;
