@@ -1,1 +1,217 @@
 //! Backends: whatever makes a host behave as the tables say.
+//!
+//! A backend takes a [`Desired`] state and knows nothing of policies or documents. It reads back
+//! what the host does now, changes what differs, and can take away everything it has made.
+
+pub mod ebpf;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use ringfence_common::abi::config::{Hook, essential, report};
+
+use crate::compile::{EndpointDescription, IdentityDescription, RuleDescription, Tables};
+
+/// Makes a host behave as tables say.
+pub trait Backend {
+    /// What can go wrong.
+    type Error: std::error::Error;
+
+    /// What is installed; nothing where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// When the host cannot be read, or what is there is not of this version.
+    fn read_back(&self) -> Result<Option<Installed>, Self::Error>;
+
+    /// Makes the host behave as `desired` says, touching only what differs. `known` is what the
+    /// numbers of the installed generation stand for, as [`Applied::numbers`] gave it then;
+    /// without it, or with that of another generation, everything is installed anew.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses. It then enforces what it enforced before.
+    fn apply(&mut self, desired: &Desired, known: Option<&Numbers>)
+    -> Result<Applied, Self::Error>;
+
+    /// Takes away everything this backend has made on the host, and says what.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be taken away.
+    fn remove(&mut self) -> Result<Vec<String>, Self::Error>;
+}
+
+/// The state a host shall be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The tables, restricted to this host ([`Tables::for_host`]).
+    pub tables: Tables,
+    /// The interfaces to be guarded.
+    pub interfaces: Vec<Interface>,
+    /// The host's own addresses.
+    pub host_addresses: BTreeSet<IpAddr>,
+    /// Whether denials are denied.
+    pub mode: Mode,
+    /// Everything else that can be chosen.
+    pub settings: Settings,
+}
+
+/// What happens to what policy does not allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is denied.
+    #[default]
+    Enforce,
+    /// It passes and is reported (semantics 4).
+    Audit,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enforce => "enforce",
+            Self::Audit => "audit",
+        })
+    }
+}
+
+/// What can be chosen beside policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Which essential traffic passes: bits of [`essential`].
+    pub essential: u32,
+    /// Which decisions are reported: bits of [`report`].
+    pub report: u32,
+    /// Whether flows keep their verdict when policy changes.
+    pub keep_established: bool,
+    /// Seconds after an interface is first guarded in which connections older than that are
+    /// picked up.
+    pub pick_up_seconds: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            essential: essential::ALL,
+            report: report::DENIED,
+            keep_established: false,
+            pick_up_seconds: 60,
+        }
+    }
+}
+
+/// An interface to be guarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What is behind it.
+    pub role: Role,
+    /// Endpoint numbers of the workloads behind it; for an uplink, the host's.
+    pub endpoints: BTreeSet<u32>,
+    /// Where arriving frames are seen.
+    pub arrival: Arrival,
+}
+
+/// What is behind an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Workloads of this host.
+    Workload,
+    /// The network.
+    Uplink,
+}
+
+/// Which hook sees the frames that arrive on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// tcx ingress.
+    Tcx,
+    /// XDP in the driver, or where the driver cannot, in the stack.
+    Xdp,
+}
+
+/// What the numbers of a generation stand for: that part of its tables that the kernel does not
+/// have. It is kept beside the documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// The generation.
+    pub generation: u32,
+    /// Identities.
+    pub identities: BTreeMap<u32, IdentityDescription>,
+    /// Endpoints of this host.
+    pub endpoints: BTreeMap<u32, EndpointDescription>,
+    /// Rules.
+    pub rules: BTreeMap<u32, RuleDescription>,
+}
+
+/// What is installed, as read from the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The generation.
+    pub generation: u32,
+    /// Nanoseconds since the epoch when it was installed.
+    pub installed_at: u64,
+    /// Its mode.
+    pub mode: Mode,
+    /// Where it is attached.
+    pub attached: Vec<Attached>,
+    /// Map → entries and capacity, in the order of the maps.
+    pub fill: Vec<Fill>,
+}
+
+/// A hook that is in place, or should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Interface index.
+    pub ifindex: u32,
+    /// Interface name; empty where the interface is gone.
+    pub interface: String,
+    /// The hook.
+    pub hook: Hook,
+    /// How: `tcx`, `xdp native`, `xdp generic`.
+    pub how: &'static str,
+    /// Whether it still is in place.
+    pub alive: bool,
+}
+
+/// How full a map is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// The map.
+    pub map: &'static str,
+    /// Entries in it.
+    pub entries: u64,
+    /// Entries that fit.
+    pub capacity: u64,
+}
+
+/// What an apply has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// What the numbers stand for now, to be kept for the next apply.
+    pub numbers: Numbers,
+    /// How it was done.
+    pub how: How,
+    /// Map entries written or removed.
+    pub entries_touched: usize,
+    /// Policy entries added, changed, removed.
+    pub policy: [usize; 3],
+    /// Hooks that were attached, replaced or detached, a line for each.
+    pub hooks: Vec<String>,
+}
+
+/// How an apply was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Nothing differed.
+    Nothing,
+    /// Entry by entry, in steps that no packet can see halfway.
+    InPlace,
+    /// As a whole, behind one switch.
+    Switched,
+}

@@ -1,0 +1,261 @@
+//! Hooks: what is attached where, ours and others'.
+//!
+//! Links are pinned as `ifINDEX-HOOK`. A pinned link whose device is gone stays behind dead and
+//! cannot be revived; it is told by its program not being among those of the interface, removed
+//! and made anew.
+
+use std::fs;
+use std::path::PathBuf;
+
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use nix::net::if_::if_indextoname;
+use ringfence_common::abi::config::Hook;
+
+use super::object::{Kernel, LoadedProgram, program_name};
+use super::xdp::{self, OnInterface};
+use super::{EbpfError, Pins};
+use crate::backend::{Arrival, Attached, Interface};
+
+/// A program of somebody else on one of our interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The interface.
+    pub interface: String,
+    /// The hook.
+    pub hook: Hook,
+    /// The program's name.
+    pub program: String,
+    /// The program's id.
+    pub id: u32,
+}
+
+/// Loads the programs that `interfaces` need.
+pub(super) fn load(kernel: &mut Kernel, interfaces: &[Interface]) -> Result<(), EbpfError> {
+    for hook in [Hook::Xdp, Hook::TcIngress, Hook::TcEgress] {
+        if interfaces.iter().any(|interface| interface.hooks().contains(&hook)) {
+            kernel.program(hook)?;
+        }
+    }
+    Ok(())
+}
+
+/// Attaches what `interfaces` need, replaces programs of other versions, detaches the rest. A line
+/// for each hook that was touched.
+pub(super) fn attach(
+    pins: &Pins,
+    kernel: &mut Kernel,
+    interfaces: &[Interface],
+) -> Result<Vec<String>, EbpfError> {
+    let mut lines = Vec::new();
+    let mut wanted = Vec::new();
+    for interface in interfaces {
+        for hook in interface.hooks() {
+            wanted.push(pin_name(interface.index, hook));
+            let program = kernel.program(hook)?;
+            lines.extend(attach_one(pins, program, interface, hook)?);
+        }
+    }
+    for attached in list(pins)? {
+        let name = pin_name(attached.ifindex, attached.hook);
+        if !wanted.contains(&name) {
+            let path = pins.links().join(&name);
+            fs::remove_file(&path).map_err(EbpfError::file("remove", &path))?;
+            lines.push(format!("{} detached", describe(&attached)));
+        }
+    }
+    Ok(lines)
+}
+
+fn attach_one(
+    pins: &Pins,
+    program: LoadedProgram,
+    interface: &Interface,
+    hook: Hook,
+) -> Result<Option<String>, EbpfError> {
+    let path = pins.links().join(pin_name(interface.index, hook));
+    let ours = program.id()?;
+    if path.exists() {
+        let there = programs_on(interface.index, &interface.name, hook)?;
+        if there.iter().any(|found| found.id == ours) {
+            return Ok(None);
+        }
+        if there.iter().any(|found| found.name == kernel_name(hook)) {
+            replace(&path, program, interface, hook)?;
+            return Ok(Some(format!("{} {} replaced", interface.name, name(hook))));
+        }
+        fs::remove_file(&path).map_err(EbpfError::file("remove", &path))?;
+    }
+    let (link, how) = match program {
+        LoadedProgram::Tc(program) => (attach_tcx(*program, interface, hook)?, "tcx"),
+        LoadedProgram::Xdp(program) => xdp::attach(*program, interface)?,
+    };
+    link.pin(&path).map_err(|source| EbpfError::Pin { path, source })?;
+    Ok(Some(format!("{} {} attached ({how})", interface.name, name(hook))))
+}
+
+fn attach_tcx(
+    mut program: SchedClassifier,
+    interface: &Interface,
+    hook: Hook,
+) -> Result<FdLink, EbpfError> {
+    let error = || EbpfError::program(format!("attach to `{}` at {}", interface.name, name(hook)));
+    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+    let id =
+        program.attach_with_options(&interface.name, attach_type(hook), options).map_err(error())?;
+    let link: SchedClassifierLink = program.take_link(id).map_err(error())?;
+    link.try_into().map_err(|source| EbpfError::Link {
+        action: format!("cannot attach to `{}`", interface.name),
+        source,
+    })
+}
+
+/// Gives a link our program, without a moment in between.
+fn replace(
+    path: &PathBuf,
+    program: LoadedProgram,
+    interface: &Interface,
+    hook: Hook,
+) -> Result<(), EbpfError> {
+    let action = || format!("replace the program on `{}` at {}", interface.name, name(hook));
+    let link_error = |source| EbpfError::Link { action: format!("cannot {}", action()), source };
+    let link: FdLink = PinnedLink::from_pin(path).map_err(link_error)?.into();
+    // The pin holds the link as long as this process has the handle that keeps it attached.
+    match program {
+        LoadedProgram::Tc(mut program) => {
+            let link = SchedClassifierLink::try_from(link).map_err(link_error)?;
+            let id = program.attach_to_link(link).map_err(EbpfError::program(action()))?;
+            let link = program.take_link(id).map_err(EbpfError::program(action()))?;
+            std::mem::forget(link);
+        }
+        LoadedProgram::Xdp(mut program) => {
+            let link = XdpLink::try_from(link).map_err(link_error)?;
+            let id = program.attach_to_link(link).map_err(EbpfError::program(action()))?;
+            let link = program.take_link(id).map_err(EbpfError::program(action()))?;
+            std::mem::forget(link);
+        }
+    }
+    Ok(())
+}
+
+/// All links that are pinned.
+pub(super) fn list(pins: &Pins) -> Result<Vec<Attached>, EbpfError> {
+    let mut attached = Vec::new();
+    for pin in Pins::names(&pins.links())? {
+        let Some((ifindex, hook)) = parse_pin_name(&pin) else { continue };
+        let interface = interface_name(ifindex);
+        let there = match &interface {
+            Some(name) => programs_on(ifindex, name, hook)?,
+            None => Vec::new(),
+        };
+        let ours = there.iter().find(|found| found.name == kernel_name(hook));
+        attached.push(Attached {
+            ifindex,
+            interface: interface.unwrap_or_default(),
+            hook,
+            how: ours.map_or("gone", |found| found.how),
+            alive: ours.is_some(),
+        });
+    }
+    attached.sort_by(|a, b| (&a.interface, a.hook).cmp(&(&b.interface, b.hook)));
+    Ok(attached)
+}
+
+/// One line about a hook.
+pub(super) fn describe(attached: &Attached) -> String {
+    if attached.interface.is_empty() {
+        format!("interface {} (gone) {}", attached.ifindex, name(attached.hook))
+    } else {
+        format!("{} {}", attached.interface, name(attached.hook))
+    }
+}
+
+/// Programs of others on the interfaces.
+pub(super) fn foreign(pins: &Pins, interfaces: &[Interface]) -> Result<Vec<Foreign>, EbpfError> {
+    let mut foreign = Vec::new();
+    for interface in interfaces {
+        for hook in [Hook::Xdp, Hook::TcIngress, Hook::TcEgress] {
+            let pinned = pins.links().join(pin_name(interface.index, hook)).exists();
+            for found in programs_on(interface.index, &interface.name, hook)? {
+                if pinned && found.name == kernel_name(hook) {
+                    continue;
+                }
+                let (interface, program) = (interface.name.clone(), found.name);
+                foreign.push(Foreign { interface, hook, program, id: found.id });
+            }
+        }
+    }
+    Ok(foreign)
+}
+
+/// XDP has room for one program: somebody else's is not displaced.
+pub(super) fn refuse_foreign(pins: &Pins, interfaces: &[Interface]) -> Result<(), EbpfError> {
+    let xdp: Vec<Interface> =
+        interfaces.iter().filter(|i| i.arrival == Arrival::Xdp).cloned().collect();
+    let found = foreign(pins, &xdp)?.into_iter().find(|foreign| foreign.hook == Hook::Xdp);
+    match found {
+        Some(Foreign { interface, program, id, .. }) => {
+            Err(EbpfError::ForeignXdp { interface, program, id })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The programs that run at a hook of an interface.
+fn programs_on(ifindex: u32, interface: &str, hook: Hook) -> Result<Vec<OnInterface>, EbpfError> {
+    if hook == Hook::Xdp {
+        return xdp::program_on(ifindex, interface);
+    }
+    let (_, programs) = SchedClassifier::query_tcx(interface, attach_type(hook)).map_err(
+        |source| match &source {
+            ProgramError::TcError(_) => EbpfError::NoInterface(interface.to_owned()),
+            _ => EbpfError::program(format!("ask what is attached to `{interface}`"))(source),
+        },
+    )?;
+    let found = |info: aya::programs::ProgramInfo| OnInterface {
+        id: info.id(),
+        name: String::from_utf8_lossy(info.name()).into_owned(),
+        how: "tcx",
+    };
+    Ok(programs.into_iter().map(found).collect())
+}
+
+/// The name of our program as the kernel keeps it: 15 bytes.
+fn kernel_name(hook: Hook) -> &'static str {
+    let name = program_name(hook);
+    &name[..name.len().min(15)]
+}
+
+/// What the hook is called, for people.
+pub(super) const fn name(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Xdp => "xdp",
+        Hook::TcIngress => "tc-ingress",
+        Hook::TcEgress => "tc-egress",
+    }
+}
+
+const fn attach_type(hook: Hook) -> TcAttachType {
+    match hook {
+        Hook::TcEgress => TcAttachType::Egress,
+        Hook::Xdp | Hook::TcIngress => TcAttachType::Ingress,
+    }
+}
+
+fn pin_name(ifindex: u32, hook: Hook) -> String {
+    format!("if{ifindex}-{}", name(hook))
+}
+
+fn parse_pin_name(pin: &str) -> Option<(u32, Hook)> {
+    let (ifindex, hook) = pin.strip_prefix("if")?.split_once('-')?;
+    let hook = [Hook::Xdp, Hook::TcIngress, Hook::TcEgress]
+        .into_iter()
+        .find(|candidate| name(*candidate) == hook)?;
+    Some((ifindex.parse().ok()?, hook))
+}
+
+fn interface_name(ifindex: u32) -> Option<String> {
+    if_indextoname(ifindex).ok()?.into_string().ok()
+}

@@ -1,0 +1,66 @@
+//! Counters, summed over the CPUs.
+
+use std::collections::BTreeMap;
+
+use ringfence_common::abi::event::{Counter, reason_counter};
+use ringfence_common::abi::policy::Direction;
+use ringfence_common::verdict::Reason;
+
+use super::{EbpfError, Maps};
+
+/// Packets and bytes under one reason and direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReasonCount {
+    /// The reason.
+    pub reason: Reason,
+    /// The direction.
+    pub direction: Direction,
+    /// Packets and bytes.
+    pub count: Counter,
+}
+
+/// All counters; they grow from the first apply on and survive generations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Reasons that have been met, by number.
+    pub reasons: Vec<ReasonCount>,
+    /// Rule number → packets and bytes it has decided.
+    pub rules: BTreeMap<u32, Counter>,
+    /// Events that found the ring buffer full.
+    pub lost_events: u64,
+}
+
+impl Maps {
+    /// Reads all counters.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Map`].
+    pub fn counters(&self) -> Result<Counters, EbpfError> {
+        let mut reasons = Vec::new();
+        for &reason in Reason::ALL {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let index = reason_counter(reason as u8, direction as u8);
+                let values = self.reason_counters.get(&index, 0);
+                let count = sum(&values.map_err(EbpfError::map("REASON_COUNTERS"))?);
+                if count.packets > 0 {
+                    reasons.push(ReasonCount { reason, direction, count });
+                }
+            }
+        }
+        let mut rules = BTreeMap::new();
+        for rule in self.rule_counters.iter() {
+            let (rule, values) = rule.map_err(EbpfError::map("RULE_COUNTERS"))?;
+            rules.insert(rule, sum(&values));
+        }
+        let lost = self.lost_events.get(&0, 0).map_err(EbpfError::map("LOST_EVENTS"))?;
+        Ok(Counters { reasons, rules, lost_events: lost.iter().sum() })
+    }
+}
+
+fn sum(values: &[Counter]) -> Counter {
+    values.iter().fold(Counter::default(), |total, value| Counter {
+        packets: total.packets + value.packets,
+        bytes: total.bytes + value.bytes,
+    })
+}

@@ -1,0 +1,116 @@
+//! The eBPF backend: programs and maps in the kernel, held by pins.
+//!
+//! Goals: (a) a packet meets one generation, never two (safety P1); (b) the process may end at any
+//! moment and change no verdict (P2); (c) what differs is touched and nothing else; (d) what is
+//! ours is told from what is others' (P19).
+//!
+//! Design. Programs, maps and links are pinned below one directory, so they live without us (b).
+//! Each table of policy has two slots; one number says which slot counts. An apply either changes
+//! entries of the counting slot in the order that `compile::in_place` proves safe (c), or fills the
+//! other slot and switches (a). A generation ends with its number: it is written last, so that
+//! what an interrupted apply left is never taken for finished. Links are made after the tables
+//! they need, and taken away before them.
+//!
+//! Not done here: which interface a workload sits behind ([`crate::enforce`]), what to keep on
+//! disk, and who may apply.
+//!
+//! This is the only folder of the engine that names aya.
+
+mod attach;
+mod classes;
+mod counters;
+mod error;
+mod events;
+mod image;
+mod install;
+mod maps;
+mod object;
+mod pins;
+mod slots;
+mod xdp;
+
+pub use attach::Foreign;
+pub use counters::{Counters, ReasonCount};
+pub use error::EbpfError;
+pub use events::Events;
+pub use image::Image;
+pub use maps::Maps;
+pub use object::{Kernel, LoadedProgram};
+pub use pins::Pins;
+
+use super::{Applied, Backend, Desired, Installed, Numbers};
+
+/// The eBPF backend below one directory of pins.
+#[derive(Debug)]
+pub struct Ebpf {
+    pins: Pins,
+}
+
+impl Ebpf {
+    /// The backend whose pins are below `pins`.
+    #[must_use]
+    pub fn new(pins: Pins) -> Self {
+        Self { pins }
+    }
+
+    /// The maps that are installed; nothing where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError`] when they cannot be opened or are of another version.
+    pub fn maps(&self) -> Result<Option<Maps>, EbpfError> {
+        if !self.pins.exist() {
+            return Ok(None);
+        }
+        self.pins.check()?;
+        let maps = Maps::from_pins(&self.pins)?;
+        maps.check_version()?;
+        Ok(Some(maps))
+    }
+
+    /// Programs of others on the interfaces that [`Desired`] names.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError`] when an interface cannot be asked.
+    pub fn foreign(&self, desired: &Desired) -> Result<Vec<Foreign>, EbpfError> {
+        attach::foreign(&self.pins, &desired.interfaces)
+    }
+}
+
+impl Backend for Ebpf {
+    type Error = EbpfError;
+
+    fn read_back(&self) -> Result<Option<Installed>, EbpfError> {
+        let Some(maps) = self.maps()? else { return Ok(None) };
+        let mut installed = maps.installed()?;
+        installed.attached = attach::list(&self.pins)?;
+        Ok(Some(installed))
+    }
+
+    fn apply(&mut self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
+        attach::refuse_foreign(&self.pins, &desired.interfaces)?;
+        self.pins.create()?;
+        let mut kernel = Kernel::pinned(&self.pins)?;
+        let mut maps = Maps::from_pins(&self.pins)?;
+        maps.check_version()?;
+        // Programs first: if the kernel refuses one, nothing has been changed yet.
+        attach::load(&mut kernel, &desired.interfaces)?;
+        let mut applied = install::install(&mut maps, desired, known)?;
+        let hooks = attach::attach(&self.pins, &mut kernel, &desired.interfaces)?;
+        if !hooks.is_empty() && applied.how == super::How::Nothing {
+            applied.how = super::How::InPlace;
+        }
+        applied.hooks = hooks;
+        Ok(applied)
+    }
+
+    fn remove(&mut self) -> Result<Vec<String>, EbpfError> {
+        if !self.pins.exist() {
+            return Ok(Vec::new());
+        }
+        let removed = attach::list(&self.pins)?;
+        self.pins.remove()?;
+        Ok(removed.iter().map(attach::describe).collect())
+    }
+}
