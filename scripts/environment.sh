@@ -39,7 +39,7 @@ install_packages() {
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null || fail "there is no apt-get to install: ${missing[*]}"
     echo "installing ${missing[*]}"
-    apt-get --quiet --quiet update
-    DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet install --yes \
-        --no-install-recommends "${missing[@]}" </dev/null
+    apt-get update >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        "${missing[@]}" </dev/null >/dev/null
 }

@@ -56,6 +56,9 @@ pub enum Verb {
     Explain(verb::explain::Arguments),
     /// Print the script that completes this command in a shell
     Completion(verb::completion::Arguments),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(verb::man::Arguments),
 }
 
 /// The arguments given on the command line; clap ends the process with 2 on wrong ones.

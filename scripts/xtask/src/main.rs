@@ -3,6 +3,7 @@
 
 mod child;
 mod ebpf;
+mod man;
 mod object_diff;
 mod toolchain;
 
@@ -22,6 +23,8 @@ struct Arguments {
 enum Task {
     /// Build dataplane-ebpf into the checked-in object
     Ebpf(ebpf::Arguments),
+    /// Write the manual pages to target/man
+    Man,
     /// Install what building the object needs: Debian packages and bpf-linker
     Toolchain(toolchain::install::Arguments),
 }
@@ -29,6 +32,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Man => man::run(),
         Task::Toolchain(arguments) => toolchain::install::run(&arguments),
     };
     match result {

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completion;
 pub mod explain;
+pub mod man;
 
 use crate::arguments::{Arguments, Verb};
 use crate::exit;
@@ -13,5 +14,6 @@ pub fn run(arguments: Arguments) -> exit::Result {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments),
     }
 }

@@ -12,7 +12,7 @@ use crate::{child, ebpf};
 const PACKAGES: &[(&str, &str)] = &[
     ("rustc-web", DEBIAN_RUSTC),
     ("cargo-web", DEBIAN_CARGO),
-    ("rust-web-src", "/usr/src/rustc-1.96.0/library/core/src/lib.rs"),
+    ("rust-web-src", "/usr/lib/rustlib/src/rust/library/core/src/lib.rs"),
     ("libstd-rust-web-dev-bpf", PREBUILT_CORE),
     ("llvm-22", "/usr/bin/llvm-objcopy-22"),
 ];
@@ -80,8 +80,8 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     println!("installing {list}");
     let apt = |words: &[&str]| {
         let mut apt = child::clean("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args(["--quiet", "--quiet"]).args(words);
-        child::run(&mut apt)
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(words);
+        child::output(&mut apt).map(|_report| ())
     };
     apt(&["update"])?;
     let mut install = vec!["install", "--yes", "--no-install-recommends", "--no-upgrade"];
