@@ -1,16 +1,18 @@
-//! What tables say about a flow: the lookup order, plainly.
+//! What tables say about a flow.
 //!
-//! The decision code of [`ringfence_common`] does this on packets; this is for questions about
-//! flows (`ringfence trace`, `matrix`) and for comparing tables with the oracle. Essential
-//! traffic that depends on who talks, not on what is in the packet, is part of the answer: a
-//! workload to itself, and the host to a workload (semantics 8).
+//! The lookup order is that of [`ringfence_common::decide`], which is asked here as packets ask it.
+//! Essential traffic that depends on who talks, not on what is in the packet, is part of the
+//! answer: a workload to itself, and the host to a workload (semantics 8). This is for questions
+//! about flows (`ringfence trace`, `matrix`) and for comparing tables with the oracle.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
-use ringfence_common::abi::policy::{PolicyEntry, PolicyKey, action, forms};
+use ringfence_common::abi::config::{Attachment, Config, Hook};
+use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
+use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::decide::{self, Question};
 use ringfence_common::verdict::{Decision, Reason};
 
 use super::Tables;
@@ -20,16 +22,31 @@ use crate::model::Direction;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
     /// The source's egress.
-    pub egress: Decision,
+    pub egress: Side,
     /// The destination's ingress.
-    pub ingress: Decision,
+    pub ingress: Side,
 }
 
 impl Sides {
     /// Whether the flow passes.
     #[must_use]
     pub fn allowed(&self) -> bool {
-        self.egress.passes() && self.ingress.passes()
+        self.egress.decision.passes() && self.ingress.decision.passes()
+    }
+}
+
+/// What one end decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// The decision.
+    pub decision: Decision,
+    /// Whether a rule asks for it to be reported.
+    pub log: bool,
+}
+
+impl Side {
+    const fn by_default(reason: Reason) -> Self {
+        Self { decision: Decision::allow(reason, 0), log: false }
     }
 }
 
@@ -56,10 +73,10 @@ impl<'a> Answers<'a> {
         };
         let (from, to) = (owner(source), owner(destination));
         let side = |number: u32, direction, peer: IpAddr| match number {
-            endpoint::NONE => Decision::allow(Reason::NotIsolated, 0),
-            _ if from == to => Decision::allow(Reason::SelfTraffic, 0),
+            endpoint::NONE => Side::by_default(Reason::NotIsolated),
+            _ if from == to => Side::by_default(Reason::SelfTraffic),
             _ if direction == Direction::Ingress && from == endpoint::HOST => {
-                Decision::allow(Reason::HostToWorkload, 0)
+                Side::by_default(Reason::HostToWorkload)
             }
             number => {
                 let subject = self.tables.endpoints[&number].subject;
@@ -89,7 +106,9 @@ impl Tables {
         self.addresses.get(&address).or_else(prefixes).copied().unwrap_or(identity::WORLD)
     }
 
-    /// What the policy of `subject` decides in `direction`, `peer` being the other end's identity.
+    /// What the policy of `subject` decides in `direction`, `peer` being the other end's identity
+    /// and `port` the destination's, 0 for protocols without ports.
+    #[must_use]
     pub fn decide(
         &self,
         subject: u32,
@@ -97,51 +116,11 @@ impl Tables {
         peer: u32,
         protocol: u8,
         port: u16,
-    ) -> Decision {
-        if self.forms(subject, direction) & forms::ENFORCED == 0 {
-            return Decision::allow(Reason::NotIsolated, 0);
-        }
-        match self.entry(subject, direction, peer, protocol, port) {
-            None => Decision::deny(Reason::NoRule, 0),
-            Some(entry) => match (entry.action, entry.rule) {
-                (action::ALLOW, 0) => Decision::allow(Reason::NotIsolated, 0),
-                (action::ALLOW, rule) => Decision::allow(Reason::Rule, rule),
-                (_, 0) => Decision::deny(Reason::NoRule, 0),
-                (_, rule) => Decision::deny(Reason::DenyRule, rule),
-            },
-        }
-    }
-
-    /// The entry that decides: the first hit in the lookup order among the forms the subject has.
-    #[must_use]
-    pub fn entry(
-        &self,
-        subject: u32,
-        direction: Direction,
-        peer: u32,
-        protocol: u8,
-        port: u16,
-    ) -> Option<PolicyEntry> {
-        let forms = self.forms(subject, direction);
-        let class = PolicyKey::service(direction, protocol, self.class_of(protocol, port));
-        let protocol = PolicyKey::any_port(direction, protocol);
-        let everything = PolicyKey::any_service(direction);
-        [
-            (forms::PEER_CLASS, peer, class),
-            (forms::PEER_PROTOCOL, peer, protocol),
-            (forms::PEER, peer, everything),
-            (forms::ANY_CLASS, identity::ANY, class),
-            (forms::ANY_PROTOCOL, identity::ANY, protocol),
-            (forms::ANY, identity::ANY, everything),
-        ]
-        .into_iter()
-        .filter(|(form, ..)| forms & *form != 0)
-        .find_map(|(_, peer, service)| self.policy.get(&PolicyKey { subject, peer, service }))
-        .copied()
-    }
-
-    fn forms(&self, subject: u32, direction: Direction) -> u8 {
-        self.subjects.get(&subject).map_or(0, |subject| subject.forms(direction))
+    ) -> Side {
+        let forms = self.subjects.get(&subject).map_or(0, |subject| subject.forms(direction));
+        let question = Question { subject, peer, direction, forms, protocol, port };
+        let answer = decide::policy(&Policy(self), &question);
+        Side { decision: answer.decision, log: answer.log }
     }
 
     /// The class of a port: the first port of its interval.
@@ -149,5 +128,35 @@ impl Tables {
     pub fn class_of(&self, protocol: u8, port: u16) -> u16 {
         let starts = self.classes.get(&protocol);
         starts.and_then(|starts| starts.range(..=port).next_back()).copied().unwrap_or(0)
+    }
+}
+
+/// The policy of tables as the shared decision reads it. Installed nowhere: without configuration,
+/// attachments and endpoints of a host, a packet would be denied.
+struct Policy<'a>(&'a Tables);
+
+impl decide::Tables for Policy<'_> {
+    fn config(&self) -> Option<Config> {
+        None
+    }
+
+    fn attachment(&self, _: u32, _: Hook) -> Option<Attachment> {
+        None
+    }
+
+    fn address(&self, _: &Config, _: u8, _: &AddressBytes) -> AddressEntry {
+        AddressEntry { identity: identity::UNKNOWN, endpoint: endpoint::NONE }
+    }
+
+    fn endpoint(&self, _: u32) -> Option<Endpoint> {
+        None
+    }
+
+    fn class(&self, protocol: u8, port: u16) -> u16 {
+        self.0.class_of(protocol, port)
+    }
+
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        self.0.policy.get(key).copied()
     }
 }
