@@ -74,7 +74,7 @@ proptest! {
                 let from_outside = !own.contains(&flow.source);
                 // The host's own traffic is recognised where the host is an endpoint.
                 if own.contains(&flow.destination) && from_outside
-                    && ask(&whole).ingress.decision.reason != Reason::HostToWorkload
+                    && ask(&whole).ingress.reason != Reason::HostToWorkload
                 {
                     prop_assert_eq!(ask(&part).ingress, ask(&whole).ingress, "{:?}", flow);
                 }
@@ -97,11 +97,10 @@ fn assert_agreement(set: &PolicySet) -> Result<(), TestCaseError> {
         let context = |direction: Direction, side: &Side| {
             format!("{direction:?} of {flow:?}: {side:?}\n{set:#?}\n{tables}")
         };
-        for (direction, side, actual) in [
+        for (direction, side, decision) in [
             (Direction::Egress, &expected.egress, actual.egress),
             (Direction::Ingress, &expected.ingress, actual.ingress),
         ] {
-            let decision = actual.decision;
             prop_assert_eq!(decision.reason, side.reason, "{}", context(direction, side));
             prop_assert_eq!(decision.passes(), side.allowed, "{}", context(direction, side));
             if matches!(decision.reason, Reason::SelfTraffic | Reason::HostToWorkload) {
@@ -118,7 +117,7 @@ fn assert_agreement(set: &PolicySet) -> Result<(), TestCaseError> {
             let literal = literal(&tables, direction, &flow);
             let logged = literal.is_some_and(|entry| entry.flags & entry_flags::LOG != 0);
             prop_assert_eq!(logged, side.logged, "{}", context(direction, side));
-            prop_assert_eq!(actual.log, side.logged, "{}", context(direction, side));
+            prop_assert_eq!(decision.log, side.logged, "{}", context(direction, side));
             let allowed = literal.map_or(decision.reason == Reason::NotIsolated, |entry| {
                 entry.action == action::ALLOW
             });

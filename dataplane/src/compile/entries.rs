@@ -35,7 +35,7 @@ use super::tables::Subject;
 use crate::model::{Action, Direction, Protocol, Tier};
 
 /// What policy says about one direction of one subject.
-pub(super) struct SidePolicy<'a> {
+pub(super) struct Side<'a> {
     /// Whom it protects.
     pub(super) subject: SubjectIndex,
     /// Which way.
@@ -80,7 +80,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Adds the entries of one side.
-    pub(super) fn add(&mut self, side: &SidePolicy<'_>) {
+    pub(super) fn add(&mut self, side: &Side<'_>) {
         let clauses = Clauses::of(side, self.identities, self.rules, self.classes);
         let default = clauses.ask(&[], &side.isolated);
         let mut level = Level { side, classes: self.classes, entries: Vec::new(), forms: 0 };
@@ -133,7 +133,7 @@ struct Clause<'a> {
 
 impl<'a> Clauses<'a> {
     fn of(
-        side: &SidePolicy<'_>,
+        side: &Side<'_>,
         identities: &Identities,
         rules: &'a Rules<'_>,
         classes: &Classes,
@@ -198,7 +198,7 @@ impl<'a> Clauses<'a> {
 
 /// The entries of one side.
 struct Level<'a> {
-    side: &'a SidePolicy<'a>,
+    side: &'a Side<'a>,
     classes: &'a Classes,
     /// Peer, service and value.
     entries: Vec<(u32, u32, PolicyEntry)>,

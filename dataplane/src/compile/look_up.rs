@@ -22,31 +22,16 @@ use crate::model::Direction;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
     /// The source's egress.
-    pub egress: Side,
+    pub egress: Decision,
     /// The destination's ingress.
-    pub ingress: Side,
+    pub ingress: Decision,
 }
 
 impl Sides {
     /// Whether the flow passes.
     #[must_use]
     pub fn allowed(&self) -> bool {
-        self.egress.decision.passes() && self.ingress.decision.passes()
-    }
-}
-
-/// What one end decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Side {
-    /// The decision.
-    pub decision: Decision,
-    /// Whether a rule asks for it to be reported.
-    pub log: bool,
-}
-
-impl Side {
-    const fn by_default(reason: Reason) -> Self {
-        Self { decision: Decision::allow(reason, 0), log: false }
+        self.egress.passes() && self.ingress.passes()
     }
 }
 
@@ -73,10 +58,10 @@ impl<'a> Answers<'a> {
         };
         let (from, to) = (owner(source), owner(destination));
         let side = |number: u32, direction, peer: IpAddr| match number {
-            endpoint::NONE => Side::by_default(Reason::NotIsolated),
-            _ if from == to => Side::by_default(Reason::SelfTraffic),
+            endpoint::NONE => Decision::allow(Reason::NotIsolated, 0),
+            _ if from == to => Decision::allow(Reason::SelfTraffic, 0),
             _ if direction == Direction::Ingress && from == endpoint::HOST => {
-                Side::by_default(Reason::HostToWorkload)
+                Decision::allow(Reason::HostToWorkload, 0)
             }
             number => {
                 let subject = self.tables.endpoints[&number].subject;
@@ -108,7 +93,6 @@ impl Tables {
 
     /// What the policy of `subject` decides in `direction`, `peer` being the other end's identity
     /// and `port` the destination's, 0 for protocols without ports.
-    #[must_use]
     pub fn decide(
         &self,
         subject: u32,
@@ -116,11 +100,10 @@ impl Tables {
         peer: u32,
         protocol: u8,
         port: u16,
-    ) -> Side {
+    ) -> Decision {
         let forms = self.subjects.get(&subject).map_or(0, |subject| subject.forms(direction));
         let question = Question { subject, peer, direction, forms, protocol, port };
-        let answer = decide::policy(&Policy(self), &question);
-        Side { decision: answer.decision, log: answer.log }
+        decide::policy(&Policy(self), &question)
     }
 
     /// The class of a port: the first port of its interval.

@@ -45,14 +45,14 @@ use ringfence_common::abi::limits;
 
 pub use self::diff::{MapDiff, TablesDiff};
 pub use self::in_place::Hazard;
-pub use self::look_up::{Answers, Side, Sides};
+pub use self::look_up::{Answers, Sides};
 pub use self::size::{Map, MapSize, Size};
 pub use self::tables::{
     EndpointDescription, IdentityDescription, RuleDescription, Subject, Tables,
 };
 
 use self::blocks::Blocks;
-use self::entries::{Entries, SidePolicy};
+use self::entries::{Entries, Side};
 use self::identities::Identities;
 use self::precedence::Rules;
 use self::reads::Reads;
@@ -162,5 +162,5 @@ fn add_side(
         return;
     }
     side_rules.sort_unstable();
-    entries.add(&SidePolicy { subject, direction, rules: &side_rules, isolated });
+    entries.add(&Side { subject, direction, rules: &side_rules, isolated });
 }
