@@ -1,16 +1,18 @@
-//! What tables say about a flow: the lookup order, plainly.
+//! What tables say about a flow.
 //!
-//! The decision code of [`ringfence_common`] does this on packets; this is for questions about
-//! flows (`ringfence trace`, `matrix`) and for comparing tables with the oracle. Essential
-//! traffic that depends on who talks, not on what is in the packet, is part of the answer: a
-//! workload to itself, and the host to a workload (semantics 8).
+//! The lookup order is that of [`ringfence_common::decide`], which is asked here as packets ask it.
+//! Essential traffic that depends on who talks, not on what is in the packet, is part of the
+//! answer: a workload to itself, and the host to a workload (semantics 8). This is for questions
+//! about flows (`ringfence trace`, `matrix`) and for comparing tables with the oracle.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
-use ringfence_common::abi::policy::{PolicyEntry, PolicyKey, action, forms};
+use ringfence_common::abi::config::{Attachment, Config, Hook};
+use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
+use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::decide::{self, Question};
 use ringfence_common::verdict::{Decision, Reason};
 
 use super::Tables;
@@ -89,7 +91,8 @@ impl Tables {
         self.addresses.get(&address).or_else(prefixes).copied().unwrap_or(identity::WORLD)
     }
 
-    /// What the policy of `subject` decides in `direction`, `peer` being the other end's identity.
+    /// What the policy of `subject` decides in `direction`, `peer` being the other end's identity
+    /// and `port` the destination's, 0 for protocols without ports.
     pub fn decide(
         &self,
         subject: u32,
@@ -98,50 +101,9 @@ impl Tables {
         protocol: u8,
         port: u16,
     ) -> Decision {
-        if self.forms(subject, direction) & forms::ENFORCED == 0 {
-            return Decision::allow(Reason::NotIsolated, 0);
-        }
-        match self.entry(subject, direction, peer, protocol, port) {
-            None => Decision::deny(Reason::NoRule, 0),
-            Some(entry) => match (entry.action, entry.rule) {
-                (action::ALLOW, 0) => Decision::allow(Reason::NotIsolated, 0),
-                (action::ALLOW, rule) => Decision::allow(Reason::Rule, rule),
-                (_, 0) => Decision::deny(Reason::NoRule, 0),
-                (_, rule) => Decision::deny(Reason::DenyRule, rule),
-            },
-        }
-    }
-
-    /// The entry that decides: the first hit in the lookup order among the forms the subject has.
-    #[must_use]
-    pub fn entry(
-        &self,
-        subject: u32,
-        direction: Direction,
-        peer: u32,
-        protocol: u8,
-        port: u16,
-    ) -> Option<PolicyEntry> {
-        let forms = self.forms(subject, direction);
-        let class = PolicyKey::service(direction, protocol, self.class_of(protocol, port));
-        let protocol = PolicyKey::any_port(direction, protocol);
-        let everything = PolicyKey::any_service(direction);
-        [
-            (forms::PEER_CLASS, peer, class),
-            (forms::PEER_PROTOCOL, peer, protocol),
-            (forms::PEER, peer, everything),
-            (forms::ANY_CLASS, identity::ANY, class),
-            (forms::ANY_PROTOCOL, identity::ANY, protocol),
-            (forms::ANY, identity::ANY, everything),
-        ]
-        .into_iter()
-        .filter(|(form, ..)| forms & *form != 0)
-        .find_map(|(_, peer, service)| self.policy.get(&PolicyKey { subject, peer, service }))
-        .copied()
-    }
-
-    fn forms(&self, subject: u32, direction: Direction) -> u8 {
-        self.subjects.get(&subject).map_or(0, |subject| subject.forms(direction))
+        let forms = self.subjects.get(&subject).map_or(0, |subject| subject.forms(direction));
+        let question = Question { subject, peer, direction, forms, protocol, port };
+        decide::policy(&Policy(self), &question)
     }
 
     /// The class of a port: the first port of its interval.
@@ -149,5 +111,35 @@ impl Tables {
     pub fn class_of(&self, protocol: u8, port: u16) -> u16 {
         let starts = self.classes.get(&protocol);
         starts.and_then(|starts| starts.range(..=port).next_back()).copied().unwrap_or(0)
+    }
+}
+
+/// The policy of tables as the shared decision reads it. Installed nowhere: without configuration,
+/// attachments and endpoints of a host, a packet would be denied.
+struct Policy<'a>(&'a Tables);
+
+impl decide::Tables for Policy<'_> {
+    fn config(&self) -> Option<Config> {
+        None
+    }
+
+    fn attachment(&self, _: u32, _: Hook) -> Option<Attachment> {
+        None
+    }
+
+    fn address(&self, _: &Config, _: u8, _: &AddressBytes) -> AddressEntry {
+        AddressEntry { identity: identity::UNKNOWN, endpoint: endpoint::NONE }
+    }
+
+    fn endpoint(&self, _: u32) -> Option<Endpoint> {
+        None
+    }
+
+    fn class(&self, protocol: u8, port: u16) -> u16 {
+        self.0.class_of(protocol, port)
+    }
+
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        self.0.policy.get(key).copied()
     }
 }
