@@ -67,9 +67,8 @@ fn decision(event: &Event) -> String {
         verdict if verdict == Verdict::Audit as u8 => "AUDITED",
         _ => allow,
     };
-    let policy = |found| {
-        format!("policy-verdict:{found} {direction} {}", verdict("DENIED", "ALLOWED"))
-    };
+    let policy =
+        |found| format!("policy-verdict:{found} {direction} {}", verdict("DENIED", "ALLOWED"));
     match Reason::from_number(event.reason) {
         Some(Reason::Rule | Reason::DenyRule) => policy("rule"),
         Some(Reason::NoRule | Reason::NotIsolated | Reason::Revoked) => policy("none"),
