@@ -8,12 +8,14 @@
 //!
 //! Everything lives in namespaces of this process ([`crate::netns`]); nothing is left behind.
 
+mod denials;
 mod engine;
 mod expectation;
 mod interrupt;
 mod report;
 mod shop;
 mod story;
+mod telling;
 
 use std::io;
 
