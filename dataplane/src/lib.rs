@@ -13,4 +13,5 @@ pub mod compile;
 pub mod document;
 pub mod enforce;
 pub mod model;
+pub mod observe;
 pub mod oracle;

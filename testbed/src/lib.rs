@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod connectivity;
+pub mod demo;
 pub mod netns;
 pub mod packet;
 pub mod require;

@@ -77,6 +77,13 @@ impl Matrix {
             .collect()
     }
 
+    /// The places that `source` asked.
+    #[must_use]
+    pub fn asked_from(&self, source: usize) -> BTreeSet<usize> {
+        let asked = self.cells.keys().filter(|probe| probe.source == source);
+        asked.map(|probe| probe.destination).collect()
+    }
+
     /// The cells whose actual outcome is another one in `later`, in order. Cells that only one
     /// of the two has are left out.
     #[must_use]

@@ -7,4 +7,4 @@ mod table;
 
 pub use matrix::{Cell, Flip, Matrix};
 pub use measure::{Probe, measure, probes};
-pub use table::{Style, beside, table};
+pub use table::{Style, beside, table, wrong};

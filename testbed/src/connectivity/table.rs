@@ -85,25 +85,38 @@ pub fn table(matrix: &Matrix, style: Style) -> String {
 #[must_use]
 pub fn beside(matrix: &Matrix, style: Style) -> String {
     let pairs = pairs(matrix);
-    let wide = matrix.places.iter().map(String::len).max().unwrap_or(0);
+    let quiet = pairs.values().filter(|pair| pair.is_quiet()).count();
+    let told = lines(matrix, style, |pair| !pair.is_quiet());
+    format!("{told}  {quiet} other pairs: nothing is allowed, nothing answers\n")
+}
+
+/// The lines of [`beside`] for pairs with a wrong cell; empty if there is none.
+#[must_use]
+pub fn wrong(matrix: &Matrix, style: Style) -> String {
+    lines(matrix, style, |pair| pair.wrong().is_some())
+}
+
+fn lines(matrix: &Matrix, style: Style, which: impl Fn(&Pair) -> bool) -> String {
+    let pairs = pairs(matrix);
+    let told = || pairs.iter().filter(|(_, pair)| which(pair));
+    let widest = |text: fn(&Pair) -> String| told().map(|(_, pair)| text(pair).len()).max();
+    let expected_width = widest(Pair::expected).unwrap_or(0);
+    let name_width = matrix.places.iter().map(String::len).max().unwrap_or(0);
     let mut text = String::new();
-    let mut quiet = 0;
-    for ((source, destination), pair) in &pairs {
-        if pair.is_quiet() {
-            quiet += 1;
-            continue;
-        }
+    for ((source, destination), pair) in told() {
         let (source, destination) = (&matrix.places[*source], &matrix.places[*destination]);
-        let (expected, actual) = (pair.expected(), pair.actual());
-        let mut line = format!("  {source:<wide$} -> {destination:<wide$}  expected {expected:<9}");
-        line.push_str(&format!(" actual {actual}"));
+        let line = format!(
+            "  {source:<name_width$} -> {destination:<name_width$}  expected {:<expected_width$}  \
+             actual {}",
+            pair.expected(),
+            pair.actual()
+        );
         match pair.wrong() {
             None => text.push_str(&line),
             Some(wrong) => text.push_str(&style.bad(&format!("{line}  <---- WRONG ({wrong})"))),
         }
         text.push('\n');
     }
-    text.push_str(&format!("  {quiet} other pairs: nothing is allowed, nothing answers\n"));
     text
 }
 
@@ -252,7 +265,7 @@ mod tests {
 
     #[test]
     fn expected_stands_beside_actual() {
-        let expected = "  first  -> second  expected u53,t80   actual tu53/v4,t80  \
+        let expected = "  first  -> second  expected u53,t80  actual tu53/v4,t80  \
                         <---- WRONG (2 of 8 cells: answered, no answer)\n  \
                         1 other pairs: nothing is allowed, nothing answers\n";
         assert_eq!(beside(&matrix(), Style::Plain), expected);

@@ -1,0 +1,5 @@
+//! What the dataplane reports, for people and programs.
+
+mod flow_line;
+
+pub use flow_line::{addresses, flow_line};
