@@ -92,3 +92,60 @@ impl Section<'_> {
         Some(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMITTED: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../dataplane-ebpf/prebuilt/ringfence.bpf.o");
+
+    /// The difference between the committed object and a copy of it changed by `change`.
+    fn difference_after(change: impl FnOnce(&mut Vec<u8>)) -> Option<String> {
+        let committed = Path::new(COMMITTED);
+        let mut bytes = read(committed).unwrap();
+        change(&mut bytes);
+        let folder = tempfile::tempdir().unwrap();
+        let changed = folder.path().join("changed.o");
+        std::fs::write(&changed, bytes).unwrap();
+        first_difference(committed, &changed).unwrap()
+    }
+
+    #[test]
+    fn an_object_does_not_differ_from_itself() {
+        assert_eq!(difference_after(|_| {}), None);
+    }
+
+    #[test]
+    fn a_changed_instruction_is_named_with_its_program() {
+        let bytes = read(Path::new(COMMITTED)).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        let program = file
+            .symbols()
+            .filter(|symbol| symbol.is_global() && symbol.kind() == SymbolKind::Text)
+            .find(|symbol| symbol.size() >= 32)
+            .expect("the object has programs of more than four instructions");
+        let section = file.section_by_index(program.section_index().unwrap()).unwrap();
+        let (start, _) = section.file_range().unwrap();
+        let at = program.address() + 3 * 8 + 1;
+
+        let difference = difference_after(|bytes| bytes[(start + at) as usize] ^= 0x10);
+
+        let size = section.size();
+        assert_eq!(
+            difference,
+            Some(format!(
+                "section `{}`, byte {at} (`{}`, instruction 3); sizes {size} and {size}",
+                section.name().unwrap(),
+                program.name().unwrap(),
+            ))
+        );
+    }
+
+    #[test]
+    fn a_change_outside_all_sections_is_named_by_its_place() {
+        // The ELF header's flags, which mean nothing on this machine.
+        let difference = difference_after(|bytes| bytes[0x30] ^= 1);
+        assert_eq!(difference.as_deref(), Some("the file's byte 48, outside all sections"));
+    }
+}
