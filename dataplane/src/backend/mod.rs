@@ -4,6 +4,8 @@
 //! what the host does now, changes what differs, and can take away everything it has made.
 
 pub mod ebpf;
+pub mod host;
+pub mod userspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

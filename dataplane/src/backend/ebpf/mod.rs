@@ -18,10 +18,12 @@
 
 mod attach;
 mod classes;
+mod contents;
 mod counters;
 mod error;
 mod events;
 mod image;
+mod in_place;
 mod install;
 mod maps;
 mod object;
@@ -33,7 +35,6 @@ pub use attach::Foreign;
 pub use counters::{Counters, ReasonCount};
 pub use error::EbpfError;
 pub use events::Events;
-pub use image::Image;
 pub use maps::Maps;
 pub use object::{Kernel, LoadedProgram};
 pub use pins::Pins;
