@@ -16,7 +16,7 @@ pub struct PlacementErrors(pub Vec<PlacementError>);
 /// One line for each error, with what caused it: a list has no single source to tell it.
 fn lines(errors: &[PlacementError]) -> String {
     let line = |error: &PlacementError| {
-        let causes = iter::successors(error.source(), |cause| cause.source());
+        let causes = iter::successors(error.source(), |cause| (*cause).source());
         causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
     };
     errors.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -200,8 +200,8 @@ impl fmt::Display for PlacementWarning {
             Self::UplinkNotGuarded { workload, interface } => write!(
                 f,
                 "workload `{workload}` is this host, and its default route through `{interface}` \
-                 is not guarded, since packets there have no Ethernet header; name the interfaces \
-                 below it, or accept it"
+                 is not guarded, since packets there have no Ethernet header; if that is not \
+                 meant, name the one interface to guard with `interface:`"
             ),
             Self::TakenAsLocal { workload, interface } => write!(
                 f,

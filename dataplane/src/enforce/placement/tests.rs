@@ -203,7 +203,7 @@ fn wrong_names_are_reported_all_at_once() {
         "workload `shop/vpn` sits behind `tun0`, whose packets have no Ethernet header, so they \
          cannot be parsed; name an interface that has one, such as a veth or a tap",
         "workload `shop/web` names the interface `rf-wed`, which this host does not have \
-         (similar: `rf-web`, `rf-wen`, `rf-db`); correct `interface:`, or leave it out and it is \
+         (similar: `rf-web`, `rf-wen`); correct `interface:`, or leave it out and it is \
          found by the route to the workload's addresses",
     ];
     assert_eq!(placed(&host, &endpoints), expected);
@@ -223,8 +223,8 @@ fn the_host_sits_at_its_default_routes() {
     let expected = [
         "300 Host eth0(2)",
         "warning: workload `shop/node` is this host, and its default route through `wg0` is not \
-         guarded, since packets there have no Ethernet header; name the interfaces below it, or \
-         accept it",
+         guarded, since packets there have no Ethernet header; if that is not meant, name the one \
+         interface to guard with `interface:`",
     ];
     assert_eq!(placed(&host, &[node(&[])]), expected);
 
