@@ -234,10 +234,10 @@ fn mount_private_file_systems() -> Result<(), NamespaceError> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     call("mount / private", mount(None::<&str>, "/", None::<&str>, private, None::<&str>))?;
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    for (kind, target) in [("sysfs", "/sys"), ("bpf", BPF_FILE_SYSTEM), ("tmpfs", "/run")] {
-        call("mount", mount(Some(kind), target, Some(kind), safe, None::<&str>))?;
-    }
-    Ok(())
+    let put = |kind, target| mount(Some(kind), target, Some(kind), safe, None::<&str>);
+    call("mount sysfs on /sys", put("sysfs", "/sys"))?;
+    call("mount bpf on /sys/fs/bpf", put("bpf", BPF_FILE_SYSTEM))?;
+    call("mount tmpfs on /run", put("tmpfs", "/run"))
 }
 
 fn loopback_up() -> Result<(), NamespaceError> {
