@@ -16,6 +16,7 @@ use ringfence_common::track::ticks;
 use super::{EbpfError, Maps, contents, in_place};
 use crate::backend::host::HostTables;
 use crate::backend::{Applied, Desired, How, Mode, Numbers};
+use crate::compile::TablesDiff;
 
 /// Brings the maps to what `desired` asks for.
 pub(super) fn install(
@@ -23,8 +24,62 @@ pub(super) fn install(
     desired: &Desired,
     known: Option<&Numbers>,
 ) -> Result<Applied, EbpfError> {
-    let (slot, config) = maps.current()?;
-    let installed = contents::read(maps, slot)?;
+    let Plan { slot, installed, wanted, steps, mut applied } = plan(Some(maps), desired, known)?;
+    if applied.how == How::Nothing {
+        return Ok(applied);
+    }
+    if let Some(steps) = steps {
+        match in_place::change_all(maps, slot, &steps, desired, &installed, &wanted) {
+            Ok(touched) => {
+                let [added, removed] = count_rules(maps, &wanted)?;
+                put_config(maps, slot, &wanted.config)?;
+                applied.entries_touched = touched + added + removed + 1;
+                return Ok(applied);
+            }
+            // Whatever has been changed by then is within what either policy allows.
+            Err(error) if error.is_full() => applied.how = How::Switched,
+            Err(error) => return Err(error),
+        }
+    }
+    switch(maps, slot, &wanted, &mut applied)?;
+    Ok(applied)
+}
+
+/// What [`install`] would do; `maps` are nothing where nothing is installed.
+pub(super) fn preview(
+    maps: Option<&Maps>,
+    desired: &Desired,
+    known: Option<&Numbers>,
+) -> Result<Applied, EbpfError> {
+    plan(maps, desired, known).map(|plan| plan.applied)
+}
+
+/// What has to be done.
+struct Plan {
+    /// The slot that counts now.
+    slot: u32,
+    /// What it holds.
+    installed: HostTables,
+    /// What shall count.
+    wanted: HostTables,
+    /// The way there in place, if there is one.
+    steps: Option<Vec<TablesDiff>>,
+    /// What will be said of it.
+    applied: Applied,
+}
+
+fn plan(
+    maps: Option<&Maps>,
+    desired: &Desired,
+    known: Option<&Numbers>,
+) -> Result<Plan, EbpfError> {
+    let (slot, config, installed) = match maps {
+        Some(maps) => {
+            let (slot, config) = maps.current()?;
+            (slot, config, contents::read(maps, slot)?)
+        }
+        None => (0, Config::default(), HostTables::default()),
+    };
     let mut wanted = desired.host_tables(config_of(desired, &config)?);
     // Only an interface that is new to us can have connections that we have not seen begin.
     if wanted.attachments.keys().all(|key| installed.attachments.contains_key(key)) {
@@ -37,35 +92,20 @@ pub(super) fn install(
         policy: policy_changes(&installed, &wanted),
         hooks: Vec::new(),
     };
-    if config.generation == 0 {
-        switch(maps, slot, &wanted, &mut applied)?;
-        return Ok(applied);
-    }
-    let is_same_config = is_same(&config, &wanted.config);
-    if is_same_config && (HostTables { config, ..wanted.clone() }) == installed {
-        applied.numbers.generation = config.generation;
-        applied.how = How::Nothing;
-        return Ok(applied);
-    }
-    let steps = known
-        .filter(|known| known.generation == config.generation && is_same_config)
-        .and_then(|known| in_place::steps(&installed, known, desired, &wanted));
-    if let Some(steps) = steps {
-        match in_place::change_all(maps, slot, &steps, desired, &installed, &wanted) {
-            Ok(touched) => {
-                let [added, removed] = count_rules(maps, &wanted)?;
-                put_config(maps, slot, &wanted.config)?;
+    let mut steps = None;
+    if config.generation != 0 && is_same(&config, &wanted.config) {
+        if (HostTables { config, ..wanted.clone() }) == installed {
+            applied.numbers.generation = config.generation;
+            applied.how = How::Nothing;
+        } else {
+            let known = known.filter(|known| known.generation == config.generation);
+            steps = known.and_then(|known| in_place::steps(&installed, known, desired, &wanted));
+            if steps.is_some() {
                 applied.how = How::InPlace;
-                applied.entries_touched = touched + added + removed + 1;
-                return Ok(applied);
             }
-            // Whatever has been changed by then is within what either policy allows.
-            Err(error) if error.is_full() => {}
-            Err(error) => return Err(error),
         }
     }
-    switch(maps, slot, &wanted, &mut applied)?;
-    Ok(applied)
+    Ok(Plan { slot, installed, wanted, steps, applied })
 }
 
 /// Fills the other slot and switches to it.
