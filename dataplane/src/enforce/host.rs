@@ -102,8 +102,8 @@ pub struct HostAddress {
 pub struct Route {
     /// What happens to them.
     pub kind: RouteKind,
-    /// The ways they may take; more than one for a multipath route, none for a route that leads
-    /// nowhere.
+    /// The ways they may take, sorted; more than one for a multipath route, none for a route that
+    /// leads nowhere.
     pub hops: Vec<Hop>,
     /// The length in bits of the prefix whose route it is, if the kernel says it.
     pub prefix_length: Option<u8>,
@@ -125,7 +125,7 @@ pub enum RouteKind {
 }
 
 /// A way that packets may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hop {
     /// The number of the output interface.
     pub interface: u32,

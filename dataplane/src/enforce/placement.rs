@@ -60,8 +60,8 @@ pub struct Placement {
     pub remote: Vec<u32>,
     /// What the user should know, in the order of the workloads' names.
     pub warnings: Vec<PlacementWarning>,
-    /// All addresses of this host, loopback and link-local ones among them; sorted, each once.
-    pub host_addresses: Vec<IpAddr>,
+    /// All addresses of this host, loopback and link-local ones among them.
+    pub host_addresses: BTreeSet<IpAddr>,
 }
 
 /// Where a workload of this host is.
@@ -101,7 +101,8 @@ pub fn place(tables: &Tables, host: &impl Host) -> Result<Placement, PlacementEr
     endpoints.sort_by(|a, b| a.1.name.cmp(&b.1.name));
 
     let mut placing = Placing { host, warnings: Vec::new() };
-    let mut placement = Placement { host_addresses: host_addresses(host), ..Default::default() };
+    let host_addresses = host.addresses().iter().map(|own| own.address).collect();
+    let mut placement = Placement { host_addresses, ..Default::default() };
     let mut errors = Vec::new();
     for (number, endpoint) in &endpoints {
         match placing.place(endpoint) {
@@ -114,11 +115,6 @@ pub fn place(tables: &Tables, host: &impl Host) -> Result<Placement, PlacementEr
     placement.remote.sort_unstable();
     placement.warnings = placing.warnings;
     if errors.is_empty() { Ok(placement) } else { Err(PlacementErrors(errors)) }
-}
-
-fn host_addresses(host: &impl Host) -> Vec<IpAddr> {
-    let addresses: BTreeSet<IpAddr> = host.addresses().iter().map(|own| own.address).collect();
-    addresses.into_iter().collect()
 }
 
 /// Rule 5, for a host that names its interface. Those of default routes are refused earlier.

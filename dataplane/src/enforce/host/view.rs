@@ -254,10 +254,11 @@ fn route(answer: &RouteMessage, address: IpAddr) -> Result<Route, HostError> {
         Gateway::Address(gateway) => Ok(Hop { interface, gateway: Some(gateway) }),
         Gateway::Other => Err(HostError::Gateway { address }),
     };
-    let hops = match kind {
+    let mut hops = match kind {
         RouteKind::Blackhole | RouteKind::Unreachable => Vec::new(),
-        _ => next_hops(answer).into_iter().map(hop).collect::<Result<_, _>>()?,
+        _ => next_hops(answer).into_iter().map(hop).collect::<Result<Vec<_>, _>>()?,
     };
+    hops.sort_unstable();
     // Set when the answer is about the address alone after all.
     let whole = !answer.header.flags.contains(RouteFlags::Cloned);
     let prefix_length = whole.then_some(answer.header.destination_prefix_length);

@@ -149,7 +149,7 @@ fn placed(host: &MadeUp, endpoints: &[EndpointDescription]) -> Vec<String> {
         Err(errors) => return errors.to_string().lines().map(str::to_owned).collect(),
     };
     let own = ["127.0.0.1", "192.0.2.1", "2001:db8::1"].map(ip);
-    assert_eq!(placement.host_addresses, own, "each address of the host once");
+    assert_eq!(placement.host_addresses, BTreeSet::from(own), "all addresses of the host");
     let here = placement.endpoints.iter().map(|(number, place)| {
         let name = |interface: &InterfaceRef| format!("{}({})", interface.name, interface.index);
         let names: Vec<String> = place.interfaces.iter().map(name).collect();
