@@ -270,7 +270,7 @@ impl<'h, H: Host> Placing<'h, H> {
         let route = self.host.route(address).map_err(|source| PlacementError::Host {
             workload: endpoint.name.clone(),
             address,
-            source,
+            source: Box::new(source),
         })?;
         let Some(route) = route else { return Ok(vec![Destination::Elsewhere]) };
         match route.kind {

@@ -98,7 +98,7 @@ pub enum PlacementError {
         /// The address.
         address: IpAddr,
         /// Why.
-        source: HostError,
+        source: Box<HostError>,
     },
 }
 
