@@ -36,6 +36,10 @@ use crate::veth::{Netlink, NetlinkError};
 /// Where an isolated host has its BPF file system: where every host has it.
 pub const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
 
+/// Stack of a thread in a namespace, in bytes: that of a process's main thread, where most of what
+/// is tried here runs otherwise.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Why a namespace could not be made or entered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -160,6 +164,7 @@ impl Namespace {
         let inside = self.try_clone()?;
         thread::Builder::new()
             .name(name.to_owned())
+            .stack_size(STACK_BYTES)
             .spawn(move || {
                 inside.enter()?;
                 // The thread itself keeps the namespace; a descriptor more would outlive it.
@@ -215,6 +220,7 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, NamespaceE
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("namespace".into())
+            .stack_size(STACK_BYTES)
             .spawn_scoped(scope, work)
             .map_err(|source| NamespaceError::Host { what: "start a thread", source })?;
         thread.join().map_or_else(|panic| panic::resume_unwind(panic), Ok)
@@ -234,10 +240,10 @@ fn mount_private_file_systems() -> Result<(), NamespaceError> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     call("mount / private", mount(None::<&str>, "/", None::<&str>, private, None::<&str>))?;
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    for (kind, target) in [("sysfs", "/sys"), ("bpf", BPF_FILE_SYSTEM), ("tmpfs", "/run")] {
-        call("mount", mount(Some(kind), target, Some(kind), safe, None::<&str>))?;
-    }
-    Ok(())
+    let put = |kind, target| mount(Some(kind), target, Some(kind), safe, None::<&str>);
+    call("mount sysfs on /sys", put("sysfs", "/sys"))?;
+    call("mount bpf on /sys/fs/bpf", put("bpf", BPF_FILE_SYSTEM))?;
+    call("mount tmpfs on /run", put("tmpfs", "/run"))
 }
 
 fn loopback_up() -> Result<(), NamespaceError> {

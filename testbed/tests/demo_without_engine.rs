@@ -43,6 +43,26 @@ fn an_engine_that_does_nothing_is_found_out() {
     assert!(report.change.transfer.is_whole(), "{:#?}", report.change.transfer);
     assert_eq!(report.denials_missing, 4);
     assert!(text.contains("<---- WRONG"));
+
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["version"], 1);
+    assert_eq!(json["change"]["asPredicted"], false);
+    let cells = json["phases"][1]["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), policy.matrix.cells.len());
+    let cell = cells
+        .iter()
+        .find(|cell| cell["source"] == "building/hvac" && cell["destination"] == "stores/pos");
+    let expected = serde_json::json!({
+        "source": "building/hvac",
+        "destination": "stores/pos",
+        "protocol": "TCP",
+        "port": 53,
+        "family": "IPv4",
+        "expected": "denied",
+        "actual": "allowed",
+        "outcome": "answered",
+    });
+    assert_eq!(cell, Some(&expected));
 }
 
 #[test]

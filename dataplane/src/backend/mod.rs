@@ -4,12 +4,15 @@
 //! what the host does now, changes what differs, and can take away everything it has made.
 
 pub mod ebpf;
+pub mod host;
+pub mod userspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use ringfence_common::abi::config::{Hook, essential, report};
+use serde::{Deserialize, Serialize};
 
 use crate::compile::{EndpointDescription, IdentityDescription, RuleDescription, Tables};
 
@@ -137,7 +140,7 @@ pub enum Arrival {
 
 /// What the numbers of a generation stand for: that part of its tables that the kernel does not
 /// have. It is kept beside the documents.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// The generation.
     pub generation: u32,

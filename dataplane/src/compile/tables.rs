@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ringfence_common::abi::identity::{AddressEntry, endpoint};
 use ringfence_common::abi::policy::{Direction, PolicyEntry, PolicyKey};
+use serde::{Deserialize, Serialize};
 
 /// Everything a dataplane needs to know, for all workloads of the inventory, wherever they run.
 /// A backend takes from it what concerns its host.
@@ -37,7 +38,7 @@ pub struct Tables {
 }
 
 /// What an identity number stands for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IdentityDescription {
     /// Labels of the namespace that some policy reads; empty for plain addresses.
     pub namespace_labels: BTreeMap<String, String>,
@@ -52,7 +53,7 @@ pub struct IdentityDescription {
 }
 
 /// A workload as an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointDescription {
     /// `namespace/name`.
     pub name: String,
@@ -77,7 +78,7 @@ pub struct Subject {
 }
 
 /// What a rule number stands for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleDescription {
     /// `networkpolicy/shop/web ingress[0]`.
     pub name: String,

@@ -66,13 +66,12 @@ impl Frame {
         self.extension(extension_kind::FRAGMENT, &[high, low, a, b, c, d])
     }
 
-    /// Adds an authentication header (RFC 4302) with a 12-byte check value.
+    /// Adds an authentication header (RFC 4302) with a 12-byte check value: 24 bytes.
     #[must_use]
     pub fn authentication(self) -> Self {
-        self.extension(
-            extension_kind::AUTHENTICATION,
-            &[0, 0, 0, 0, 1, 0, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9],
-        )
+        let [reserved, check] = [[0; 2].as_slice(), &[9; 12]];
+        let numbers = [0, 0, 0, 1, 0, 0, 0, 1];
+        self.extension(extension_kind::AUTHENTICATION, &[reserved, &numbers, check].concat())
     }
 
     /// Adds an ESP header (RFC 4303): security parameters index, sequence number, ciphertext.

@@ -140,6 +140,26 @@ fn replace(
     Ok(())
 }
 
+/// What [`attach`] would do, a line for each hook.
+pub(super) fn preview(pins: &Pins, interfaces: &[Interface]) -> Result<Vec<String>, EbpfError> {
+    let there = list(pins)?;
+    let is_there = |index: u32, hook: Hook| {
+        there.iter().any(|found| (found.ifindex, found.hook) == (index, hook) && found.alive)
+    };
+    let mut lines = Vec::new();
+    for interface in interfaces {
+        let missing =
+            interface.hooks().into_iter().filter(|hook| !is_there(interface.index, *hook));
+        lines.extend(missing.map(|hook| format!("{} {} attached", interface.name, name(hook))));
+    }
+    let is_wanted = |found: &&Attached| {
+        interfaces.iter().any(|i| i.index == found.ifindex && i.hooks().contains(&found.hook))
+    };
+    let gone = there.iter().filter(|found| !is_wanted(found));
+    lines.extend(gone.map(|found| format!("{} detached", describe(found))));
+    Ok(lines)
+}
+
 /// All links that are pinned.
 pub(super) fn list(pins: &Pins) -> Result<Vec<Attached>, EbpfError> {
     let mut attached = Vec::new();

@@ -1,100 +1,29 @@
-//! What the maps of one generation hold, as plain data.
+//! What a desired state means for the maps: [`HostTables`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-use ringfence_common::abi::config::{Attachment, AttachmentKey, Hook, checks};
-use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
-use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, checks};
+use ringfence_common::abi::identity::endpoint;
 
-use super::classes::Boundaries;
+use crate::backend::host::{HostTables, Placement};
 use crate::backend::{Arrival, Desired, Interface, Role};
 use crate::compile::Tables;
 
-/// The contents of all tables of a generation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Image {
-    /// What each hook on each interface checks.
-    pub attachments: BTreeMap<AttachmentKey, Attachment>,
-    /// Endpoints of this host.
-    pub endpoints: BTreeMap<u32, Endpoint>,
-    /// Single addresses, the host's own among them.
-    pub addresses: BTreeMap<IpAddr, AddressEntry>,
-    /// Prefixes.
-    pub prefixes: BTreeMap<IpNet, u32>,
-    /// Classes of ports.
-    pub(super) classes: Boundaries,
-    /// Policy.
-    pub policy: BTreeMap<PolicyKey, PolicyEntry>,
-}
-
-impl Image {
-    /// The contents that `desired` asks for.
+impl Desired {
+    /// The contents of the maps under `config`.
     #[must_use]
-    pub fn of(desired: &Desired) -> Self {
-        let tables = &desired.tables;
-        let mut addresses = host_addresses(tables, &desired.host_addresses);
-        addresses.extend(tables.address_entries());
-        Self {
-            attachments: attachments(tables, &desired.interfaces),
-            endpoints: endpoints(tables, &desired.interfaces),
-            addresses,
-            prefixes: tables.prefixes.clone(),
-            classes: tables.classes.clone(),
-            policy: tables.policy.clone(),
-        }
-    }
-
-    /// How many entries there are.
-    #[must_use]
-    pub fn entries(&self) -> usize {
-        self.attachments.len()
-            + self.endpoints.len()
-            + self.addresses.len()
-            + self.prefixes.len()
-            + self.classes.len()
-            + self.policy.len()
-    }
-}
-
-/// The host's own addresses: whatever a prefix makes of them, else the host.
-pub(super) fn host_addresses(
-    tables: &Tables,
-    own: &BTreeSet<IpAddr>,
-) -> BTreeMap<IpAddr, AddressEntry> {
-    let known = |address: &&IpAddr| !tables.addresses.contains_key(address);
-    let entry = |address: &IpAddr| {
-        let longest = tables
-            .prefixes
-            .iter()
-            .filter(|(prefix, _)| prefix.contains(address))
-            .max_by_key(|(prefix, _)| prefix.prefix_len());
-        let identity = longest.map_or(identity::HOST, |(_, identity)| *identity);
-        (*address, AddressEntry { identity, endpoint: endpoint::HOST })
-    };
-    own.iter().filter(known).map(entry).collect()
-}
-
-fn endpoints(tables: &Tables, interfaces: &[Interface]) -> BTreeMap<u32, Endpoint> {
-    let ifindex_of = |number: u32| {
-        let behind = |interface: &&Interface| {
-            interface.role == Role::Workload && interface.endpoints.contains(&number)
+    pub fn host_tables(&self, config: Config) -> HostTables {
+        let workloads = self.interfaces.iter().filter(|i| i.role == Role::Workload);
+        let behind = workloads.flat_map(|interface| {
+            interface.endpoints.iter().map(move |number| (*number, interface.index))
+        });
+        let placement = Placement {
+            interfaces: behind.collect(),
+            attachments: attachments(&self.tables, &self.interfaces),
+            host_addresses: self.host_addresses.clone(),
         };
-        interfaces.iter().find(behind).map_or(0, |interface| interface.index)
-    };
-    let entry = |(number, description): (&u32, &crate::compile::EndpointDescription)| {
-        let subject = tables.subjects.get(&description.subject).copied().unwrap_or_default();
-        let endpoint = Endpoint {
-            subject: description.subject,
-            ifindex: ifindex_of(*number),
-            ingress_forms: subject.ingress_forms,
-            egress_forms: subject.egress_forms,
-            reserved: [0; 6],
-        };
-        (*number, endpoint)
-    };
-    tables.endpoints.iter().map(entry).collect()
+        HostTables::new(&self.tables, &placement, config)
+    }
 }
 
 fn attachments(tables: &Tables, interfaces: &[Interface]) -> BTreeMap<AttachmentKey, Attachment> {

@@ -18,10 +18,12 @@
 
 mod attach;
 mod classes;
+mod contents;
 mod counters;
 mod error;
 mod events;
 mod image;
+mod in_place;
 mod install;
 mod maps;
 mod object;
@@ -33,12 +35,11 @@ pub use attach::Foreign;
 pub use counters::{Counters, ReasonCount};
 pub use error::EbpfError;
 pub use events::Events;
-pub use image::Image;
 pub use maps::Maps;
 pub use object::{Kernel, LoadedProgram};
 pub use pins::Pins;
 
-use super::{Applied, Backend, Desired, Installed, Numbers};
+use super::{Applied, Backend, Desired, Installed, Interface, Numbers};
 
 /// The eBPF backend below one directory of pins.
 #[derive(Debug)]
@@ -68,13 +69,29 @@ impl Ebpf {
         Ok(Some(maps))
     }
 
-    /// Programs of others on the interfaces that [`Desired`] names.
+    /// Programs of others on `interfaces`.
     ///
     /// # Errors
     ///
     /// [`EbpfError`] when an interface cannot be asked.
-    pub fn foreign(&self, desired: &Desired) -> Result<Vec<Foreign>, EbpfError> {
-        attach::foreign(&self.pins, &desired.interfaces)
+    pub fn foreign(&self, interfaces: &[Interface]) -> Result<Vec<Foreign>, EbpfError> {
+        attach::foreign(&self.pins, interfaces)
+    }
+
+    /// What [`Backend::apply`] would do, without doing it.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError`] when the host cannot be read, or would refuse.
+    pub fn preview(
+        &self,
+        desired: &Desired,
+        known: Option<&Numbers>,
+    ) -> Result<Applied, EbpfError> {
+        attach::refuse_foreign(&self.pins, &desired.interfaces)?;
+        let mut applied = install::preview(self.maps()?.as_ref(), desired, known)?;
+        applied.hooks = attach::preview(&self.pins, &desired.interfaces)?;
+        Ok(applied)
     }
 }
 

@@ -1,0 +1,86 @@
+//! Whole contents: filling a slot and reading one.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use aya::maps::lpm_trie::Key;
+use ipnet::IpNet;
+use ringfence_common::abi::identity::AddressEntry;
+use ringfence_common::abi::limits;
+
+use super::{EbpfError, Maps};
+use crate::backend::host::HostTables;
+
+/// Puts new inner maps with these contents into `slot`.
+pub(super) fn fill(maps: &mut Maps, slot: u32, image: &HostTables) -> Result<(), EbpfError> {
+    let (v4, v6) = split_addresses(&image.addresses);
+    let (prefixes_v4, prefixes_v6) = split_prefixes(&image.prefixes);
+    maps.attachments.fill(slot, &pairs(&image.attachments), limits::ATTACHMENTS)?;
+    maps.endpoints.fill(slot, &pairs(&image.endpoints), limits::ENDPOINTS)?;
+    maps.addresses_v4.fill(slot, &v4, limits::ADDRESSES)?;
+    maps.addresses_v6.fill(slot, &v6, limits::ADDRESSES)?;
+    maps.prefixes_v4.fill(slot, &prefixes_v4, limits::PREFIXES)?;
+    maps.prefixes_v6.fill(slot, &prefixes_v6, limits::PREFIXES)?;
+    maps.classes.fill(slot, &image.classes)?;
+    maps.policy.fill(slot, &pairs(&image.policy), limits::POLICY_ENTRIES)
+}
+
+/// What the slot holds.
+pub(super) fn read(maps: &Maps, slot: u32) -> Result<HostTables, EbpfError> {
+    let v4 = maps.addresses_v4.entries(slot)?;
+    let v6 = maps.addresses_v6.entries(slot)?;
+    let v4 = v4.into_iter().map(|(key, value)| (IpAddr::from(key), value));
+    let v6 = v6.into_iter().map(|(key, value)| (IpAddr::from(key), value));
+    Ok(HostTables {
+        config: maps.config.get(&slot, 0).map_err(EbpfError::map("CONFIG"))?,
+        attachments: maps.attachments.entries(slot)?.into_iter().collect(),
+        endpoints: maps.endpoints.entries(slot)?.into_iter().collect(),
+        addresses: v4.chain(v6).collect(),
+        prefixes: read_prefixes(maps, slot)?,
+        classes: maps.classes.read(slot)?,
+        policy: maps.policy.entries(slot)?.into_iter().collect(),
+    })
+}
+
+fn read_prefixes(maps: &Maps, slot: u32) -> Result<BTreeMap<IpNet, u32>, EbpfError> {
+    let v4 = maps.prefixes_v4.entries(slot)?;
+    let v6 = maps.prefixes_v6.entries(slot)?;
+    let v4 = v4.into_iter().map(|(key, value)| (IpAddr::from(key.data()), key.prefix_len(), value));
+    let v6 = v6.into_iter().map(|(key, value)| (IpAddr::from(key.data()), key.prefix_len(), value));
+    let net = |(address, length, value): (IpAddr, u32, u32)| {
+        let length = u8::try_from(length).ok()?;
+        Some((IpNet::new(address, length).ok()?, value))
+    };
+    Ok(v4.chain(v6).filter_map(net).collect())
+}
+
+fn pairs<K: Copy, V: Copy>(map: &BTreeMap<K, V>) -> Vec<(K, V)> {
+    map.iter().map(|(key, value)| (*key, *value)).collect()
+}
+
+type Addresses<const N: usize> = Vec<([u8; N], AddressEntry)>;
+
+fn split_addresses(all: &BTreeMap<IpAddr, AddressEntry>) -> (Addresses<4>, Addresses<16>) {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for (address, entry) in all {
+        match address {
+            IpAddr::V4(address) => v4.push((address.octets(), *entry)),
+            IpAddr::V6(address) => v6.push((address.octets(), *entry)),
+        }
+    }
+    (v4, v6)
+}
+
+type Prefixes<const N: usize> = Vec<(Key<[u8; N]>, u32)>;
+
+fn split_prefixes(all: &BTreeMap<IpNet, u32>) -> (Prefixes<4>, Prefixes<16>) {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for (prefix, identity) in all {
+        let length = u32::from(prefix.prefix_len());
+        match prefix.network() {
+            IpAddr::V4(address) => v4.push((Key::new(length, address.octets()), *identity)),
+            IpAddr::V6(address) => v6.push((Key::new(length, address.octets()), *identity)),
+        }
+    }
+    (v4, v6)
+}

@@ -1,0 +1,125 @@
+//! One host's share of the tables, as the programs ask for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, flags};
+use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
+use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+
+use crate::compile::{EndpointDescription, Tables};
+
+/// What is where on this host: found by looking at the host, not by reading policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Endpoint number → the interface it sits behind, for the endpoints that are on this host.
+    /// [`endpoint::HOST`] needs no interface and is always here.
+    pub interfaces: BTreeMap<u32, u32>,
+    /// What each hook checks.
+    pub attachments: BTreeMap<AttachmentKey, Attachment>,
+    /// The host's own addresses, beside those its workload document names.
+    pub host_addresses: BTreeSet<IpAddr>,
+}
+
+/// Everything that a dataplane on one host looks up: the desired content of one generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostTables {
+    /// The generation's configuration.
+    pub config: Config,
+    /// What each hook checks.
+    pub attachments: BTreeMap<AttachmentKey, Attachment>,
+    /// The endpoints on this host.
+    pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Single addresses, of this host's endpoints and of workloads elsewhere.
+    pub addresses: BTreeMap<IpAddr, AddressEntry>,
+    /// Prefixes that policy names → identity.
+    pub prefixes: BTreeMap<IpNet, u32>,
+    /// Protocol number → first ports of the classes after class 0.
+    pub classes: BTreeMap<u8, BTreeSet<u16>>,
+    /// Policy of the endpoints on this host.
+    pub policy: BTreeMap<PolicyKey, PolicyEntry>,
+}
+
+impl HostTables {
+    /// How many entries there are, the configuration aside.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.attachments.len()
+            + self.endpoints.len()
+            + self.addresses.len()
+            + self.prefixes.len()
+            + self.classes.len()
+            + self.policy.len()
+    }
+
+    /// Takes from `tables` what concerns the host that `placement` describes. The flags of
+    /// `config` that say which prefixes exist are set here, whatever they were.
+    #[must_use]
+    pub fn new(tables: &Tables, placement: &Placement, config: Config) -> Self {
+        let mut local: BTreeSet<u32> = placement.interfaces.keys().copied().collect();
+        local.insert(endpoint::HOST);
+        let tables = tables.for_host(&local);
+        Self {
+            config: with_prefix_flags(config, &tables.prefixes),
+            attachments: placement.attachments.clone(),
+            endpoints: endpoints(&tables, placement),
+            addresses: addresses(&tables, placement),
+            prefixes: tables.prefixes,
+            classes: tables.classes,
+            policy: tables.policy,
+        }
+    }
+}
+
+fn endpoints(tables: &Tables, placement: &Placement) -> BTreeMap<u32, Endpoint> {
+    let endpoint_of = |(number, described): (&u32, &EndpointDescription)| {
+        // A subject without forms is isolated in neither direction.
+        let subject = tables.subjects.get(&described.subject).copied().unwrap_or_default();
+        let endpoint = Endpoint {
+            subject: described.subject,
+            // The host has several interfaces, so none.
+            ifindex: placement.interfaces.get(number).copied().unwrap_or(0),
+            ingress_forms: subject.ingress_forms,
+            egress_forms: subject.egress_forms,
+            ..Endpoint::default()
+        };
+        (*number, endpoint)
+    };
+    let mut endpoints: BTreeMap<u32, Endpoint> = tables.endpoints.iter().map(endpoint_of).collect();
+    // A host that no document describes is an endpoint all the same; no policy selects it.
+    let undescribed = Endpoint { subject: identity::HOST, ..Endpoint::default() };
+    endpoints.entry(endpoint::HOST).or_insert(undescribed);
+    endpoints
+}
+
+/// What the documents say about an address comes before what the host's interfaces say. The
+/// host's addresses that no document names are matched by address like any other (semantics 1);
+/// where no block of policy has them, they are the host.
+fn addresses(tables: &Tables, placement: &Placement) -> BTreeMap<IpAddr, AddressEntry> {
+    let mut addresses = tables.address_entries();
+    let described = tables.endpoints.get(&endpoint::HOST).and_then(|host| host.addresses.first());
+    let host = described.map_or(identity::HOST, |address| tables.identity_of(*address));
+    for address in &placement.host_addresses {
+        let identity = longest_prefix(tables, *address).unwrap_or(host);
+        let of_host = AddressEntry { identity, endpoint: endpoint::HOST };
+        addresses.entry(*address).or_insert(of_host);
+    }
+    addresses
+}
+
+fn longest_prefix(tables: &Tables, address: IpAddr) -> Option<u32> {
+    let containing = tables.prefixes.iter().filter(|(prefix, _)| prefix.contains(&address));
+    containing.max_by_key(|(prefix, _)| prefix.prefix_len()).map(|(_, identity)| *identity)
+}
+
+fn with_prefix_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {
+    config.flags &= !(flags::PREFIXES_V4 | flags::PREFIXES_V6);
+    for prefix in prefixes.keys() {
+        config.flags |= match prefix {
+            IpNet::V4(_) => flags::PREFIXES_V4,
+            IpNet::V6(_) => flags::PREFIXES_V6,
+        };
+    }
+    config
+}

@@ -1,0 +1,83 @@
+//! The userspace filter: the kernel's decision over ordinary memory.
+//!
+//! It installs the same [`HostTables`] as the kernel's maps and runs the same
+//! [`ringfence_common::decide`], so every difference between the two lies in bytes and look-ups,
+//! and a generated packet finds it.
+
+mod bounded;
+mod lookup;
+mod state;
+
+use ringfence_common::abi::config::{Config, Hook};
+use ringfence_common::decide::{Outcome, Place, Work, decide};
+use ringfence_common::packet::{Packet, PacketRead};
+
+use self::lookup::Lookup;
+use self::state::Memory;
+use super::host::HostTables;
+
+/// A filter for one host: tables, and what it remembers of earlier packets.
+pub struct Filter {
+    tables: Lookup,
+    memory: Memory,
+    work: Work,
+}
+
+impl Filter {
+    /// A filter that remembers nothing yet.
+    #[must_use]
+    pub fn new(tables: &HostTables) -> Self {
+        Self { tables: Lookup::new(tables), memory: Memory::default(), work: Work::new() }
+    }
+
+    /// Replaces the tables by those of another generation; flows and fragments stay.
+    pub fn install(&mut self, tables: &HostTables) {
+        self.tables = Lookup::new(tables);
+    }
+
+    /// The configuration of the installed generation.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.tables.config
+    }
+
+    /// Decides a frame seen at `hook` of interface `ifindex`, at `now` in ticks
+    /// ([`ringfence_common::abi::flow::TICK_SHIFT`]), and remembers what it means for later ones.
+    #[must_use = "an outcome that is dropped is a packet that passes"]
+    pub fn decide(&mut self, frame: &[u8], hook: Hook, ifindex: u32, now: u32) -> Outcome {
+        self.decide_read(frame, &Place { ifindex, hook, now })
+    }
+
+    /// As [`Filter::decide`], for frames that are not one slice.
+    #[must_use = "an outcome that is dropped is a packet that passes"]
+    pub fn decide_read<R: PacketRead + ?Sized>(&mut self, frame: &R, place: &Place) -> Outcome {
+        decide(frame, place, &self.tables, &mut self.memory, &mut self.work);
+        self.work.outcome
+    }
+
+    /// The frame decided last, as far as it was read.
+    #[must_use]
+    pub fn packet(&self) -> &Packet {
+        &self.work.packet
+    }
+
+    /// Forgets every flow and fragment.
+    pub fn clear(&mut self) {
+        self.memory = Memory::default();
+    }
+
+    /// Flows remembered.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.memory.flows.len()
+    }
+
+    /// Fragmented packets remembered.
+    #[must_use]
+    pub fn fragmented_packets(&self) -> usize {
+        self.memory.fragments.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

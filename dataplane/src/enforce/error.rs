@@ -1,0 +1,67 @@
+//! Why the host could not be changed or read.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{HostError, PlacementErrors};
+use crate::backend::ebpf::EbpfError;
+
+/// Why the host could not be changed or read. It behaves as before then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnforceError {
+    /// This process may not do that.
+    #[error(
+        "{what} needs root, or the capabilities {missing}: run it with `sudo`, or give them to \
+         the service that runs it"
+    )]
+    NotPrivileged {
+        /// What was asked for.
+        what: &'static str,
+        /// The capabilities that are missing.
+        missing: String,
+    },
+    /// Somebody else is changing the host.
+    #[error(
+        "another ringfence (process {process}) is changing this host; wait until it is done, or \
+         see who holds `{}`",
+        path.display()
+    )]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// The process that has it.
+        process: String,
+    },
+    /// A file of ours cannot be used.
+    #[error("cannot {verb} `{}`", path.display())]
+    File {
+        /// `open`, `read`, `write`, `remove`.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The host's network cannot be read.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Workloads cannot be placed.
+    #[error(transparent)]
+    Placement(#[from] PlacementErrors),
+    /// An interface has the network and workloads behind it.
+    #[error(
+        "interface `{interface}` is named by workload `{workload}` and is an uplink of the host: \
+         give the host's workload document the interface it means with `interface:`"
+    )]
+    TwoRoles {
+        /// The interface.
+        interface: String,
+        /// The workload.
+        workload: String,
+    },
+    /// The kernel.
+    #[error(transparent)]
+    Ebpf(#[from] EbpfError),
+}

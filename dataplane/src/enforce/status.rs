@@ -1,0 +1,88 @@
+//! What is enforced on this host, read from the kernel.
+
+use std::collections::BTreeMap;
+
+use ringfence_common::abi::event::Counter;
+
+use super::installed::InstalledPolicies;
+use super::{EnforceError, Paths, privilege};
+use crate::backend::Installed;
+use crate::backend::ebpf::{Counters, Ebpf, Foreign, Pins};
+use crate::backend::{Arrival, Backend as _, Interface, Role};
+
+/// What is enforced on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The installed generation, its hooks and how full its maps are.
+    pub installed: Installed,
+    /// Counters.
+    pub counters: Counters,
+    /// Policies of the installed generation; nothing if the file that names them is not of it.
+    pub policies: Option<Vec<String>>,
+    /// Rules that have decided packets, most packets first.
+    pub rules: Vec<RuleStatus>,
+    /// Programs of others on our interfaces.
+    pub foreign: Vec<Foreign>,
+}
+
+/// A rule and what it has decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleStatus {
+    /// Its number.
+    pub number: u32,
+    /// What it stands for; its number in words where that is not known.
+    pub name: String,
+    /// Packets and bytes.
+    pub count: Counter,
+}
+
+/// Reads what is enforced; nothing where nothing is.
+///
+/// # Errors
+///
+/// [`EnforceError`] when it cannot be read.
+pub fn status(paths: &Paths) -> Result<Option<Status>, EnforceError> {
+    privilege::check("status")?;
+    let backend = Ebpf::new(Pins::below(paths.pins()));
+    let Some(installed) = backend.read_back()? else { return Ok(None) };
+    let Some(maps) = backend.maps()? else { return Ok(None) };
+    let counters = maps.counters()?;
+    let known = InstalledPolicies::read(&paths.installed())?
+        .filter(|known| known.numbers.generation == installed.generation);
+    let foreign = backend.foreign(&interfaces(&installed))?;
+    Ok(Some(Status {
+        rules: rules(&counters, known.as_ref()),
+        policies: known.map(|known| known.policies.into_keys().collect()),
+        installed,
+        counters,
+        foreign,
+    }))
+}
+
+fn rules(counters: &Counters, known: Option<&InstalledPolicies>) -> Vec<RuleStatus> {
+    let name = |number: u32| {
+        let described = known.and_then(|known| known.numbers.rules.get(&number));
+        described.map_or_else(|| format!("rule {number}"), |rule| rule.name.clone())
+    };
+    let used = counters.rules.iter().filter(|(_, count)| count.packets > 0);
+    let mut rules: Vec<RuleStatus> = used
+        .map(|(number, count)| RuleStatus { number: *number, name: name(*number), count: *count })
+        .collect();
+    rules.sort_by(|a, b| (b.count.packets, &a.name).cmp(&(a.count.packets, &b.name)));
+    rules
+}
+
+/// The interfaces our hooks are on.
+fn interfaces(installed: &Installed) -> Vec<Interface> {
+    let alive = installed.attached.iter().filter(|attached| attached.alive);
+    let by_index: BTreeMap<u32, &str> =
+        alive.map(|attached| (attached.ifindex, attached.interface.as_str())).collect();
+    let interface = |(index, name): (u32, &str)| Interface {
+        index,
+        name: name.to_owned(),
+        role: Role::Workload,
+        endpoints: [].into(),
+        arrival: Arrival::Tcx,
+    };
+    by_index.into_iter().map(interface).collect()
+}

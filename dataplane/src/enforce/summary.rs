@@ -1,0 +1,186 @@
+//! What an apply has done, and how it is said.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::PlacementWarning;
+use crate::backend::{How, Mode};
+
+/// What an apply has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Policy name → what became of it; by name.
+    pub policies: BTreeMap<String, Change>,
+    /// What the user should know about where workloads are.
+    pub warnings: Vec<PlacementWarning>,
+    /// Workloads on this host.
+    pub local: usize,
+    /// Workloads elsewhere, which are peers only.
+    pub remote: usize,
+    /// Policy entries added, changed, removed.
+    pub entries: [usize; 3],
+    /// Policy entries of this host after the apply.
+    pub policy_entries: usize,
+    /// All entries of tables after the apply.
+    pub map_entries: usize,
+    /// Map entries written or removed by the apply.
+    pub touched: usize,
+    /// Bytes of kernel memory of the tables.
+    pub bytes: u64,
+    /// Hooks touched, a line each.
+    pub hooks: Vec<String>,
+    /// The generation that is installed now.
+    pub generation: u32,
+    /// How it was installed.
+    pub how: How,
+    /// The mode.
+    pub mode: Mode,
+    /// How long it took on the host.
+    pub duration: Duration,
+    /// Whether this was a dry run, which changes nothing.
+    pub dry_run: bool,
+}
+
+/// What became of a policy; the words are kubectl's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It was not there before.
+    Created,
+    /// It says something else than before.
+    Configured,
+    /// It says what it said.
+    Unchanged,
+    /// It was there before and is no more.
+    Pruned,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Pruned => "pruned",
+        })
+    }
+}
+
+/// What becomes of each policy, from the digests before and after.
+pub(super) fn changes(
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+) -> BTreeMap<String, Change> {
+    let pruned = before.keys().filter(|name| !after.contains_key(*name));
+    let pruned = pruned.map(|name| (name.clone(), Change::Pruned));
+    let change = |(name, digest): (&String, &String)| {
+        let change = match before.get(name) {
+            None => Change::Created,
+            Some(old) if old == digest => Change::Unchanged,
+            Some(_) => Change::Configured,
+        };
+        (name.clone(), change)
+    };
+    after.iter().map(change).chain(pruned).collect()
+}
+
+impl Summary {
+    /// The lines that `ringfence apply` prints.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let dry = if self.dry_run { " (dry run)" } else { "" };
+        let mut lines: Vec<String> =
+            self.policies.iter().map(|(name, change)| format!("{name} {change}{dry}")).collect();
+        lines.extend(self.hooks.iter().map(|hook| format!("hook {hook}{dry}")));
+        lines.push(self.plan_line());
+        lines.push(self.result_line());
+        lines
+    }
+
+    fn plan_line(&self) -> String {
+        let [add, change, remove] = self.entries;
+        format!(
+            "Plan: {add} to add, {change} to change, {remove} to remove; {} map entries ({} \
+             policy), {}; {} of {} workloads on this host",
+            thousands(self.map_entries),
+            thousands(self.policy_entries),
+            memory(self.bytes),
+            self.local,
+            self.local + self.remote,
+        )
+    }
+
+    fn result_line(&self) -> String {
+        let milliseconds = self.duration.as_secs_f64() * 1e3;
+        if self.dry_run {
+            return format!("Dry run: nothing changed ({milliseconds:.1} ms)");
+        }
+        let how = match self.how {
+            How::Nothing => "nothing to do",
+            How::InPlace => "changed in place",
+            How::Switched => "switched as a whole",
+        };
+        format!(
+            "Generation {} ({}), {how}: {} map entries touched in {milliseconds:.1} ms",
+            self.generation,
+            self.mode,
+            thousands(self.touched),
+        )
+    }
+}
+
+/// A number with commas: `10,432`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the unit that fits.
+fn memory(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_compared_by_digest() {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        let before = map(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        let after = map(&[("b", "1"), ("c", "2"), ("d", "1")]);
+        let changes: Vec<_> = changes(&before, &after).into_iter().collect();
+        let expected = [
+            ("a", Change::Pruned),
+            ("b", Change::Unchanged),
+            ("c", Change::Configured),
+            ("d", Change::Created),
+        ];
+        assert_eq!(changes, expected.map(|(name, change)| (name.to_owned(), change)));
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_000), "1,000");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(memory(1), "1 KiB");
+        assert_eq!(memory(3 << 20), "3.0 MiB");
+    }
+}
