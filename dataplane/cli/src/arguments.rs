@@ -54,6 +54,12 @@ pub enum Verb {
     Check(verb::check::Arguments),
     /// Say what a diagnostic means and how to mend it
     Explain(verb::explain::Arguments),
+    /// Make this host enforce policy
+    Apply(verb::apply::Arguments),
+    /// Say what this host enforces, as read from its kernel
+    Status(verb::status::Arguments),
+    /// Take everything of Ringfence off this host, which opens it
+    Off(verb::off::Arguments),
     /// Print the script that completes this command in a shell
     Completion(verb::completion::Arguments),
     /// Write the manual pages

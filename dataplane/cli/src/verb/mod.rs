@@ -1,9 +1,12 @@
 //! One file per verb: its arguments and what it does.
 
+pub mod apply;
 pub mod check;
 pub mod completion;
 pub mod explain;
 pub mod man;
+pub mod off;
+pub mod status;
 
 use crate::arguments::{Arguments, Verb};
 use crate::exit;
@@ -13,6 +16,9 @@ pub fn run(arguments: Arguments) -> exit::Result {
     match arguments.verb {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Apply(arguments) => apply::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Off(arguments) => off::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
     }

@@ -34,12 +34,11 @@ pub struct Foreign {
 
 /// Loads the programs that `interfaces` need.
 pub(super) fn load(kernel: &mut Kernel, interfaces: &[Interface]) -> Result<(), EbpfError> {
-    for hook in [Hook::Xdp, Hook::TcIngress, Hook::TcEgress] {
-        if interfaces.iter().any(|interface| interface.hooks().contains(&hook)) {
-            kernel.program(hook)?;
-        }
-    }
-    Ok(())
+    let is_needed =
+        |hook: &Hook| interfaces.iter().any(|interface| interface.hooks().contains(hook));
+    let hooks = [Hook::Xdp, Hook::TcIngress, Hook::TcEgress];
+    let needed: Vec<Hook> = hooks.into_iter().filter(is_needed).collect();
+    kernel.load(&needed)
 }
 
 /// Attaches what `interfaces` need, replaces programs of other versions, detaches the rest. A line

@@ -45,7 +45,7 @@ impl ClassMap {
                 }
                 *of_port = class;
             }
-            inner.set(table, &*classes, 0).map_err(&error)?;
+            inner.set(table, *classes, 0).map_err(&error)?;
         }
         self.outer.set(slot, &inner, 0).map_err(&error)
     }

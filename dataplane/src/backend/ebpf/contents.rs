@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::thread;
 
 use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
@@ -11,18 +12,30 @@ use ringfence_common::abi::limits;
 use super::{EbpfError, Maps};
 use crate::backend::host::HostTables;
 
-/// Puts new inner maps with these contents into `slot`.
+/// Puts new inner maps with these contents into `slot`. All tables at once: the kernel waits after
+/// each until no packet uses the map before, and one wait serves all that are under way.
 pub(super) fn fill(maps: &mut Maps, slot: u32, image: &HostTables) -> Result<(), EbpfError> {
     let (v4, v6) = split_addresses(&image.addresses);
-    let (prefixes_v4, prefixes_v6) = split_prefixes(&image.prefixes);
-    maps.attachments.fill(slot, &pairs(&image.attachments), limits::ATTACHMENTS)?;
-    maps.endpoints.fill(slot, &pairs(&image.endpoints), limits::ENDPOINTS)?;
-    maps.addresses_v4.fill(slot, &v4, limits::ADDRESSES)?;
-    maps.addresses_v6.fill(slot, &v6, limits::ADDRESSES)?;
-    maps.prefixes_v4.fill(slot, &prefixes_v4, limits::PREFIXES)?;
-    maps.prefixes_v6.fill(slot, &prefixes_v6, limits::PREFIXES)?;
-    maps.classes.fill(slot, &image.classes)?;
-    maps.policy.fill(slot, &pairs(&image.policy), limits::POLICY_ENTRIES)
+    let (nets_v4, nets_v6) = split_prefixes(&image.prefixes);
+    let attached = pairs(&image.attachments);
+    let ends = pairs(&image.endpoints);
+    let rows = pairs(&image.policy);
+    let Maps { attachments, endpoints, addresses_v4, addresses_v6, .. } = maps;
+    let Maps { prefixes_v4, prefixes_v6, classes, policy, .. } = maps;
+    thread::scope(|scope| {
+        let threads = [
+            scope.spawn(|| attachments.fill(slot, &attached, limits::ATTACHMENTS)),
+            scope.spawn(|| endpoints.fill(slot, &ends, limits::ENDPOINTS)),
+            scope.spawn(|| addresses_v4.fill(slot, &v4, limits::ADDRESSES)),
+            scope.spawn(|| addresses_v6.fill(slot, &v6, limits::ADDRESSES)),
+            scope.spawn(|| prefixes_v4.fill(slot, &nets_v4, limits::PREFIXES)),
+            scope.spawn(|| prefixes_v6.fill(slot, &nets_v6, limits::PREFIXES)),
+            scope.spawn(|| classes.fill(slot, &image.classes)),
+            scope.spawn(|| policy.fill(slot, &rows, limits::POLICY_ENTRIES)),
+        ];
+        let died = |_| Err(EbpfError::Object("a filling thread has panicked".to_owned()));
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(died))
+    })
 }
 
 /// What the slot holds.

@@ -122,9 +122,12 @@ fn switch(
     let selector = Selector { slot: other, reserved: 0 };
     maps.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))?;
     applied.entries_touched = wanted.entries() + added + 2;
-    // The slot that no longer counts gives its memory back. Filling waits for the packets that
-    // still use it.
-    contents::fill(maps, slot, &HostTables::default())
+    if applied.numbers.generation > 1 {
+        // The slot that no longer counts gives its memory back. Filling waits for the packets
+        // that still use it.
+        contents::fill(maps, slot, &HostTables::default())?;
+    }
+    Ok(())
 }
 
 /// Gives every rule a counter and takes away those of rules that are gone.

@@ -1,9 +1,10 @@
 //! The object with our programs, and how it gets into the kernel.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::thread;
 
-use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{EbpfLoader, VerifierLogLevel};
 use aya_obj::programs::XdpAttachType;
 use ringfence_common::abi::config::Hook;
@@ -70,85 +71,88 @@ impl Kernel {
         self.object.as_mut()?.take_map(name)
     }
 
-    /// The program for `hook`.
+    /// Loads the programs for `hooks` that are not in the kernel yet, side by side: the verifier
+    /// takes about half a second for each.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Refused`] when the verifier does not take one; none is pinned then.
+    pub fn load(&mut self, hooks: &[Hook]) -> Result<(), EbpfError> {
+        let is_missing = |hook: &&Hook| match &self.folder {
+            Some(folder) => !folder.join(program_name(**hook)).exists(),
+            None => true,
+        };
+        let names: Vec<&'static str> =
+            hooks.iter().filter(is_missing).map(|hook| program_name(*hook)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let object = self.object()?;
+        let programs = object.programs_mut().filter(|(name, _)| names.contains(name));
+        let loaded: Result<Vec<()>, EbpfError> = thread::scope(|scope| {
+            let load = |(name, program)| {
+                let name = names.iter().copied().find(|known| *known == name).unwrap_or_default();
+                scope.spawn(move || load_one(name, program))
+            };
+            let threads: Vec<_> = programs.map(load).collect();
+            let died = |_| Err(EbpfError::Object("a loading thread has panicked".to_owned()));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(died)).collect()
+        });
+        loaded?;
+        names.iter().try_for_each(|name| self.pin(name))
+    }
+
+    /// The program for `hook`, loaded if it is not yet.
     ///
     /// # Errors
     ///
     /// [`EbpfError::Refused`] when the verifier does not take it.
     pub fn program(&mut self, hook: Hook) -> Result<LoadedProgram, EbpfError> {
+        self.load(&[hook])?;
         let name = program_name(hook);
+        let action = || EbpfError::program(format!("open program `{name}`"));
         let Some(folder) = self.folder.clone() else {
-            return self.load(hook, None);
+            let missing = || EbpfError::Object(format!("it has no program `{name}`"));
+            let program = self.object()?.program_mut(name).ok_or_else(missing)?;
+            let info = program.info().map_err(action())?;
+            let opened = match hook {
+                Hook::Xdp => Xdp::from_program_info(info, name.into(), XdpAttachType::Interface)
+                    .map(|program| LoadedProgram::Xdp(Box::new(program))),
+                Hook::TcIngress | Hook::TcEgress => {
+                    SchedClassifier::from_program_info(info, name.into())
+                        .map(|program| LoadedProgram::Tc(Box::new(program)))
+                }
+            };
+            return opened.map_err(action());
         };
         let path = folder.join(name);
-        if !path.exists() {
-            match fs::create_dir(&folder) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(EbpfError::file("create", &folder)(error)),
-            }
-            return self.load(hook, Some(&path));
-        }
-        let program = match hook {
+        let opened = match hook {
             Hook::Xdp => Xdp::from_pin(&path, XdpAttachType::Interface)
                 .map(|program| LoadedProgram::Xdp(Box::new(program))),
             Hook::TcIngress | Hook::TcEgress => {
                 SchedClassifier::from_pin(&path).map(|program| LoadedProgram::Tc(Box::new(program)))
             }
         };
-        program.map_err(EbpfError::program(format!("open `{}`", path.display())))
+        opened.map_err(action())
     }
 
-    fn load(&mut self, hook: Hook, pin: Option<&Path>) -> Result<LoadedProgram, EbpfError> {
-        let name = program_name(hook);
-        let missing = || EbpfError::Object(format!("it has no program `{name}`"));
-        let object = self.object()?;
-        let program = object.program_mut(name).ok_or_else(missing)?;
-        let refused = |error| refused(name, error);
-        match hook {
-            Hook::Xdp => {
-                let program: &mut Xdp = program.try_into().map_err(|_| missing())?;
-                program.load().map_err(refused)?;
-            }
-            Hook::TcIngress | Hook::TcEgress => {
-                let program: &mut SchedClassifier = program.try_into().map_err(|_| missing())?;
-                program.load().map_err(refused)?;
-            }
+    /// Pins a loaded program, whole or not at all.
+    fn pin(&mut self, name: &str) -> Result<(), EbpfError> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        match fs::create_dir(&folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(EbpfError::file("create", &folder)(error)),
         }
-        let temporary;
-        let pin = if let Some(pin) = pin {
-            pin
-        } else {
-            return self.reopen(hook);
-        };
-        temporary = pin.with_file_name(format!("{name}-new"));
+        let temporary = folder.join(format!("{name}-new"));
         // A pin left by an interrupted run is of no use to anyone.
         let _ = fs::remove_file(&temporary);
+        let missing = || EbpfError::Object(format!("it has no program `{name}`"));
         let program = self.object()?.program_mut(name).ok_or_else(missing)?;
         program
             .pin(&temporary)
             .map_err(|source| EbpfError::Pin { path: temporary.clone(), source })?;
-        fs::rename(&temporary, pin).map_err(EbpfError::file("rename", &temporary))?;
-        self.program(hook)
-    }
-
-    /// A handle of its own on a program that was just loaded and is not pinned.
-    fn reopen(&mut self, hook: Hook) -> Result<LoadedProgram, EbpfError> {
-        let name = program_name(hook);
-        let missing = || EbpfError::Object(format!("it has no program `{name}`"));
-        let object = self.object()?;
-        let program = object.program_mut(name).ok_or_else(missing)?;
-        let action = || EbpfError::program(format!("open program `{name}`"));
-        let info = program.info().map_err(action())?;
-        let opened = match hook {
-            Hook::Xdp => Xdp::from_program_info(info, name.into(), XdpAttachType::Interface)
-                .map(|program| LoadedProgram::Xdp(Box::new(program))),
-            Hook::TcIngress | Hook::TcEgress => {
-                SchedClassifier::from_program_info(info, name.into())
-                    .map(|program| LoadedProgram::Tc(Box::new(program)))
-            }
-        };
-        opened.map_err(action())
+        fs::rename(&temporary, folder.join(name)).map_err(EbpfError::file("rename", &temporary))
     }
 
     /// The parsed object with its maps in the kernel: new ones, or those that are pinned.
@@ -171,6 +175,19 @@ impl Kernel {
             None => Err(EbpfError::Object("it was not loaded".to_owned())),
         }
     }
+}
+
+/// Loads a program unless it is loaded already.
+fn load_one(name: &'static str, program: &mut Program) -> Result<(), EbpfError> {
+    if program.info().is_ok() {
+        return Ok(());
+    }
+    let loaded = match program {
+        Program::Xdp(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        _ => return Err(EbpfError::Object(format!("program `{name}` is of another kind"))),
+    };
+    loaded.map_err(|error| refused(name, error))
 }
 
 /// The program's name in the object.

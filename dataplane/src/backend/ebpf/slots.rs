@@ -12,6 +12,9 @@ const NO_PREALLOC: u32 = 1;
 /// Entries that an inner map has room for at least, so that small changes fit.
 const SMALLEST: usize = 256;
 
+/// Keys and values of an inner map.
+pub(super) type Entries<M> = Vec<(<M as Inner>::Key, <M as Inner>::Value)>;
+
 /// One kind of inner map: keys to values, one entry at a time.
 pub(super) trait Inner: Sized {
     /// Its keys.
@@ -28,7 +31,7 @@ pub(super) trait Inner: Sized {
     /// Adds or changes an entry.
     fn put(&mut self, key: &Self::Key, value: &Self::Value) -> Result<(), MapError>;
     /// All entries, in no order.
-    fn entries(&self) -> Result<Vec<(Self::Key, Self::Value)>, MapError>;
+    fn entries(&self) -> Result<Entries<Self>, MapError>;
 }
 
 macro_rules! inner_of_maps {
@@ -54,7 +57,7 @@ macro_rules! inner_of_maps {
             outer.set(slot, self, 0)
         }
 
-        fn entries(&self) -> Result<Vec<(Self::Key, Self::Value)>, MapError> {
+        fn entries(&self) -> Result<Entries<Self>, MapError> {
             self.iter().collect()
         }
     };
@@ -131,7 +134,7 @@ impl<M: Inner> Slots<M> {
     }
 
     /// All entries in `slot`.
-    pub(super) fn entries(&self, slot: u32) -> Result<Vec<(M::Key, M::Value)>, EbpfError> {
+    pub(super) fn entries(&self, slot: u32) -> Result<Entries<M>, EbpfError> {
         let Some(inner) = self.open(slot)? else { return Ok(Vec::new()) };
         inner.entries().map_err(EbpfError::map(self.name))
     }

@@ -1,0 +1,210 @@
+//! `ringfence status`
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use comfy_table::{Table, presets};
+use ringfence_common::abi::policy::Direction;
+use ringfence_common::verdict::Reason;
+use ringfence_dataplane::enforce::{self, Paths, Status};
+
+use crate::exit::{Outcome, Result};
+
+/// Rules printed without `-o wide`.
+const RULES: usize = 10;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// How to print
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    output: Format,
+    /// Directory below which all of Ringfence's paths are
+    #[arg(long, env = "RINGFENCE_ROOT", default_value = "/", value_name = "DIR")]
+    root: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For people, with everything
+    Wide,
+    /// For programs
+    Json,
+}
+
+pub fn run(arguments: &Arguments) -> Result {
+    let status = enforce::status(&Paths::below(&arguments.root))?;
+    let mut out = anstream::stdout().lock();
+    match (status, arguments.output) {
+        (None, Format::Json) => writeln!(out, r#"{{"version":1,"installed":false}}"#)?,
+        (None, _) => writeln!(out, "Nothing is installed: this host is open.")?,
+        (Some(status), Format::Json) => {
+            writeln!(out, "{}", serde_json::to_string_pretty(&json(&status))?)?;
+        }
+        (Some(status), format) => print(&mut out, &status, format == Format::Wide)?,
+    }
+    Ok(Outcome::Success)
+}
+
+fn print(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
+    let installed = &status.installed;
+    let policies = match &status.policies {
+        Some(policies) => format!("{} policies", policies.len()),
+        None => "policies unknown (no record of this generation)".to_owned(),
+    };
+    writeln!(
+        out,
+        "Generation {} since {}, mode {}, {policies}",
+        installed.generation,
+        since(installed.installed_at),
+        installed.mode
+    )?;
+    if wide {
+        for policy in status.policies.iter().flatten() {
+            writeln!(out, "  {policy}")?;
+        }
+    }
+    hooks(out, status)?;
+    fill(out, status)?;
+    reasons(out, status)?;
+    rules(out, status, wide)?;
+    writeln!(out, "\nEvents lost: {}", status.counters.lost_events)
+}
+
+fn hooks(out: &mut impl Write, status: &Status) -> io::Result<()> {
+    writeln!(out, "\nHooks")?;
+    let mut table = table(["INTERFACE", "HOOK", "HOW", "STATE"]);
+    for attached in &status.installed.attached {
+        let interface = if attached.interface.is_empty() {
+            format!("({})", attached.ifindex)
+        } else {
+            attached.interface.clone()
+        };
+        let state = if attached.alive { "attached" } else { "GONE: apply again" };
+        table.add_row([
+            interface,
+            format!("{:?}", attached.hook),
+            attached.how.to_owned(),
+            state.to_owned(),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    for foreign in &status.foreign {
+        writeln!(
+            out,
+            "Not ours: program `{}` (id {}) on {} at {:?}",
+            foreign.program, foreign.id, foreign.interface, foreign.hook
+        )?;
+    }
+    Ok(())
+}
+
+fn fill(out: &mut impl Write, status: &Status) -> io::Result<()> {
+    writeln!(out, "\nMaps")?;
+    let mut table = table(["MAP", "ENTRIES", "OF AT MOST"]);
+    for fill in &status.installed.fill {
+        table.add_row([fill.map.to_owned(), fill.entries.to_string(), fill.capacity.to_string()]);
+    }
+    writeln!(out, "{table}")
+}
+
+fn reasons(out: &mut impl Write, status: &Status) -> io::Result<()> {
+    writeln!(out, "\nDecisions since the first apply")?;
+    let mut table = table(["VERDICT", "REASON", "DIRECTION", "PACKETS", "BYTES"]);
+    for count in &status.counters.reasons {
+        table.add_row([
+            verdict(count.reason).to_owned(),
+            count.reason.name().to_owned(),
+            direction(count.direction).to_owned(),
+            count.count.packets.to_string(),
+            count.count.bytes.to_string(),
+        ]);
+    }
+    writeln!(out, "{table}")
+}
+
+fn rules(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
+    let shown = if wide { status.rules.len() } else { RULES.min(status.rules.len()) };
+    writeln!(out, "\nRules that decided most packets")?;
+    let mut table = table(["RULE", "PACKETS", "BYTES"]);
+    for rule in status.rules.iter().take(shown) {
+        table.add_row([
+            rule.name.clone(),
+            rule.count.packets.to_string(),
+            rule.count.bytes.to_string(),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    if shown < status.rules.len() {
+        writeln!(out, "… and {} more (`-o wide`)", status.rules.len() - shown)?;
+    }
+    Ok(())
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}
+
+fn json(status: &Status) -> serde_json::Value {
+    let installed = &status.installed;
+    serde_json::json!({
+        "version": 1,
+        "installed": true,
+        "generation": installed.generation,
+        "since": since(installed.installed_at),
+        "mode": installed.mode.to_string(),
+        "policies": status.policies,
+        "hooks": installed.attached.iter().map(|attached| serde_json::json!({
+            "ifindex": attached.ifindex,
+            "interface": attached.interface,
+            "hook": format!("{:?}", attached.hook),
+            "how": attached.how,
+            "alive": attached.alive,
+        })).collect::<Vec<_>>(),
+        "foreign": status.foreign.iter().map(|foreign| serde_json::json!({
+            "interface": foreign.interface,
+            "hook": format!("{:?}", foreign.hook),
+            "program": foreign.program,
+            "id": foreign.id,
+        })).collect::<Vec<_>>(),
+        "maps": installed.fill.iter().map(|fill| serde_json::json!({
+            "map": fill.map, "entries": fill.entries, "capacity": fill.capacity,
+        })).collect::<Vec<_>>(),
+        "decisions": status.counters.reasons.iter().map(|count| serde_json::json!({
+            "verdict": verdict(count.reason),
+            "reason": count.reason.name(),
+            "direction": direction(count.direction),
+            "packets": count.count.packets,
+            "bytes": count.count.bytes,
+        })).collect::<Vec<_>>(),
+        "rules": status.rules.iter().map(|rule| serde_json::json!({
+            "number": rule.number,
+            "name": rule.name,
+            "packets": rule.count.packets,
+            "bytes": rule.count.bytes,
+        })).collect::<Vec<_>>(),
+        "eventsLost": status.counters.lost_events,
+    })
+}
+
+/// In audit mode what is counted under a denial has passed.
+fn verdict(reason: Reason) -> &'static str {
+    if reason.denies() { "deny" } else { "allow" }
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
+    }
+}
+
+/// The time, in RFC 3339's form and UTC.
+fn since(nanoseconds: u64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds))
+        .map_or_else(|_| "an unknown time".to_owned(), |time| format!("{time:.0}"))
+}
