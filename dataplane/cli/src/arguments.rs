@@ -54,6 +54,12 @@ pub enum Verb {
     Check(verb::check::Arguments),
     /// Say what a diagnostic means and how to mend it
     Explain(verb::explain::Arguments),
+    /// Print what policies become: identities, entries, map sizes
+    Compile(verb::compile::Arguments),
+    /// Say why a flow is allowed or denied: policies, rules, nearest misses
+    Trace(verb::trace::Arguments),
+    /// Print who may talk to whom, sources × destinations
+    Matrix(verb::matrix::Arguments),
     /// Print the script that completes this command in a shell
     Completion(verb::completion::Arguments),
 }
