@@ -60,6 +60,12 @@ pub enum Verb {
     Status(verb::status::Arguments),
     /// Take everything of Ringfence off this host, which opens it
     Off(verb::off::Arguments),
+    /// Print what policies become: identities, entries, map sizes
+    Compile(verb::compile::Arguments),
+    /// Say why a flow is allowed or denied: policies, rules, nearest misses
+    Trace(verb::trace::Arguments),
+    /// Print who may talk to whom, sources × destinations
+    Matrix(verb::matrix::Arguments),
     /// Print the script that completes this command in a shell
     Completion(verb::completion::Arguments),
     /// Write the manual pages

@@ -41,6 +41,11 @@ enum Validate {
 }
 
 impl InputArguments {
+    /// Namespace of policies and workloads that do not name theirs.
+    pub fn default_namespace(&self) -> &str {
+        &self.default_namespace
+    }
+
     /// Reads the documents and prints nothing.
     pub fn read(&self) -> Report {
         let inputs: Vec<Input> =

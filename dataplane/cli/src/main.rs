@@ -5,7 +5,9 @@ mod arguments;
 mod exit;
 mod inputs;
 mod output;
+mod service;
 mod verb;
+mod who;
 
 use std::process::ExitCode;
 

@@ -151,7 +151,7 @@ impl fmt::Display for TablesDiff {
         section(f, "prefix", &self.prefixes, IpNet::to_string, |identity| {
             format!("identity {identity}")
         })?;
-        section(f, "classes", &self.classes, |p| text::protocol(*p), |s| text::list(s))?;
+        section(f, "classes", &self.classes, |p| text::protocol(*p), text::list)?;
         section(f, "endpoint", &self.endpoints, u32::to_string, ToString::to_string)?;
         section(f, "subject", &self.subjects, u32::to_string, ToString::to_string)?;
         section(f, "entry", &self.policy, text::key, entry)?;

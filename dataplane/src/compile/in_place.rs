@@ -220,7 +220,7 @@ fn both_directions(old: &Tables, new: &Tables, diff: &TablesDiff) -> bool {
 fn classes_move(old: &Tables, new: &Tables, diff: &TablesDiff) -> bool {
     let grows = |key: &PolicyKey, from: &Tables, to: &Tables| match key.protocol_and_class() {
         Some((protocol, Some(class))) => {
-            match (from.last(protocol, class), to.last(protocol, class)) {
+            match (from.last_port(protocol, class), to.last_port(protocol, class)) {
                 (Some(from), Some(to)) => from < to,
                 (None, _) | (_, None) => false,
             }
@@ -266,7 +266,7 @@ impl Tables {
         refined.classes = classes.clone();
         for (key, entry) in &self.policy {
             let Some((protocol, Some(class))) = key.protocol_and_class() else { continue };
-            let Some(last) = self.last(protocol, class) else { continue };
+            let Some(last) = self.last_port(protocol, class) else { continue };
             let starts = classes.get(&protocol).into_iter().flatten();
             for start in starts.filter(|start| (class..=last).contains(start)) {
                 let service = PolicyKey::service(key.direction(), protocol, *start);
@@ -274,15 +274,5 @@ impl Tables {
             }
         }
         refined
-    }
-
-    /// The last port of a class; `None` if no class has this number.
-    fn last(&self, protocol: u8, class: u16) -> Option<u16> {
-        let starts = self.classes.get(&protocol);
-        if class != 0 && !starts.is_some_and(|starts| starts.contains(&class)) {
-            return None;
-        }
-        let next = starts.and_then(|starts| starts.iter().find(|start| **start > class));
-        Some(next.map_or(u16::MAX, |next| next - 1))
     }
 }

@@ -112,6 +112,17 @@ impl Tables {
         let starts = self.classes.get(&protocol);
         starts.and_then(|starts| starts.range(..=port).next_back()).copied().unwrap_or(0)
     }
+
+    /// The last port of a class; `None` if no class has this number.
+    #[must_use]
+    pub fn last_port(&self, protocol: u8, class: u16) -> Option<u16> {
+        let starts = self.classes.get(&protocol);
+        if class != 0 && !starts.is_some_and(|starts| starts.contains(&class)) {
+            return None;
+        }
+        let next = starts.and_then(|starts| starts.iter().find(|start| **start > class));
+        Some(next.map_or(u16::MAX, |next| next - 1))
+    }
 }
 
 /// The policy of tables as the shared decision reads it. Installed nowhere: without configuration,

@@ -22,6 +22,7 @@
 //! inventory, in whatever order, give equal tables.
 
 mod blocks;
+mod describe;
 mod diff;
 mod entries;
 mod identities;
@@ -43,6 +44,7 @@ use std::collections::BTreeSet;
 
 use ringfence_common::abi::limits;
 
+pub use self::describe::{EntryDescription, ServiceDescription};
 pub use self::diff::{MapDiff, TablesDiff};
 pub use self::in_place::Hazard;
 pub use self::look_up::{Answers, Sides};

@@ -19,7 +19,7 @@ use super::number;
 use super::select::Index;
 use super::services::{Classes, Services, named};
 use super::tables::RuleDescription;
-use crate::model::{self, Action, Direction, Peers, Policy, Protocol, RuleName, Tier};
+use crate::model::{self, Action, Direction, Peers, Policy, Protocol, Tier};
 
 /// Where a decision was made: rules of one place decide alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,10 +85,11 @@ impl<'a> Rules<'a> {
         order.sort_unstable();
         let name =
             |policy: usize, direction, position| policies[policy].rule_name(direction, position);
+        // Policies are sorted by name, so this is the order of the rules' names.
         let numbers = number::number(
             "rule",
-            order.iter().map(|(_, _, _, p, direction, i)| name(*p, *direction, *i)).collect(),
-            |name: &RuleName, hash| hash.text(&name.to_string()),
+            order.iter().map(|(_, _, _, policy, direction, i)| (*policy, *direction, *i)).collect(),
+            |(policy, direction, i), hash| hash.text(&name(*policy, *direction, *i).to_string()),
         );
         let mut rules = Self {
             list: Vec::with_capacity(order.len()),
@@ -97,8 +98,7 @@ impl<'a> Rules<'a> {
         };
         for (tier, priority, _, policy, direction, position) in order {
             let rule = &policies[policy].rules(direction)[position];
-            let name = name(policy, direction, position);
-            let number = numbers[&name];
+            let number = numbers[&(policy, direction, position)];
             rules.of_policy[direction as usize][policy].push(rules.list.len());
             let peers = match &rule.peers {
                 Peers::Everyone => None,
@@ -128,8 +128,10 @@ impl<'a> Rules<'a> {
                 matches,
                 own_ports,
             });
-            let description =
-                RuleDescription { name: name.to_string(), origin: rule.origin.clone() };
+            let description = RuleDescription {
+                name: name(policy, direction, position).to_string(),
+                origin: rule.origin.clone(),
+            };
             rules.described.insert(number, description);
         }
         rules

@@ -152,6 +152,8 @@ impl Protocol {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
     use crate::model::Action;
 
@@ -163,7 +165,8 @@ mod tests {
     }
 
     fn http() -> Services {
-        Services::Ports([PortSet::Classes(vec![HTTP..HTTP + 1]), PortSet::None, PortSet::None])
+        let http = iter::once(HTTP..HTTP + 1).collect();
+        Services::Ports([PortSet::Classes(http), PortSet::None, PortSet::None])
     }
 
     fn tcp() -> Services {

@@ -1,7 +1,5 @@
 //! Selectors to subjects, peers to identities; each distinct selector is evaluated once.
 
-use std::collections::BTreeSet;
-
 use hashbrown::HashMap;
 
 use super::blocks::{BlockIndex, Blocks};
@@ -56,7 +54,7 @@ impl<'a> Index<'a> {
     /// The identities that one of `peers` matches, in order.
     pub(super) fn peers(&mut self, peers: &'a [model::Peer]) -> Vec<PeerIndex> {
         let identities = self.identities;
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         for peer in peers {
             match peer {
                 model::Peer::Workloads { namespaces, workloads } => {
@@ -69,7 +67,9 @@ impl<'a> Index<'a> {
                 }
             }
         }
-        found.into_iter().collect()
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// Evaluates a selector, on as few subjects as an index by label leaves.

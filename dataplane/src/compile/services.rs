@@ -1,6 +1,7 @@
 //! Ports to classes: the intervals of ports that all rules treat alike.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::ops::Range;
 
 use crate::model::{Direction, Policy, PortMatch, PortRange, Ports, Protocol};
@@ -113,7 +114,7 @@ impl Services {
     pub(super) fn port(protocol: Protocol, port: u16, classes: &Classes) -> Self {
         let class = classes.class(protocol, port);
         let mut sets = [const { PortSet::None }; 3];
-        sets[protocol as usize] = PortSet::Classes(vec![class..class + 1]);
+        sets[protocol as usize] = PortSet::Classes(iter::once(class..class + 1).collect());
         Self::Ports(sets)
     }
 
@@ -220,7 +221,11 @@ mod tests {
         let port = Services::port(Tcp, 8_080, &classes);
         assert_eq!(
             port,
-            Services::Ports([PortSet::Classes(vec![1..2]), PortSet::None, PortSet::None])
+            Services::Ports([
+                PortSet::Classes(iter::once(1..2).collect()),
+                PortSet::None,
+                PortSet::None
+            ])
         );
     }
 }

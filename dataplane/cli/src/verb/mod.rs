@@ -2,11 +2,14 @@
 
 pub mod apply;
 pub mod check;
+pub mod compile;
 pub mod completion;
 pub mod explain;
 pub mod man;
 pub mod off;
 pub mod status;
+pub mod matrix;
+pub mod trace;
 
 use crate::arguments::{Arguments, Verb};
 use crate::exit;
@@ -19,6 +22,9 @@ pub fn run(arguments: Arguments) -> exit::Result {
         Verb::Apply(arguments) => apply::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Off(arguments) => off::run(&arguments),
+        Verb::Compile(arguments) => compile::run(&arguments),
+        Verb::Trace(arguments) => trace::run(&arguments),
+        Verb::Matrix(arguments) => matrix::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
     }
