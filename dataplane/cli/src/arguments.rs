@@ -54,6 +54,8 @@ pub enum Verb {
     Check(verb::check::Arguments),
     /// Say what a diagnostic means and how to mend it
     Explain(verb::explain::Arguments),
+    /// Show the whole story on this machine, in network namespaces of its own
+    Demo(verb::demo::Arguments),
     /// Print the script that completes this command in a shell
     Completion(verb::completion::Arguments),
     /// Write the manual pages

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completion;
+pub mod demo;
 pub mod explain;
 pub mod man;
 
@@ -13,6 +14,7 @@ pub fn run(arguments: Arguments) -> exit::Result {
     match arguments.verb {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
     }
