@@ -66,6 +66,8 @@ pub enum Verb {
     Trace(verb::trace::Arguments),
     /// Print who may talk to whom, sources × destinations
     Matrix(verb::matrix::Arguments),
+    /// Show the whole story on this machine, in network namespaces of its own
+    Demo(verb::demo::Arguments),
     /// Print the script that completes this command in a shell
     Completion(verb::completion::Arguments),
     /// Write the manual pages

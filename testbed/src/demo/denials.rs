@@ -1,5 +1,6 @@
 //! The air conditioning's attempts, and the events that tell of them.
 
+use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -34,14 +35,19 @@ impl Story<'_> {
         sleep(EVENT_DELAY);
         let events = self.events()?;
         let mut lines = Vec::new();
+        let mut reasons = BTreeSet::new();
         for attempt in &attempts {
             let denied = outcomes[attempt].allowed() == Some(false);
             let event = events.iter().find(|event| denied && self.tells_of(event, attempt));
             let Some(event) = event else { continue };
             let inventory = &documents.policies.inventory;
             let line = observe::flow_line(event, inventory, &happened_at(event));
-            writeln!(self.out, "{line}\n  {}", self.style.faint(&reason(event)))?;
+            writeln!(self.out, "{line}")?;
+            reasons.insert(reason(event));
             lines.push(line);
+        }
+        for reason in reasons {
+            writeln!(self.out, "  {}", self.style.faint(&reason))?;
         }
         let missing = attempts.len() - lines.len();
         if missing > 0 {

@@ -139,7 +139,8 @@ pub(super) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-fn grouped(number: usize) -> String {
+/// `12345` as `12,345`.
+pub(super) fn grouped(number: usize) -> String {
     grouped_u64(u64::try_from(number).unwrap_or(u64::MAX))
 }
 

@@ -36,6 +36,7 @@ pub struct Transfer<'a> {
 
 /// What became of a transfer.
 #[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// One for each stream, in the order they were asked for.
     pub streams: Vec<StreamReport>,

@@ -18,6 +18,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// What became of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StreamReport {
     /// Its place among the transfer's streams.
     pub index: usize,

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod check;
 pub mod compile;
 pub mod completion;
+pub mod demo;
 pub mod explain;
 pub mod man;
 pub mod off;
@@ -25,6 +26,7 @@ pub fn run(arguments: Arguments) -> exit::Result {
         Verb::Compile(arguments) => compile::run(&arguments),
         Verb::Trace(arguments) => trace::run(&arguments),
         Verb::Matrix(arguments) => matrix::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
     }

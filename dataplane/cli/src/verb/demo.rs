@@ -1,0 +1,58 @@
+//! `ringfence demo`
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use ringfence_dataplane::backend::Arrival;
+use ringfence_testbed::connectivity::Style;
+use ringfence_testbed::demo::{self, Live};
+
+use crate::exit::{self, Outcome};
+
+/// Added to a signal's number to make the exit code, as shells do.
+const SIGNAL_BASE: i32 = 128;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The form of the output: the story, or JSON with every cell
+    #[arg(short, long, default_value = "text", value_name = "FORM")]
+    output: Output,
+    /// Where packets that workloads send are checked
+    #[arg(long, default_value = "tcx", value_name = "HOOK")]
+    hook: Hook,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Hook {
+    Tcx,
+    Xdp,
+}
+
+pub fn run(arguments: &Arguments) -> exit::Result {
+    demo::on_interrupt(|signal| {
+        // All that the demo made belongs to this process and ends with it.
+        anstream::eprintln!("\ninterrupted; nothing is left behind");
+        std::process::exit(SIGNAL_BASE + signal as i32);
+    })
+    .context("cannot wait for Ctrl-C")?;
+    let mut engine = Live::new(match arguments.hook {
+        Hook::Tcx => Arrival::Tcx,
+        Hook::Xdp => Arrival::Xdp,
+    });
+    let mut out: Box<dyn Write> = match arguments.output {
+        Output::Text => Box::new(anstream::stdout()),
+        Output::Json => Box::new(io::sink()),
+    };
+    let report = demo::tell(&mut engine, &mut *out, Style::Ansi)?;
+    if arguments.output == Output::Json {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(if report.is_good() { Outcome::Success } else { Outcome::Negative })
+}
