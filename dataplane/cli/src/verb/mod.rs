@@ -7,9 +7,9 @@ pub mod completion;
 pub mod demo;
 pub mod explain;
 pub mod man;
+pub mod matrix;
 pub mod off;
 pub mod status;
-pub mod matrix;
 pub mod trace;
 
 use crate::arguments::{Arguments, Verb};
