@@ -18,7 +18,8 @@
 //!
 //! [`Namespace::isolated_host`] stands for a whole host: it has a mount namespace beside the
 //! network namespace, with a sysfs that shows its interfaces, a BPF file system of its own at
-//! [`BPF_FILE_SYSTEM`] and an empty `/run`. What an engine pins or writes there ends with it.
+//! [`BPF_FILE_SYSTEM`], and `/run` and `/var/lib` of its own, empty at first. What an engine pins
+//! or writes there ends with it.
 
 use std::fs::File;
 use std::io;
@@ -243,7 +244,8 @@ fn mount_private_file_systems() -> Result<(), NamespaceError> {
     let put = |kind, target| mount(Some(kind), target, Some(kind), safe, None::<&str>);
     call("mount sysfs on /sys", put("sysfs", "/sys"))?;
     call("mount bpf on /sys/fs/bpf", put("bpf", BPF_FILE_SYSTEM))?;
-    call("mount tmpfs on /run", put("tmpfs", "/run"))
+    call("mount tmpfs on /run", put("tmpfs", "/run"))?;
+    call("mount tmpfs on /var/lib", put("tmpfs", "/var/lib"))
 }
 
 fn loopback_up() -> Result<(), NamespaceError> {

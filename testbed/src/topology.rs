@@ -226,15 +226,11 @@ impl Topology {
     }
 }
 
-/// The name of the host's interface that the workload called `workload` sits behind: what its
-/// document says, else `rf-<workload>`.
-#[must_use]
-pub fn interface_of(workload: &str, documented: Option<&str>) -> String {
-    documented.map_or_else(|| format!("rf-{workload}"), str::to_owned)
-}
-
+/// The name of the host's interface that a workload sits behind: what its document says, else
+/// `rf-<name>`.
 fn host_interface(workload: &Workload) -> Result<String, TopologyError> {
-    let name = interface_of(&workload.name.name, workload.interface.as_deref());
+    let name = workload.interface.clone();
+    let name = name.unwrap_or_else(|| format!("rf-{}", workload.name.name));
     if name.len() > INTERFACE_NAME_MAX {
         return Err(TopologyError::InterfaceName(name));
     }

@@ -1,15 +1,15 @@
 //! The demo's story on the eBPF backend: every connection as the oracle says, and no packet lost.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use ringfence_dataplane::backend::Arrival;
+use ringfence_dataplane::enforce::HookChoice;
 use ringfence_testbed::connectivity::Style;
 use ringfence_testbed::demo::{self, Live};
 use ringfence_testbed::require;
 
-fn tell(arrival: Arrival) {
+fn tell(hook: HookChoice) {
     let Some(_granted) = require::kernel() else { return };
     let mut out = Vec::new();
-    let told = demo::tell(&mut Live::new(arrival), &mut out, Style::Plain);
+    let told = demo::tell(&mut Live::new(hook), &mut out, Style::Plain);
     let text = String::from_utf8(out).unwrap();
     let report = told.unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     println!("{text}");
@@ -21,11 +21,16 @@ fn tell(arrival: Arrival) {
 }
 
 #[test]
+fn every_connection_is_as_expected_with_the_default_hooks() {
+    tell(HookChoice::Auto);
+}
+
+#[test]
 fn every_connection_is_as_expected_with_tcx() {
-    tell(Arrival::Tcx);
+    tell(HookChoice::Tcx);
 }
 
 #[test]
 fn every_connection_is_as_expected_with_xdp() {
-    tell(Arrival::Xdp);
+    tell(HookChoice::Xdp);
 }

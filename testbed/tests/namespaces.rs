@@ -81,9 +81,11 @@ fn an_isolated_host_has_a_bpf_file_system_of_its_own() {
     let another = Namespace::isolated_host().unwrap();
     assert!(!another.run(|| directory.exists()).unwrap(), "nor on another isolated host");
 
-    let file = Path::new("/run/ringfence-testbed-own");
-    host.run(|| fs::write(file, "").unwrap()).unwrap();
-    assert!(!file.exists(), "what is written below /run stays inside");
+    for directory in ["/run", "/var/lib"] {
+        let file = Path::new(directory).join("ringfence-testbed-own");
+        host.run(|| fs::write(&file, "").unwrap()).unwrap();
+        assert!(!file.exists(), "what is written below {directory} stays inside");
+    }
 
     let outside = Netlink::open().unwrap().interfaces().unwrap();
     let inside = host.run(|| Netlink::open().unwrap().interfaces().unwrap()).unwrap();

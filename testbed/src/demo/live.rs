@@ -1,90 +1,30 @@
-//! The eBPF backend on the demo's host.
+//! The engine itself, as `ringfence apply` runs it, on the demo's host.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::time::Instant;
+use std::collections::BTreeMap;
 
 use ringfence_common::abi::event::Event;
-use ringfence_dataplane::backend::ebpf::{Ebpf, Events, Image, Pins};
-use ringfence_dataplane::backend::{
-    Arrival, Backend, Desired, Interface, Mode, Numbers, Role, Settings,
-};
-use ringfence_dataplane::compile::{Tables, compile};
-use ringfence_dataplane::document::{self, Digest};
-use ringfence_dataplane::model::{PolicyName, PolicySet};
+use ringfence_dataplane::backend::ebpf::{Ebpf, Events, Pins};
+use ringfence_dataplane::compile::compile;
+use ringfence_dataplane::document;
+use ringfence_dataplane::enforce::{self, HookChoice, Options, Paths, Summary};
+use ringfence_dataplane::model::PolicySet;
 
-use super::report::milliseconds;
-use super::telling::grouped;
 use super::{Applied, Engine, EngineError};
-use crate::netns::BPF_FILE_SYSTEM;
-use crate::topology::{UPLINK, interface_of};
-use crate::veth::{Netlink, NetlinkError};
 
-/// Guards the interface of each workload, and the uplink. It knows where the topology put whom,
-/// and so asks no routes.
+/// Applies with the paths of every host: an isolated host has them for itself.
 #[expect(missing_debug_implementations, reason = "the stream of events has none")]
 pub struct Live {
-    backend: Ebpf,
-    /// Where frames that workloads send are seen.
-    arrival: Arrival,
-    known: Option<Numbers>,
-    digests: BTreeMap<PolicyName, Digest>,
+    paths: Paths,
+    options: Options,
     events: Option<Events>,
 }
 
 impl Live {
-    /// An engine that has applied nothing yet and sees what workloads send at `arrival`.
+    /// An engine that has applied nothing yet and will use these hooks.
     #[must_use]
-    pub fn new(arrival: Arrival) -> Self {
-        let pins = Pins::below(format!("{BPF_FILE_SYSTEM}/ringfence"));
-        let backend = Ebpf::new(pins);
-        Self { backend, arrival, known: None, digests: BTreeMap::new(), events: None }
-    }
-
-    fn interfaces(&self, tables: &Tables) -> Result<Vec<Interface>, NetlinkError> {
-        let netlink = Netlink::open()?;
-        let guarded = |(number, endpoint): (&u32, &_)| {
-            let endpoint: &ringfence_dataplane::compile::EndpointDescription = endpoint;
-            let (name, role, arrival) = match endpoint.host {
-                true => (UPLINK.to_owned(), Role::Uplink, Arrival::Xdp),
-                false => {
-                    let (_, workload) = endpoint.name.split_once('/').unwrap_or_default();
-                    let name = interface_of(workload, endpoint.interface.as_deref());
-                    (name, Role::Workload, self.arrival)
-                }
-            };
-            let index = netlink.index(&name)?;
-            Ok(Interface { index, name, role, endpoints: BTreeSet::from([*number]), arrival })
-        };
-        tables.endpoints.iter().map(guarded).collect()
-    }
-
-    /// A line for each policy, as kubectl says it, and how many are new, changed and gone.
-    fn policy_lines(&mut self, new: BTreeMap<PolicyName, Digest>) -> (Vec<String>, [usize; 3]) {
-        let mut counts = [0; 3];
-        let mut lines: Vec<String> = new
-            .iter()
-            .map(|(name, digest)| {
-                let done = match self.digests.get(name) {
-                    None => {
-                        counts[0] += 1;
-                        "created"
-                    }
-                    Some(old) if old != digest => {
-                        counts[1] += 1;
-                        "configured"
-                    }
-                    Some(_) => "unchanged",
-                };
-                format!("{name} {done}")
-            })
-            .collect();
-        let gone = self.digests.keys().filter(|name| !new.contains_key(*name));
-        let gone: Vec<String> = gone.map(|name| format!("{name} pruned")).collect();
-        counts[2] = gone.len();
-        lines.extend(gone);
-        self.digests = new;
-        (lines, counts)
+    pub fn new(hook: HookChoice) -> Self {
+        let options = Options { hook, ..Options::default() };
+        Self { paths: Paths::default(), options, events: None }
     }
 }
 
@@ -94,41 +34,35 @@ impl Engine for Live {
         policies: &PolicySet,
         documents: &document::Report,
     ) -> Result<Applied, EngineError> {
-        let started = Instant::now();
         let tables = compile(policies)?;
-        let tables = tables.for_host(&tables.endpoints.keys().copied().collect());
-        let host = policies.inventory.workloads().filter(|workload| workload.host);
-        let host_addresses: BTreeSet<IpAddr> =
-            host.flat_map(|host| host.addresses.iter().copied()).collect();
-        let desired = Desired {
-            interfaces: self.interfaces(&tables)?,
-            tables,
-            host_addresses,
-            mode: Mode::Enforce,
-            settings: Settings::default(),
-        };
-        let applied = self.backend.apply(&desired, self.known.as_ref())?;
+        let digests = documents.digests();
+        let digests = digests.iter().map(|(name, digest)| (name.to_string(), digest.to_string()));
+        let summary = enforce::apply(&self.paths, &tables, &digests.collect(), &self.options)?;
         if self.events.is_none() {
-            self.events = self.backend.maps()?.and_then(|mut maps| maps.take_events());
+            let backend = Ebpf::new(Pins::below(self.paths.pins()));
+            self.events = backend.maps()?.and_then(|mut maps| maps.take_events());
         }
-        let took = milliseconds(started.elapsed());
-        let (mut lines, [new, changed, gone]) = self.policy_lines(documents.digests());
-        lines.push(format!(
-            "Plan: {new} to add, {changed} to change, {gone} to remove; {} map entries",
-            grouped(Image::of(&desired).entries())
-        ));
-        lines.push(format!(
-            "Generation {} in {took} ms: {} map entries touched, {} hooks attached",
-            applied.numbers.generation,
-            grouped(applied.entries_touched),
-            applied.hooks.len()
-        ));
-        self.known = Some(applied.numbers);
-        Ok(Applied { lines })
+        Ok(Applied { lines: lines(&summary) })
     }
 
     fn events(&mut self) -> Result<Vec<Event>, EngineError> {
         let events = self.events.as_mut().ok_or("there are no events before the first apply")?;
         Ok(std::iter::from_fn(|| events.try_next()).collect())
     }
+}
+
+/// The summary's lines, with one for each kind of hook in the place of one for each hook.
+fn lines(summary: &Summary) -> Vec<String> {
+    let mut hooks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for hook in &summary.hooks {
+        let (interface, what) = hook.split_once(' ').unwrap_or(("", hook));
+        hooks.entry(what).or_default().push(interface);
+    }
+    let mut lines = Summary { hooks: Vec::new(), ..summary.clone() }.lines();
+    let before_plan = summary.policies.len();
+    lines.splice(
+        before_plan..before_plan,
+        hooks.iter().map(|(what, interfaces)| format!("hook {what}: {}", interfaces.join(", "))),
+    );
+    lines
 }

@@ -140,7 +140,7 @@ pub(super) fn seconds(duration: Duration) -> String {
 }
 
 /// `12345` as `12,345`.
-pub(super) fn grouped(number: usize) -> String {
+fn grouped(number: usize) -> String {
     grouped_u64(u64::try_from(number).unwrap_or(u64::MAX))
 }
 

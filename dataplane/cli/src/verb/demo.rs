@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use ringfence_dataplane::backend::Arrival;
+use ringfence_dataplane::enforce::HookChoice;
 use ringfence_testbed::connectivity::Style;
 use ringfence_testbed::demo::{self, Live};
 
@@ -18,8 +18,8 @@ pub struct Arguments {
     /// The form of the output: the story, or JSON with every cell
     #[arg(short, long, default_value = "text", value_name = "FORM")]
     output: Output,
-    /// Where packets that workloads send are checked
-    #[arg(long, default_value = "tcx", value_name = "HOOK")]
+    /// Where arriving packets are checked; `auto` is tcx for workloads and XDP for the uplink
+    #[arg(long, default_value = "auto", value_name = "HOOK")]
     hook: Hook,
 }
 
@@ -31,6 +31,7 @@ enum Output {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Hook {
+    Auto,
     Tcx,
     Xdp,
 }
@@ -43,8 +44,9 @@ pub fn run(arguments: &Arguments) -> exit::Result {
     })
     .context("cannot wait for Ctrl-C")?;
     let mut engine = Live::new(match arguments.hook {
-        Hook::Tcx => Arrival::Tcx,
-        Hook::Xdp => Arrival::Xdp,
+        Hook::Auto => HookChoice::Auto,
+        Hook::Tcx => HookChoice::Tcx,
+        Hook::Xdp => HookChoice::Xdp,
     });
     let mut out: Box<dyn Write> = match arguments.output {
         Output::Text => Box::new(anstream::stdout()),
