@@ -18,6 +18,22 @@ use crate::backend::host::HostTables;
 use crate::backend::{Applied, Desired, How, Mode, Numbers};
 use crate::compile::TablesDiff;
 
+impl Maps {
+    /// Brings the maps to what `desired` asks for, and attaches nothing: for programs that are run
+    /// by tests and measurements.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError`]; what counts is as before then.
+    pub fn install(
+        &mut self,
+        desired: &Desired,
+        known: Option<&Numbers>,
+    ) -> Result<Applied, EbpfError> {
+        install(self, desired, known)
+    }
+}
+
 /// Brings the maps to what `desired` asks for.
 pub(super) fn install(
     maps: &mut Maps,
