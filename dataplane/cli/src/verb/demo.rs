@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use ringfence_dataplane::enforce::HookChoice;
 use ringfence_testbed::connectivity::Style;
-use ringfence_testbed::demo::{self, Live};
+use ringfence_testbed::demo::{self, DemoError, Live};
 
 use crate::exit::{self, Outcome};
 
@@ -52,7 +52,11 @@ pub fn run(arguments: &Arguments) -> exit::Result {
         Output::Text => Box::new(anstream::stdout()),
         Output::Json => Box::new(io::sink()),
     };
-    let report = demo::tell(&mut engine, &mut *out, Style::Ansi)?;
+    let report = demo::tell(&mut engine, &mut *out, Style::Ansi).map_err(|error| match error {
+        // Kept as it is, so that a closed pipe is told from a full disk.
+        DemoError::Output(source) => anyhow::Error::new(source),
+        error => error.into(),
+    })?;
     if arguments.output == Output::Json {
         println!("{}", serde_json::to_string(&report)?);
     }
