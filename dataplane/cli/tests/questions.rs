@@ -143,7 +143,10 @@ fn matrix_answers_for_the_services_asked_about() {
     let matrices = json["matrices"].as_array().expect("matrices are a list");
     let (api_to_db, api_to_web, web_to_api) = ((0, 1), (0, 2), (2, 0));
     let cells = |(from, to): (usize, usize)| {
-        matrices.iter().map(move |m| m["cells"][from][to].as_str().unwrap()).collect::<Vec<_>>()
+        matrices
+            .iter()
+            .map(move |m| m["cells"][from][to].as_str().expect("cells are text"))
+            .collect::<Vec<_>>()
     };
     assert_eq!(cells(api_to_db), ["allow", "deny-ingress", "no-flow"]);
     assert_eq!(cells(api_to_web), ["allow", "allow", "no-flow"]);

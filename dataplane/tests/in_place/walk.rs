@@ -1,17 +1,13 @@
-//! Applying a difference entry by entry: wherever `safe_in_place` says it may be done, no flow ever
-//! meets a verdict that belongs to neither the old tables nor the new ones.
+//! Takes a running set of tables through a difference, one entry after another.
 
-mod generate;
-
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use generate::Kind;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-use ringfence_dataplane::compile::{Answers, Hazard, MapDiff, Tables, TablesDiff, compile};
-use ringfence_dataplane::model::{PolicySet, PortMatch, PortRange, Ports, Protocol};
+use ringfence_common::abi::identity::AddressEntry;
+use ringfence_dataplane::compile::{Answers, MapDiff, Tables, TablesDiff};
 use ringfence_dataplane::oracle::Flow;
+
+use crate::generate;
 
 /// One change of one entry of a map.
 type Change = Box<dyn Fn(&mut Tables)>;
@@ -48,7 +44,7 @@ fn phases(diff: &TablesDiff) -> Vec<Vec<Change>> {
     forms.extend(set(&diff.endpoints, |tables| &mut tables.endpoints));
     let mut classes = set(&diff.classes, |tables| &mut tables.classes);
     classes.extend(remove(&diff.classes, |tables| &mut tables.classes));
-    let identity = |entry: &ringfence_common::abi::identity::AddressEntry| entry.identity;
+    let identity = |entry: &AddressEntry| entry.identity;
     let addresses = MapDiff {
         added: diff.addresses.added.iter().map(|(a, e)| (*a, identity(e))).collect(),
         changed: diff
@@ -92,7 +88,12 @@ fn verdicts(tables: &Tables, flows: &[Flow]) -> Vec<bool> {
 
 /// Applies the steps, the changes of each phase in an order that `seed` picks, and looks at every
 /// flow after every change.
-fn walk(old: &Tables, new: &Tables, steps: &[TablesDiff], seed: u64) -> Result<(), TestCaseError> {
+pub fn walk(
+    old: &Tables,
+    new: &Tables,
+    steps: &[TablesDiff],
+    seed: u64,
+) -> Result<(), TestCaseError> {
     let flows = generate::flows(&[old, new]);
     let (before, after) = (verdicts(old, &flows), verdicts(new, &flows));
     let mut tables = old.clone();
@@ -118,67 +119,4 @@ fn walk(old: &Tables, new: &Tables, steps: &[TablesDiff], seed: u64) -> Result<(
     }
     prop_assert_eq!(&tables, new, "the steps do not lead to the new tables");
     Ok(())
-}
-
-#[test]
-fn no_flow_meets_a_third_verdict() {
-    let mut runner = TestRunner::new(Config::with_cases(400));
-    let (walked, detours) = (Cell::new(0), Cell::new(0));
-    let edits = (generate::edit(Kind::MostlyNetworkPolicy), any::<u64>());
-    runner
-        .run(&edits, |((before, after), seed)| {
-            let (old, new) = (compile(&before).unwrap(), compile(&after).unwrap());
-            let Some(steps) = old.steps_to(&new) else { return Ok(()) };
-            if steps.iter().any(|step| !step.is_empty()) {
-                walked.set(walked.get() + 1);
-            }
-            if steps.len() > 1 {
-                detours.set(detours.get() + 1);
-            }
-            walk(&old, &new, &steps, seed)
-        })
-        .unwrap();
-    assert!(walked.get() >= 20, "only {} of 400 differences were walked", walked.get());
-    assert!(detours.get() >= 1, "no difference took the detour by way of finer classes");
-}
-
-#[test]
-fn a_generation_takes_over_where_entry_by_entry_would_show() {
-    let (before, after) = shop(5_432, true);
-    let (old, new) = (compile(&before).unwrap(), compile(&after).unwrap());
-    assert_eq!(old.diff(&new).hazards, [Hazard::Enforcement].into());
-    assert_eq!(old.steps_to(&new), None);
-}
-
-#[test]
-fn a_rule_that_moves_to_the_next_port_touches_a_few_entries() {
-    let (before, after) = shop(5_433, false);
-    let (old, new) = (compile(&before).unwrap(), compile(&after).unwrap());
-    assert_eq!(old.diff(&new).hazards, [Hazard::Classes].into());
-    let steps = old.steps_to(&new).expect("finer classes lead from one port to the next");
-    let touched: usize = steps.iter().map(TablesDiff::entries_touched).sum();
-    // Two changes of the class table, one entry that comes and one that goes.
-    assert_eq!((steps.len(), touched), (3, 4), "{steps:#?}");
-    walk(&old, &new, &steps, 1).unwrap();
-}
-
-#[test]
-fn equal_tables_differ_in_nothing() {
-    let tables = compile(&shop(1, false).0).unwrap();
-    let diff = tables.diff(&tables);
-    assert!(diff.is_empty() && diff.safe_in_place());
-    assert_eq!(diff.to_string(), "");
-    assert_eq!(tables.steps_to(&tables), Some(vec![diff]));
-}
-
-/// A database that an API may reach on port 5,432; afterwards on `port`, and perhaps isolated for
-/// egress too.
-fn shop(port: u16, egress: bool) -> (PolicySet, PolicySet) {
-    let before = generate::shop();
-    let mut after = before.clone();
-    let policy = &mut after.policies[0];
-    policy.isolates_egress = egress;
-    let range = PortRange::single(port);
-    policy.ingress[0].ports = Ports::Any(vec![PortMatch::Range(Protocol::Tcp, range)]);
-    (before, after)
 }
