@@ -12,12 +12,17 @@ use ringfence_common::abi::event::{Counter, Event};
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::limits;
-use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey, ServiceClasses};
+use ringfence_common::abi::policy::{
+    BLOCKS, CLASSED_PROTOCOLS, ClassBlock, Endpoint, PolicyEntry, PolicyKey,
+};
 use ringfence_common::decide::Work;
 
 /// `BPF_F_NO_PREALLOC`, which the kernel demands of tries and which lets a table's limit be far
 /// above its size.
 const NO_PREALLOC: usize = 1;
+
+/// Values of the class map.
+const CLASS_BLOCKS: usize = BLOCKS as usize * CLASSED_PROTOCOLS.len();
 
 /// Slots of a generation.
 const SLOTS: usize = 2;
@@ -60,7 +65,7 @@ pub static PREFIXES_V4: ArrayOfMaps<LpmTrie<[u8; 4], u32, TEMPLATE>, SLOTS> = Ar
 pub static PREFIXES_V6: ArrayOfMaps<LpmTrie<[u8; 16], u32, TEMPLATE>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub static CLASSES: ArrayOfMaps<Array<ServiceClasses, 5>, SLOTS> = ArrayOfMaps::new();
+pub static CLASSES: ArrayOfMaps<Array<ClassBlock, CLASS_BLOCKS>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
 pub static POLICY: ArrayOfMaps<HashMap<PolicyKey, PolicyEntry, TEMPLATE, NO_PREALLOC>, SLOTS> =

@@ -3,7 +3,9 @@
 use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, flags};
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, family};
 use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
-use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey, class_table};
+use ringfence_common::abi::policy::{
+    BLOCK_PORTS, BLOCKS, Endpoint, PolicyEntry, PolicyKey, class_table,
+};
 use ringfence_common::decide::{State, Tables};
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
@@ -59,7 +61,9 @@ impl Tables for KernelTables {
     fn class(&self, protocol: u8, port: u16) -> u16 {
         let Some(table) = class_table(protocol) else { return 0 };
         let Some(classes) = maps::CLASSES.get(self.slot) else { return 0 };
-        classes.get(table).map_or(0, |ports| ports[port as usize])
+        let port = port as usize;
+        let block = table * BLOCKS + (port / BLOCK_PORTS) as u32;
+        classes.get(block).map_or(0, |ports| ports[port % BLOCK_PORTS])
     }
 
     #[inline(always)]

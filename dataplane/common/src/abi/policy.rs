@@ -190,7 +190,16 @@ pub const fn class_table(protocol: u8) -> Option<u32> {
     }
 }
 
-/// Port → class for one protocol: one value of the class map, indexed by port.
-pub type ServiceClasses = [u16; 65_536];
+/// Ports of one value of the class map.
+pub const BLOCK_PORTS: usize = 1_024;
+
+/// Values of the class map for each protocol.
+pub const BLOCKS: u32 = 64;
+
+/// Port → class for a block of ports of one protocol: one value of the class map. The block of a
+/// port is `class_table(protocol) * BLOCKS + port / BLOCK_PORTS`.
+pub type ClassBlock = [u16; BLOCK_PORTS];
+
+const _: () = assert!(BLOCK_PORTS * BLOCKS as usize == 1 << 16);
 
 shared_with_kernel!(PolicyKey: 12, PolicyEntry: 8, Endpoint: 16);

@@ -1,4 +1,4 @@
-//! The class map: port → class, one array of all ports for each protocol.
+//! The class map: port → class, in blocks of ports.
 //!
 //! A new set of classes is a new inner map; putting it in place is one pointer, so every port
 //! changes its class at once.
@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError};
-use ringfence_common::abi::policy::{CLASSED_PROTOCOLS, class_table};
+use ringfence_common::abi::policy::{
+    BLOCK_PORTS, BLOCKS, CLASSED_PROTOCOLS, ClassBlock, class_table,
+};
 
 use super::EbpfError;
-use super::maps::Classes;
 
 const NAME: &str = "CLASSES";
 
@@ -18,7 +19,7 @@ pub(super) type Boundaries = BTreeMap<u8, BTreeSet<u16>>;
 
 /// The class map with its two slots.
 pub(super) struct ClassMap {
-    outer: ArrayOfMaps<MapData, Array<MapData, Classes>>,
+    outer: ArrayOfMaps<MapData, Array<MapData, ClassBlock>>,
 }
 
 impl ClassMap {
@@ -30,22 +31,14 @@ impl ClassMap {
     /// Puts new classes into `slot`. The kernel returns when no packet uses the ones before.
     pub(super) fn fill(&mut self, slot: u32, boundaries: &Boundaries) -> Result<(), EbpfError> {
         let error = EbpfError::map(NAME);
-        let count = u32::try_from(CLASSED_PROTOCOLS.len()).unwrap_or(u32::MAX);
-        let mut inner = Array::<MapData, Classes>::create(count, 0).map_err(&error)?;
-        let mut classes: Box<Classes> = Box::new([0; 65_536]);
-        for protocol in CLASSED_PROTOCOLS {
-            let (Some(table), Some(starts)) = (class_table(protocol), boundaries.get(&protocol))
-            else {
-                continue;
-            };
-            let mut class = 0;
-            for (port, of_port) in (0..=u16::MAX).zip(classes.iter_mut()) {
-                if starts.contains(&port) {
-                    class = port;
-                }
-                *of_port = class;
+        let blocks = BLOCKS * u32::try_from(CLASSED_PROTOCOLS.len()).unwrap_or(u32::MAX);
+        let mut inner = Array::<MapData, ClassBlock>::create(blocks, 0).map_err(&error)?;
+        for (protocol, starts) in boundaries {
+            let Some(table) = class_table(*protocol) else { continue };
+            let classes = classes(starts);
+            for (block, ports) in (table * BLOCKS..).zip(classes.as_chunks::<BLOCK_PORTS>().0) {
+                inner.set(block, *ports, 0).map_err(&error)?;
             }
-            inner.set(table, *classes, 0).map_err(&error)?;
         }
         self.outer.set(slot, &inner, 0).map_err(&error)
     }
@@ -61,13 +54,27 @@ impl ClassMap {
         let mut boundaries = Boundaries::new();
         for protocol in CLASSED_PROTOCOLS {
             let Some(table) = class_table(protocol) else { continue };
-            let classes = Box::new(inner.get(&table, 0).map_err(&error)?);
-            let starts: BTreeSet<u16> =
-                classes.iter().copied().filter(|class| *class != 0).collect();
+            let mut starts = BTreeSet::new();
+            for block in table * BLOCKS..(table + 1) * BLOCKS {
+                starts.extend(inner.get(&block, 0).map_err(&error)?);
+            }
+            starts.remove(&0);
             if !starts.is_empty() {
                 boundaries.insert(protocol, starts);
             }
         }
         Ok(boundaries)
     }
+}
+
+/// The class of every port: the first port of the interval it lies in.
+fn classes(starts: &BTreeSet<u16>) -> Vec<u16> {
+    let mut class = 0;
+    let class_of = |port| {
+        if starts.contains(&port) {
+            class = port;
+        }
+        class
+    };
+    (0..=u16::MAX).map(class_of).collect()
 }

@@ -35,9 +35,6 @@ pub(super) const MAP_NAMES: [&str; 17] = [
     "LOST_EVENTS",
 ];
 
-/// The ports of one protocol with their classes, as the class map holds them.
-pub(super) type Classes = [u16; 65_536];
-
 /// Our maps, those of one installation.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Maps {
