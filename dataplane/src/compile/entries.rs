@@ -220,7 +220,9 @@ impl Level<'_> {
         for protocol in Protocol::ALL {
             let mut below = below;
             let rest = picture.rest(protocol as usize);
-            if !below.rest(protocol).stands_for(rest) {
+            // With every class singled out, no port is left that the entry could be for.
+            let is_all = picture.classes(protocol as usize).count() == self.classes.count(protocol);
+            if !is_all && !below.rest(protocol).stands_for(rest) {
                 let service = PolicyKey::any_port(direction, protocol.number());
                 self.push(peer, service, rest, forms::PEER_PROTOCOL);
                 below.wider = Some(rest);

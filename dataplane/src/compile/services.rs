@@ -50,6 +50,11 @@ impl Classes {
         (self.starts[protocol as usize].partition_point(|start| *start <= port) - 1) as ClassIndex
     }
 
+    /// How many classes a protocol has.
+    pub(super) fn count(&self, protocol: Protocol) -> usize {
+        self.starts[protocol as usize].len()
+    }
+
     /// The number of a class: its first port.
     pub(super) fn number(&self, protocol: Protocol, class: ClassIndex) -> u16 {
         self.starts[protocol as usize][class as usize]
