@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ringfence_common::abi::config::Config;
 use ringfence_common::abi::identity::{AddressEntry, endpoint};
+use ringfence_common::abi::policy::Endpoint;
 
 use super::slots::Inner as _;
 use super::{EbpfError, Maps};
@@ -74,7 +75,9 @@ fn tables(installed: &HostTables, known: &Numbers) -> Option<Tables> {
     })
 }
 
-/// Changes entries in the order of `compile::in_place`; how many were touched.
+/// Changes entries in the order of `compile::in_place`; how many were touched. Between the phases
+/// all packets under way are waited for: one that has looked for an entry before it came must
+/// not look for another after it went.
 fn change(
     maps: &mut Maps,
     slot: u32,
@@ -83,52 +86,61 @@ fn change(
 ) -> Result<usize, EbpfError> {
     let missing = |name| EbpfError::Object(format!("table `{name}` has no slot {slot}"));
     let mut policy = maps.policy.open(slot)?.ok_or_else(|| missing("POLICY"))?;
-    let error = EbpfError::map("POLICY");
-    let new = step.policy.changed.iter().map(|(key, (_, new))| (key, new));
-    for (key, entry) in step.policy.added.iter().chain(new) {
-        policy.put(key, entry).map_err(&error)?;
+    let mut endpoints = maps.endpoints.open(slot)?.ok_or_else(|| missing("ENDPOINTS"))?;
+    let policy_error = EbpfError::map("POLICY");
+    let endpoints_error = EbpfError::map("ENDPOINTS");
+
+    let changed = step.policy.changed.iter().map(|(key, (_, new))| (key, new));
+    for (key, entry) in step.policy.added.iter().chain(changed) {
+        policy.put(key, entry).map_err(&policy_error)?;
     }
-    let touched = change_endpoints(maps, slot, step, desired)?;
-    if step.policy.touched() > 0 && !(step.classes.is_empty() && step.addresses.is_empty()) {
+    let (kept, gone) = touched_endpoints(step, desired);
+    for (number, entry) in &kept {
+        endpoints.put(number, entry).map_err(&endpoints_error)?;
+    }
+    let mut is_waiting = step.policy.touched() > step.policy.removed.len() || !kept.is_empty();
+
+    if is_waiting && !(step.classes.is_empty() && step.addresses.is_empty()) {
         maps.policy.wait(slot)?;
+        is_waiting = false;
     }
     if !step.classes.is_empty() {
+        // This waits by itself.
         maps.classes.fill(slot, &classes_after(maps, slot, step)?)?;
     }
-    change_addresses(maps, slot, step)?;
-    if !step.addresses.is_empty() && !step.policy.removed.is_empty() {
+    if !step.addresses.is_empty() {
+        change_addresses(maps, slot, step)?;
+        is_waiting = true;
+    }
+
+    if is_waiting && !(step.policy.removed.is_empty() && gone.is_empty()) {
         maps.policy.wait(slot)?;
     }
     for key in step.policy.removed.keys() {
-        policy.remove(key).map_err(&error)?;
+        policy.remove(key).map_err(&policy_error)?;
     }
-    Ok(touched + step.policy.touched() + step.classes.touched() + step.addresses.touched())
+    for number in &gone {
+        endpoints.remove(number).map_err(&endpoints_error)?;
+    }
+    let endpoints = kept.len() + gone.len();
+    Ok(endpoints + step.policy.touched() + step.classes.touched() + step.addresses.touched())
 }
 
-fn change_endpoints(
-    maps: &mut Maps,
-    slot: u32,
-    step: &TablesDiff,
-    desired: &Desired,
-) -> Result<usize, EbpfError> {
-    if step.touched_endpoints.is_empty() {
-        return Ok(0);
-    }
-    let missing = || EbpfError::Object(format!("table `ENDPOINTS` has no slot {slot}"));
-    let mut endpoints = maps.endpoints.open(slot)?.ok_or_else(missing)?;
-    let error = EbpfError::map("ENDPOINTS");
-    let image = desired.host_tables(Config::default()).endpoints;
+/// The endpoints to be written and those to be removed.
+fn touched_endpoints(step: &TablesDiff, desired: &Desired) -> (Vec<(u32, Endpoint)>, Vec<u32>) {
+    let wanted = desired.host_tables(Config::default()).endpoints;
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
     for number in &step.touched_endpoints {
-        let Some(mut entry) = image.get(number).copied() else {
-            endpoints.remove(number).map_err(&error)?;
+        let Some(mut entry) = wanted.get(number).copied() else {
+            gone.push(*number);
             continue;
         };
         if let Some((_, forms)) = step.subjects.changed.get(&entry.subject) {
             (entry.ingress_forms, entry.egress_forms) = (forms.ingress_forms, forms.egress_forms);
         }
-        endpoints.put(number, &entry).map_err(&error)?;
+        kept.push((*number, entry));
     }
-    Ok(step.touched_endpoints.len())
+    (kept, gone)
 }
 
 /// The classes after a step.

@@ -2,7 +2,8 @@
 //!
 //! Kubernetes reads YAML 1.1, as Go's `yaml.v2` understands it, into JSON: `no` is false, `0755`
 //! is 493. Manifests are read here the same way, so that a value that Kubernetes takes for
-//! something else is found, not guessed at.
+//! something else is found, not guessed at. `y` and `n` alone are text, as people who name a
+//! namespace so expect; the readers in use disagree about them.
 
 /// The meaning of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +35,10 @@ impl Resolved {
 pub(in crate::document) fn resolve(text: &str) -> Resolved {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Resolved::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "true" | "True" | "TRUE" => {
+        "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "true" | "True" | "TRUE" => {
             Resolved::Boolean(true)
         }
-        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "false" | "False" | "FALSE" => {
+        "no" | "No" | "NO" | "off" | "Off" | "OFF" | "false" | "False" | "FALSE" => {
             Resolved::Boolean(false)
         }
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF"
@@ -104,8 +105,8 @@ mod tests {
     fn plain_scalars_mean_what_yaml_1_1_says() {
         for (expected, texts) in [
             (Resolved::Null, &["", "~", "null", "NULL"][..]),
-            (Resolved::Boolean(true), &["true", "on", "yes", "Y"]),
-            (Resolved::Boolean(false), &["false", "off", "no", "No", "n"]),
+            (Resolved::Boolean(true), &["true", "on", "yes", "YES"]),
+            (Resolved::Boolean(false), &["false", "off", "no", "No"]),
             (Resolved::Integer(80), &["80"]),
             (Resolved::Integer(-1), &["-1"]),
             (Resolved::Integer(0), &["0"]),
@@ -116,7 +117,7 @@ mod tests {
             (Resolved::Float, &["1.0", ".5", "5.", "1e3", "12e45", "-1.5E-3", ".inf", ".nan"]),
             (
                 Resolved::Text,
-                &["web", "10.0.0.1", "1.2.3", "v1", "0xzz", "2001:db8::1", "-", ".", "1e", "nope"],
+                &["web", "10.0.0.1", "1.2.3", "v1", "0xzz", "2001:db8::1", "-", ".", "1e", "nope", "y", "N"],
             ),
         ] {
             for text in texts {
