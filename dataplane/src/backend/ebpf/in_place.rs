@@ -96,13 +96,22 @@ fn change(
         maps.classes.fill(slot, &classes_after(maps, slot, step)?)?;
     }
     change_addresses(maps, slot, step)?;
-    if !step.addresses.is_empty() && !step.policy.removed.is_empty() {
+    // A packet under way may have missed an entry that was added behind it.
+    if !step.policy.removed.is_empty() && changes_before_removal(step) {
         maps.policy.wait(slot)?;
     }
     for key in step.policy.removed.keys() {
         policy.remove(key).map_err(&error)?;
     }
     Ok(touched + step.policy.touched() + step.classes.touched() + step.addresses.touched())
+}
+
+/// Whether anything changes before policy entries are removed.
+fn changes_before_removal(step: &TablesDiff) -> bool {
+    let policy = &step.policy;
+    policy.touched() > policy.removed.len()
+        || !step.touched_endpoints.is_empty()
+        || !step.addresses.is_empty()
 }
 
 fn change_endpoints(
