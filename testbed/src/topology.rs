@@ -207,6 +207,17 @@ impl Topology {
         self.places.iter().find(|place| place.name == name)
     }
 
+    /// Unplugs a workload, which takes its interface `from` away, and plugs it in again behind a
+    /// new interface `to`; the two may have the same name.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError::Network`] when the kernel refuses; the workload may be unplugged then.
+    pub fn replug(&self, workload: &Place, from: &str, to: &str) -> Result<(), TopologyError> {
+        in_network(workload, &self.host, |netlink| netlink.remove(from))?;
+        attach(&self.node, workload, to)
+    }
+
     /// Makes the host lose every packet for a workload, or deliver them again.
     ///
     /// # Errors

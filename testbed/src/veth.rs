@@ -109,6 +109,16 @@ impl Netlink {
         self.request(format!("bring `{name}` up"), self.handle.link().set(link).execute())
     }
 
+    /// Takes an interface away, and with a veth its other end.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`] when it does not exist or the kernel refuses.
+    pub fn remove(&self, name: &str) -> Result<(), NetlinkError> {
+        let request = self.handle.link().del(self.index(name)?).execute();
+        self.request(format!("remove the interface `{name}`"), request)
+    }
+
     /// The number of an interface.
     ///
     /// # Errors

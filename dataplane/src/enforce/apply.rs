@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::host::HostView;
-use super::installed::InstalledPolicies;
+use super::installed::{InstalledPolicies, Unwritten};
 use super::lock::Lock;
 use super::placement::{Placement, Role, place};
 use super::summary::{Summary, changes};
@@ -57,16 +57,16 @@ pub fn apply(
     let desired = desired(tables, &placement, options)?;
     let known = InstalledPolicies::read(&paths.installed())?;
     let mut backend = Ebpf::new(Pins::below(paths.pins()));
-    let before = backend.read_back()?.map_or(0, |installed| installed.generation);
+    let before = backend.generation()?;
     let known = known.filter(|known| known.numbers.generation == before);
     let known_policies = known.as_ref().map(|known| known.policies.clone()).unwrap_or_default();
     let numbers = known.as_ref().map(|known| &known.numbers);
     let applied = if options.dry_run {
         backend.preview(&desired, numbers)?
     } else {
+        let file = Unwritten::prepare(&paths.installed())?;
         let applied = backend.apply(&desired, numbers)?;
-        let kept = InstalledPolicies::new(applied.numbers.clone(), policies.clone());
-        kept.write(&paths.installed())?;
+        file.write(&InstalledPolicies::new(applied.numbers.clone(), policies.clone()))?;
         applied
     };
     let size = desired.tables.size();
@@ -102,8 +102,12 @@ pub fn off(paths: &Paths) -> Result<Vec<String>, EnforceError> {
     Ok(removed)
 }
 
-/// The state that this host shall be in.
-fn desired(
+/// The state that a host shall be in where workloads are placed so.
+///
+/// # Errors
+///
+/// [`EnforceError::TwoRoles`].
+pub fn desired(
     tables: &Tables,
     placement: &Placement,
     options: &Options,

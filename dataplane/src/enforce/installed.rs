@@ -5,9 +5,10 @@
 //! policy as created.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,34 +52,68 @@ impl InstalledPolicies {
         Ok(read.filter(|read| read.version == VERSION))
     }
 
-    /// Writes the file so that it is there whole or not at all.
-    ///
-    /// # Errors
-    ///
-    /// [`EnforceError::File`].
-    pub fn write(&self, path: &Path) -> Result<(), EnforceError> {
-        let error = |source| EnforceError::File { verb: "write", path: path.to_owned(), source };
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(folder).map_err(error)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(error)?;
-        let text = serde_json::to_string(self).map_err(|e| error(e.into()))?;
-        file.write_all(text.as_bytes()).map_err(error)?;
-        file.as_file().sync_all().map_err(error)?;
-        file.persist(path).map_err(|e| error(e.error))?;
-        Ok(())
-    }
-
     /// Removes the file.
     ///
     /// # Errors
     ///
     /// [`EnforceError::File`].
     pub fn remove(path: &Path) -> Result<(), EnforceError> {
-        match fs::remove_file(path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(EnforceError::File { verb: "remove", path: path.to_owned(), source })
+        for path in [path.to_owned(), unwritten(path)] {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(EnforceError::File { verb: "remove", path, source });
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
+}
+
+/// The file before it is written. It is made before the kernel is changed, so that a state
+/// directory that takes no files is found out in time.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    file: File,
+    path: PathBuf,
+}
+
+impl Unwritten {
+    /// Makes the file beside `path`. Whoever calls holds the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`EnforceError::File`].
+    pub(super) fn prepare(path: &Path) -> Result<Self, EnforceError> {
+        let error = |source| EnforceError::File { verb: "write", path: path.to_owned(), source };
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(error)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        let file = options.open(unwritten(path)).map_err(error)?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Writes the file so that it is there whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`EnforceError::File`].
+    pub(super) fn write(mut self, installed: &InstalledPolicies) -> Result<(), EnforceError> {
+        let error = |source| EnforceError::File { verb: "write", path: self.path.clone(), source };
+        let text = serde_json::to_string(installed).map_err(|e| error(e.into()))?;
+        self.file.write_all(text.as_bytes()).map_err(error)?;
+        self.file.sync_all().map_err(error)?;
+        fs::rename(unwritten(&self.path), &self.path).map_err(error)
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        // Gone already where it was written.
+        let _ = fs::remove_file(unwritten(&self.path));
+    }
+}
+
+fn unwritten(path: &Path) -> PathBuf {
+    path.with_extension("json-new")
 }

@@ -36,6 +36,9 @@ impl Lock {
             Err((mut file, nix::Error::EWOULDBLOCK)) => {
                 let mut process = String::new();
                 let _ = file.read_to_string(&mut process);
+                if process.is_empty() {
+                    process.push_str("unknown");
+                }
                 Err(EnforceError::Busy { path: path.to_owned(), process })
             }
             Err((_, source)) => Err(error(source.into())),

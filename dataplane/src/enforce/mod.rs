@@ -18,7 +18,7 @@ mod privilege;
 mod status;
 mod summary;
 
-pub use self::apply::{HookChoice, Options, apply, off};
+pub use self::apply::{HookChoice, Options, apply, desired, off};
 pub use self::error::EnforceError;
 pub use self::host::{
     Hop, Host, HostAddress, HostError, HostView, Interface, LinkLayer, Route, RouteKind, XdpMode,

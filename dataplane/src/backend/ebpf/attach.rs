@@ -65,6 +65,7 @@ pub(super) fn attach(
             lines.push(format!("{} detached", describe(&attached)));
         }
     }
+    Kernel::remove_other_versions(pins)?;
     Ok(lines)
 }
 
@@ -101,7 +102,9 @@ fn attach_tcx(
     hook: Hook,
 ) -> Result<FdLink, EbpfError> {
     let error = || EbpfError::program(format!("attach to `{}` at {}", interface.name, name(hook)));
-    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+    // Before all others: a program that accepts a packet ends the chain, and what comes after it
+    // is not asked.
+    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id =
         program.attach_with_options(&interface.name, attach_type(hook), options).map_err(error())?;
     let link: SchedClassifierLink = program.take_link(id).map_err(error())?;
@@ -142,14 +145,23 @@ fn replace(
 /// What [`attach`] would do, a line for each hook.
 pub(super) fn preview(pins: &Pins, interfaces: &[Interface]) -> Result<Vec<String>, EbpfError> {
     let there = list(pins)?;
-    let is_there = |index: u32, hook: Hook| {
-        there.iter().any(|found| (found.ifindex, found.hook) == (index, hook) && found.alive)
-    };
     let mut lines = Vec::new();
     for interface in interfaces {
-        let missing =
-            interface.hooks().into_iter().filter(|hook| !is_there(interface.index, *hook));
-        lines.extend(missing.map(|hook| format!("{} {} attached", interface.name, name(hook))));
+        for hook in interface.hooks() {
+            let is_it = |found: &&Attached| (found.ifindex, found.hook) == (interface.index, hook);
+            let done = match there.iter().find(is_it) {
+                Some(found) if found.alive => {
+                    let ours = Kernel::pinned_id(pins, hook)?;
+                    let running = programs_on(interface.index, &interface.name, hook)?;
+                    if ours.is_some_and(|ours| running.iter().any(|found| found.id == ours)) {
+                        continue;
+                    }
+                    "replaced"
+                }
+                _ => "attached",
+            };
+            lines.push(format!("{} {} {done}", interface.name, name(hook)));
+        }
     }
     let is_wanted = |found: &&Attached| {
         interfaces.iter().any(|i| i.index == found.ifindex && i.hooks().contains(&found.hook))

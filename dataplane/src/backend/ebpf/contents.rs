@@ -38,6 +38,17 @@ pub(super) fn fill(maps: &mut Maps, slot: u32, image: &HostTables) -> Result<(),
     })
 }
 
+impl Maps {
+    /// All tables of the generation that counts.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Map`] when one cannot be read.
+    pub fn contents(&self) -> Result<HostTables, EbpfError> {
+        read(self, self.current()?.0)
+    }
+}
+
 /// What the slot holds.
 pub(super) fn read(maps: &Maps, slot: u32) -> Result<HostTables, EbpfError> {
     let v4 = maps.addresses_v4.entries(slot)?;

@@ -18,6 +18,9 @@ use crate::backend::host::HostTables;
 use crate::backend::{Applied, Desired, How, Mode, Numbers};
 use crate::compile::TablesDiff;
 
+/// A bit of [`Config::flags`] that the programs do not look at.
+const UNFINISHED: u32 = 1 << 31;
+
 impl Maps {
     /// Brings the maps to what `desired` asks for, and attaches nothing: for programs that are run
     /// by tests and measurements.
@@ -45,6 +48,7 @@ pub(super) fn install(
         return Ok(applied);
     }
     if let Some(steps) = steps {
+        put_config(maps, slot, &unfinished(installed.config))?;
         match in_place::change_all(maps, slot, &steps, desired, &installed, &wanted) {
             Ok(touched) => {
                 let [added, removed] = count_rules(maps, &wanted)?;
@@ -204,6 +208,13 @@ fn now() -> Result<u32, EbpfError> {
     })?;
     let now_ns = now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs();
     Ok((now_ns >> TICK_SHIFT) as u32)
+}
+
+/// A generation whose entries are being changed. If that is interrupted, the next apply finds this
+/// instead of a state that may look finished, and installs everything anew, under a new number, so
+/// that flows are decided again.
+fn unfinished(config: Config) -> Config {
+    Config { flags: config.flags | UNFINISHED, ..config }
 }
 
 /// Whether two generations are configured alike.

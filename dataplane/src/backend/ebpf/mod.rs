@@ -39,7 +39,7 @@ pub use maps::Maps;
 pub use object::{Kernel, LoadedProgram};
 pub use pins::Pins;
 
-use super::{Applied, Backend, Desired, Installed, Interface, Numbers};
+use super::{Applied, Backend, Desired, How, Installed, Interface, Numbers};
 
 /// The eBPF backend below one directory of pins.
 #[derive(Debug)]
@@ -89,10 +89,37 @@ impl Ebpf {
         known: Option<&Numbers>,
     ) -> Result<Applied, EbpfError> {
         attach::refuse_foreign(&self.pins, &desired.interfaces)?;
-        let mut applied = install::preview(self.maps()?.as_ref(), desired, known)?;
-        applied.hooks = attach::preview(&self.pins, &desired.interfaces)?;
-        Ok(applied)
+        self.pins.can_create()?;
+        let applied = install::preview(self.maps()?.as_ref(), desired, known)?;
+        Ok(with_hooks(applied, attach::preview(&self.pins, &desired.interfaces)?))
     }
+
+    /// The generation that is installed; 0 where none is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ebpf::maps`].
+    pub fn generation(&self) -> Result<u32, EbpfError> {
+        let Some(maps) = self.maps()? else { return Ok(0) };
+        Ok(maps.current()?.1.generation)
+    }
+
+    fn bring_up(&self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
+        let mut kernel = Kernel::pinned(&self.pins)?;
+        let mut maps = Maps::from_pins(&self.pins)?;
+        // Programs first: if the kernel refuses one, nothing has been changed yet.
+        attach::load(&mut kernel, &desired.interfaces)?;
+        let applied = install::install(&mut maps, desired, known)?;
+        let hooks = attach::attach(&self.pins, &mut kernel, &desired.interfaces)?;
+        Ok(with_hooks(applied, hooks))
+    }
+}
+
+fn with_hooks(mut applied: Applied, hooks: Vec<String>) -> Applied {
+    if !hooks.is_empty() && applied.how == How::Nothing {
+        applied.how = How::InPlace;
+    }
+    Applied { hooks, ..applied }
 }
 
 impl Backend for Ebpf {
@@ -101,31 +128,27 @@ impl Backend for Ebpf {
     fn read_back(&self) -> Result<Option<Installed>, EbpfError> {
         let Some(maps) = self.maps()? else { return Ok(None) };
         let mut installed = maps.installed()?;
+        if installed.generation == 0 {
+            return Ok(None);
+        }
         installed.attached = attach::list(&self.pins)?;
         Ok(Some(installed))
     }
 
     fn apply(&mut self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
         attach::refuse_foreign(&self.pins, &desired.interfaces)?;
+        let is_first = self.generation()? == 0;
         self.pins.create()?;
-        let mut kernel = Kernel::pinned(&self.pins)?;
-        let mut maps = Maps::from_pins(&self.pins)?;
-        maps.check_version()?;
-        // Programs first: if the kernel refuses one, nothing has been changed yet.
-        attach::load(&mut kernel, &desired.interfaces)?;
-        let mut applied = install::install(&mut maps, desired, known)?;
-        let hooks = attach::attach(&self.pins, &mut kernel, &desired.interfaces)?;
-        if !hooks.is_empty() && applied.how == super::How::Nothing {
-            applied.how = super::How::InPlace;
-        }
-        applied.hooks = hooks;
-        Ok(applied)
+        self.bring_up(desired, known).inspect_err(|_| {
+            if is_first {
+                // The host was open, and what is there of us guards nothing. If that cannot be
+                // taken away, the error that is reported is still the one that matters.
+                let _ = self.pins.remove();
+            }
+        })
     }
 
     fn remove(&mut self) -> Result<Vec<String>, EbpfError> {
-        if !self.pins.exist() {
-            return Ok(Vec::new());
-        }
         let removed = attach::list(&self.pins)?;
         self.pins.remove()?;
         Ok(removed.iter().map(attach::describe).collect())

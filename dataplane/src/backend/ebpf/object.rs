@@ -10,6 +10,7 @@ use aya_obj::programs::XdpAttachType;
 use ringfence_common::abi::config::Hook;
 
 use super::maps::MAP_NAMES;
+use super::pins::remove;
 use super::{EbpfError, Pins};
 
 /// The object, built from `dataplane-ebpf` and checked in (`cargo xtask ebpf`).
@@ -47,10 +48,14 @@ impl Kernel {
     ///
     /// [`EbpfError`] when the maps cannot be made.
     pub fn pinned(pins: &Pins) -> Result<Self, EbpfError> {
-        let folder = pins.programs().join(format!("{:016x}", version()));
+        let folder = pins.programs().join(version_name());
         let mut kernel = Self { folder: Some(folder), object: None, maps: Some(pins.maps()) };
         if !pins.exist() {
-            kernel.object()?;
+            pins.make_maps(|unfinished| {
+                kernel.maps = Some(unfinished.to_owned());
+                kernel.object().map(drop)
+            })?;
+            kernel.maps = Some(pins.maps());
         }
         Ok(kernel)
     }
@@ -136,6 +141,31 @@ impl Kernel {
         opened.map_err(action())
     }
 
+    /// The id of the pinned program of this version for `hook`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Program`] when the kernel does not tell.
+    pub(super) fn pinned_id(pins: &Pins, hook: Hook) -> Result<Option<u32>, EbpfError> {
+        let folder = pins.programs().join(version_name());
+        if !folder.join(program_name(hook)).exists() {
+            return Ok(None);
+        }
+        let mut kernel = Self { folder: Some(folder), object: None, maps: Some(pins.maps()) };
+        kernel.program(hook)?.id().map(Some)
+    }
+
+    /// Takes away the pinned programs of other versions, when no hook uses them any more.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::File`].
+    pub(super) fn remove_other_versions(pins: &Pins) -> Result<(), EbpfError> {
+        let others = Pins::names(&pins.programs())?;
+        let others = others.iter().filter(|name| **name != version_name());
+        others.into_iter().try_for_each(|name| remove(&pins.programs().join(name)))
+    }
+
     /// Pins a loaded program, whole or not at all.
     fn pin(&mut self, name: &str) -> Result<(), EbpfError> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
@@ -205,6 +235,11 @@ fn version() -> u64 {
     OBJECT.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// What the folder of this version's pinned programs is called.
+fn version_name() -> String {
+    format!("{:016x}", version())
 }
 
 fn refused(program: &'static str, error: ProgramError) -> EbpfError {

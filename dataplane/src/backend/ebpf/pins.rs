@@ -10,7 +10,8 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::EbpfError;
 
 /// The directory of our pins, on a BPF filesystem:
-/// `maps/NAME`, `programs/HASH/NAME`, `links/ifINDEX-HOOK`.
+/// `maps/NAME`, `programs/HASH/NAME`, `links/ifINDEX-HOOK`. The maps come and go together: they are
+/// made in `maps-new`, which takes its final name when all are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pins {
     root: PathBuf,
@@ -32,6 +33,11 @@ impl Pins {
     /// Where maps are.
     pub(super) fn maps(&self) -> PathBuf {
         self.root.join("maps")
+    }
+
+    /// Where maps are while not all of them are there.
+    pub(super) fn unfinished_maps(&self) -> PathBuf {
+        self.root.join("maps-new")
     }
 
     /// Where links are.
@@ -56,19 +62,46 @@ impl Pins {
     /// [`EbpfError::NoBpffs`], or [`EbpfError::UntrustedPins`] where there is something already
     /// that somebody else may write to (safety P17).
     pub(super) fn create(&self) -> Result<(), EbpfError> {
+        self.can_create()?;
+        for path in [self.root.clone(), self.links(), self.programs()] {
+            create(&path)?;
+        }
+        self.check()
+    }
+
+    /// Whether [`Pins::create`] has what it needs; makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pins::create`].
+    pub(super) fn can_create(&self) -> Result<(), EbpfError> {
         let parent = self.root.parent().unwrap_or(Path::new("/"));
         let is_bpffs = statfs(parent).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC);
         if !is_bpffs {
             return Err(EbpfError::NoBpffs { path: parent.to_owned() });
         }
-        for path in [self.root.clone(), self.maps(), self.links(), self.programs()] {
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(EbpfError::file("create", &path)(error)),
-            }
-        }
         self.check()
+    }
+
+    /// Lets `make` pin all maps in the folder that it is given, which becomes that of the maps
+    /// when it is done.
+    ///
+    /// # Errors
+    ///
+    /// What `make` says, or [`EbpfError::File`]. There are no maps then.
+    pub(super) fn make_maps(
+        &self,
+        make: impl FnOnce(&Path) -> Result<(), EbpfError>,
+    ) -> Result<(), EbpfError> {
+        let unfinished = self.unfinished_maps();
+        // Programs look into the maps they were loaded with, so those of other maps are of no use.
+        for leftover in [self.programs(), self.maps(), unfinished.clone()] {
+            remove(&leftover)?;
+        }
+        create(&self.programs())?;
+        create(&unfinished)?;
+        make(&unfinished)?;
+        fs::rename(&unfinished, self.maps()).map_err(EbpfError::file("rename", &unfinished))
     }
 
     /// Whether the pins are ours alone.
@@ -117,12 +150,26 @@ impl Pins {
     /// Takes away all pins: links first, so that no program runs without its tables.
     pub(super) fn remove(&self) -> Result<(), EbpfError> {
         for directory in [self.links(), self.programs(), self.maps(), self.root.clone()] {
-            match fs::remove_dir_all(&directory) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(EbpfError::file("remove", &directory)(error)),
-            }
+            remove(&directory)?;
         }
         Ok(())
+    }
+}
+
+/// Makes a directory for root alone, where it is missing.
+fn create(path: &Path) -> Result<(), EbpfError> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(EbpfError::file("create", path)(error)),
+    }
+}
+
+/// Takes away a directory with everything in it, if it is there.
+pub(super) fn remove(directory: &Path) -> Result<(), EbpfError> {
+    match fs::remove_dir_all(directory) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(EbpfError::file("remove", directory)(error)),
     }
 }
