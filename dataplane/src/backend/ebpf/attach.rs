@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
@@ -18,6 +20,9 @@ use super::object::{Kernel, LoadedProgram, program_name};
 use super::xdp::{self, OnInterface};
 use super::{EbpfError, Pins};
 use crate::backend::{Arrival, Attached, Interface};
+
+/// How long the kernel may take to detach a program.
+const DETACHING: Duration = Duration::from_secs(2);
 
 /// A program of somebody else on one of our interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +67,34 @@ pub(super) fn attach(
         if !wanted.contains(&name) {
             let path = pins.links().join(&name);
             fs::remove_file(&path).map_err(EbpfError::file("remove", &path))?;
+            wait_until_gone(&attached)?;
             lines.push(format!("{} detached", describe(&attached)));
         }
     }
     Kernel::remove_other_versions(pins)?;
     Ok(lines)
+}
+
+/// Waits until the kernel has detached a program whose pin was removed; it does that some
+/// milliseconds later.
+pub(super) fn wait_until_gone(attached: &Attached) -> Result<(), EbpfError> {
+    let started = Instant::now();
+    while attached.alive {
+        let there = match programs_on(attached.ifindex, &attached.interface, attached.hook) {
+            Ok(there) => there,
+            Err(EbpfError::NoInterface(_)) => break,
+            Err(error) => return Err(error),
+        };
+        if there.iter().all(|found| found.name != kernel_name(attached.hook)) {
+            break;
+        }
+        if started.elapsed() > DETACHING {
+            let (interface, hook) = (attached.interface.clone(), name(attached.hook));
+            return Err(EbpfError::StillAttached { interface, hook });
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 fn attach_one(
@@ -288,5 +316,7 @@ fn parse_pin_name(pin: &str) -> Option<(u32, Hook)> {
 }
 
 fn interface_name(ifindex: u32) -> Option<String> {
-    if_indextoname(ifindex).ok()?.into_string().ok()
+    let name = if_indextoname(ifindex).ok()?.into_string().ok()?;
+    // nix 0.31 gives the empty name for an interface that does not exist.
+    (!name.is_empty()).then_some(name)
 }

@@ -71,6 +71,17 @@ pub enum EbpfError {
         /// The program's id.
         id: u32,
     },
+    /// The pin of a link is gone, and the link is not.
+    #[error(
+        "our program is still attached to `{interface}` at {hook}, although its pin is gone: \
+         another process holds the link; end that process (`bpftool link` names it)"
+    )]
+    StillAttached {
+        /// The interface.
+        interface: String,
+        /// The hook.
+        hook: &'static str,
+    },
     /// An interface has vanished.
     #[error("interface `{0}` does not exist any more: apply again")]
     NoInterface(

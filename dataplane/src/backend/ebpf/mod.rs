@@ -151,6 +151,7 @@ impl Backend for Ebpf {
     fn remove(&mut self) -> Result<Vec<String>, EbpfError> {
         let removed = attach::list(&self.pins)?;
         self.pins.remove()?;
+        removed.iter().try_for_each(attach::wait_until_gone)?;
         Ok(removed.iter().map(attach::describe).collect())
     }
 }
