@@ -19,10 +19,8 @@ fn label(key: &str, value: &str) -> Requirement {
     Requirement { key: key.to_owned(), operator: Operator::In([value.to_owned()].into()) }
 }
 
-#[test]
-fn a_policy_with_everything() {
-    let text = policy(
-        r#"  podSelector: { matchLabels: { app: web } }
+/// A spec with every field of the API.
+const EVERYTHING: &str = r#"  podSelector: { matchLabels: { app: web } }
   policyTypes: [ Ingress, Egress ]
   ingress:
     - from:
@@ -42,15 +40,12 @@ fn a_policy_with_everything() {
   egress:
     - to: []
       ports: []
-"#,
-    );
+"#;
+
+#[test]
+fn a_policy_with_everything() {
+    let text = policy(EVERYTHING);
     let report = read(&text);
-    let values = ["a", "b"].map(str::to_owned).into();
-    let tier = Requirement { key: "tier".to_owned(), operator: Operator::NotIn(values) };
-    let team = Requirement { key: "team".to_owned(), operator: Operator::Exists };
-    let net = |text: &str| text.parse().expect("a block");
-    let block = IpBlock::new(net("10.0.0.0/8"), vec![net("10.1.0.0/16"), net("10.2.0.0/16")])
-        .expect("the exceptions are within");
     let own = NamespaceScope::Named("shop".to_owned());
     let expected = Policy {
         name: PolicyName {
@@ -64,42 +59,7 @@ fn a_policy_with_everything() {
         subjects: Selector::new([label("app", "web")]),
         isolates_ingress: true,
         isolates_egress: true,
-        ingress: vec![
-            Rule {
-                action: Action::Allow,
-                peers: Peers::Any(vec![
-                    Peer::Workloads {
-                        namespaces: own,
-                        workloads: Selector::new([label("app", "front")]),
-                    },
-                    Peer::Workloads {
-                        namespaces: NamespaceScope::Selected(Selector::new([team])),
-                        workloads: Selector::everything(),
-                    },
-                    Peer::Workloads {
-                        namespaces: NamespaceScope::Selected(Selector::everything()),
-                        workloads: Selector::new([label("app", "probe"), tier]),
-                    },
-                    Peer::Block(block),
-                ]),
-                ports: Ports::Any(vec![
-                    PortMatch::Range(Protocol::Tcp, PortRange::single(80)),
-                    PortMatch::Range(
-                        Protocol::Tcp,
-                        PortRange::new(8000, 8080).expect("the range has an order"),
-                    ),
-                    PortMatch::Named(Protocol::Udp, "dns".to_owned()),
-                    PortMatch::Every(Protocol::Sctp),
-                ]),
-                origin: Some("test.yaml:10".to_owned()),
-            },
-            Rule {
-                action: Action::Allow,
-                peers: Peers::Everyone,
-                ports: Ports::Everything,
-                origin: Some("test.yaml:23".to_owned()),
-            },
-        ],
+        ingress: everything_ingress(own),
         egress: vec![Rule {
             action: Action::Allow,
             peers: Peers::Everyone,
@@ -108,6 +68,52 @@ fn a_policy_with_everything() {
         }],
     };
     assert_eq!(only(&report), &expected);
+}
+
+/// The model of the ingress rules of [`EVERYTHING`].
+fn everything_ingress(own: NamespaceScope) -> Vec<Rule> {
+    let values = ["a", "b"].map(str::to_owned).into();
+    let tier = Requirement { key: "tier".to_owned(), operator: Operator::NotIn(values) };
+    let team = Requirement { key: "team".to_owned(), operator: Operator::Exists };
+    let net = |text: &str| text.parse().expect("a block");
+    let block = IpBlock::new(net("10.0.0.0/8"), vec![net("10.1.0.0/16"), net("10.2.0.0/16")])
+        .expect("the exceptions are within");
+    vec![
+        Rule {
+            action: Action::Allow,
+            peers: Peers::Any(vec![
+                Peer::Workloads {
+                    namespaces: own,
+                    workloads: Selector::new([label("app", "front")]),
+                },
+                Peer::Workloads {
+                    namespaces: NamespaceScope::Selected(Selector::new([team])),
+                    workloads: Selector::everything(),
+                },
+                Peer::Workloads {
+                    namespaces: NamespaceScope::Selected(Selector::everything()),
+                    workloads: Selector::new([label("app", "probe"), tier]),
+                },
+                Peer::Block(block),
+            ]),
+            ports: Ports::Any(vec![
+                PortMatch::Range(Protocol::Tcp, PortRange::single(80)),
+                PortMatch::Range(
+                    Protocol::Tcp,
+                    PortRange::new(8000, 8080).expect("the range has an order"),
+                ),
+                PortMatch::Named(Protocol::Udp, "dns".to_owned()),
+                PortMatch::Every(Protocol::Sctp),
+            ]),
+            origin: Some("test.yaml:10".to_owned()),
+        },
+        Rule {
+            action: Action::Allow,
+            peers: Peers::Everyone,
+            ports: Ports::Everything,
+            origin: Some("test.yaml:23".to_owned()),
+        },
+    ]
 }
 
 #[test]

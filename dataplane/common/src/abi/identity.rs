@@ -1,4 +1,4 @@
-//! Who an address is: [`Address`] → [`AddressEntry`] (identity and, on this host, endpoint).
+//! Who an address is: address → [`AddressEntry`] (identity and, on this host, endpoint).
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

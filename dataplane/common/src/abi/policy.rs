@@ -4,7 +4,7 @@
 //! An entry is keyed by (subject, direction, peer, service). A service is one of three forms:
 //! every protocol and port, every port of one protocol, or one *class* of ports of one protocol.
 //! Classes are intervals of ports that all rules treat alike, named by their first port; a map
-//! from port to class ([`ServiceClasses`]) makes a range as cheap as a single port. ICMP uses
+//! from port to class ([`ClassBlock`]) makes a range as cheap as a single port. ICMP uses
 //! `type << 8 | code` where the others have a port.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -78,15 +78,18 @@ pub(super) fn attach(
 /// Waits until the kernel has detached a program whose pin was removed; it does that some
 /// milliseconds later.
 pub(super) fn wait_until_gone(attached: &Attached) -> Result<(), EbpfError> {
+    if !attached.alive {
+        return Ok(());
+    }
     let started = Instant::now();
-    while attached.alive {
+    loop {
         let there = match programs_on(attached.ifindex, &attached.interface, attached.hook) {
             Ok(there) => there,
-            Err(EbpfError::NoInterface(_)) => break,
+            Err(EbpfError::NoInterface(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
         if there.iter().all(|found| found.name != kernel_name(attached.hook)) {
-            break;
+            return Ok(());
         }
         if started.elapsed() > DETACHING {
             let (interface, hook) = (attached.interface.clone(), name(attached.hook));
@@ -94,7 +97,6 @@ pub(super) fn wait_until_gone(attached: &Attached) -> Result<(), EbpfError> {
         }
         thread::sleep(Duration::from_millis(2));
     }
-    Ok(())
 }
 
 fn attach_one(
