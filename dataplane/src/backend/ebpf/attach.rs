@@ -118,10 +118,14 @@ fn attach_one(
         }
         fs::remove_file(&path).map_err(EbpfError::file("remove", &path))?;
     }
-    let (link, how) = match program {
-        LoadedProgram::Tc(program) => (attach_tcx(*program, interface, hook)?, "tcx"),
-        LoadedProgram::Xdp(program) => xdp::attach(*program, interface)?,
+    let attached = match program {
+        LoadedProgram::Tc(program) => attach_tcx(*program, interface, hook).map(|it| (it, "tcx")),
+        LoadedProgram::Xdp(program) => xdp::attach(*program, interface),
     };
+    let (link, how) = attached.map_err(|error| match interface_name(interface.index) {
+        Some(_) => error,
+        None => EbpfError::NoInterface(interface.name.clone()),
+    })?;
     link.pin(&path).map_err(|source| EbpfError::Pin { path, source })?;
     Ok(Some(format!("{} {} attached ({how})", interface.name, name(hook))))
 }

@@ -1,0 +1,140 @@
+//! An apply that is killed leaves the host as it was, or as it shall be.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ringfence_dataplane::backend::host::HostTables;
+use ringfence_testbed::require;
+
+use crate::host::{Host, command, ingress};
+
+/// Kills of applies that switch, and as many of applies in place.
+const KILLS: u32 = 24;
+
+/// Kills of first applies, which take longer.
+const FIRST_KILLS: u32 = 10;
+
+/// Starts an apply on the host and kills it after `delay`.
+fn kill(host: &Host, documents: &Path, delay: Duration) {
+    let documents = documents.to_str().expect("the path is text");
+    host.run(|| {
+        let program = Path::new(env!("CARGO_BIN_EXE_ringfence"));
+        let mut command = command(program, &["apply", "-f", documents]);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the command starts");
+        sleep(delay);
+        // It may have ended already, which is one of the moments to try.
+        child.kill().expect("the child can be killed");
+        child.wait().expect("the child ends");
+    });
+}
+
+/// Applies, which must work, and says what is installed then and how long it took.
+fn settle(host: &Host, documents: &Path) -> (HostTables, Duration) {
+    let started = Instant::now();
+    let run = host.apply(documents);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    (host.contents().expect("something is installed"), started.elapsed())
+}
+
+/// The `step`th of `steps` moments over a little more than `whole`.
+fn moment(step: u32, steps: u32, whole: Duration) -> Duration {
+    whole * step / steps + whole / 20
+}
+
+/// Kills applies between two states at all their moments. `between` says whether a state that is
+/// neither is one that may be met. How many were old, new, between.
+fn kill_between(
+    host: &Host,
+    states: [&Path; 2],
+    between: impl Fn(&HostTables, &HostTables, &HostTables) -> bool,
+) -> [u32; 3] {
+    let (mut old, _) = settle(host, states[0]);
+    let (mut new, _) = settle(host, states[1]);
+    let (settled, whole) = settle(host, states[0]);
+    assert_eq!(old, settled, "the same documents, the same tables");
+    let mut counts = [0; 3];
+    for step in 0..KILLS {
+        let target = states[(step as usize + 1) % 2];
+        kill(host, target, moment(step, KILLS, whole));
+        let found = host.contents().expect("something stays installed");
+        if found == old {
+            counts[0] += 1;
+        } else if found == new {
+            counts[1] += 1;
+        } else {
+            assert!(between(&old, &new, &found), "kill {step}: neither old nor new: {found:#?}");
+            counts[2] += 1;
+        }
+        let status = host.ringfence(&["status"]);
+        assert_eq!(status.code, Some(0), "{status:?}");
+        assert_eq!(settle(host, target).0, new, "kill {step}");
+        std::mem::swap(&mut old, &mut new);
+    }
+    println!("old, new, between: {counts:?}, of applies that take {whole:?}");
+    counts
+}
+
+#[test]
+fn a_switch_is_done_or_not_begun() {
+    let Some(_granted) = require::kernel() else { return };
+    let host = Host::start();
+    let db = ingress("db", "api", 5432);
+    let old = host.documents("old.yaml", std::slice::from_ref(&db));
+    // Isolation begins: that is never done in place.
+    let new = host.documents("new.yaml", &[db, ingress("api", "web", 8080)]);
+    let [old, new, between] = kill_between(&host, [&old, &new], |_, _, _| false);
+    assert_eq!(between, 0);
+    assert!(old > 0 && new > 0, "kills before and after: {old}, {new}");
+}
+
+/// A change in place may stop halfway, where every packet meets an answer of the old or of the new
+/// state; the next apply ends it.
+#[test]
+fn a_change_in_place_stays_between_old_and_new() {
+    let Some(_granted) = require::kernel() else { return };
+    let host = Host::start();
+    let old = host.documents("old.yaml", &[ingress("db", "api", 5432)]);
+    let new = host.documents("new.yaml", &[ingress("db", "web", 5433)]);
+    let is_between = |old: &HostTables, new: &HostTables, found: &HostTables| {
+        let known = |(key, entry): (&_, &_)| {
+            old.policy.get(key) == Some(entry) || new.policy.get(key) == Some(entry)
+        };
+        let in_both = |(key, _): &(&_, &_)| new.policy.contains_key(*key);
+        (&found.addresses, &found.prefixes) == (&old.addresses, &old.prefixes)
+            && found.attachments == old.attachments
+            && old.policy.iter().filter(in_both).all(|(key, _)| found.policy.contains_key(key))
+            && found.policy.iter().filter(|(key, _)| !is_finer(key)).all(known)
+    };
+    let [old, new, _] = kill_between(&host, [&old, &new], is_between);
+    assert!(old > 0 && new > 0, "kills before and after: {old}, {new}");
+}
+
+/// Whether the entry may be one of finer classes, by way of which ports change
+/// (`compile::in_place`, detour).
+fn is_finer(key: &ringfence_common::abi::policy::PolicyKey) -> bool {
+    matches!(key.protocol_and_class(), Some((_, Some(_))))
+}
+
+#[test]
+fn after_a_first_apply_that_was_killed_the_next_one_works() {
+    let Some(_granted) = require::kernel() else { return };
+    let host = Host::start();
+    let documents = host.documents("first.yaml", &[ingress("db", "api", 5432)]);
+    let (whole, took) = settle(&host, &documents);
+    for step in 0..FIRST_KILLS {
+        let off = host.ringfence(&["off"]);
+        assert_eq!((off.code, host.contents()), (Some(0), None), "{off:?}");
+        kill(&host, &documents, moment(step, FIRST_KILLS, took));
+        let found = host.contents();
+        assert!(found.is_none() || found.as_ref() == Some(&whole), "kill {step}: {found:#?}");
+        let status = host.ringfence(&["status"]);
+        assert_eq!(status.code, Some(0), "{status:?}");
+        assert_eq!(settle(&host, &documents).0, whole, "kill {step}");
+    }
+}

@@ -1,0 +1,6 @@
+//! `ringfence` on hosts of its own, in the kernel.
+
+mod host;
+mod kills;
+mod messages;
+mod refusing_kernel;
