@@ -7,12 +7,13 @@
 //! 3. The frame is read; what is malformed is denied, each cause with its reason.
 //! 4. Not IP → essential.
 //! 5. Addresses that may not be on a wire → denied (`Martian`).
-//! 6. Neighbour discovery, listener discovery, DHCP → essential; router advertisements from a
-//!    workload → denied (`RogueRouter`).
-//! 7. Both addresses → identity and endpoint.
+//! 6. Both addresses → identity and endpoint.
+//! 7. Neighbour discovery, listener discovery, DHCP → essential, from the sender's own address, a
+//!    link-local one or none; router advertisements from a workload → denied (`RogueRouter`).
 //! 8. The source has to be one that may come from here (`Spoofed`).
 //! 9. The sides that this hook has to check, the sender's egress before the receiver's ingress;
-//!    the first denial decides. For each side:
+//!    the first denial decides. In audit mode the other side still remembers what passes. For
+//!    each side:
 //!    1. to itself → essential;
 //!    2. a later fragment follows its first;
 //!    3. an ICMP error belongs to a tracked flow, or is denied (`Unrelated`);
@@ -155,6 +156,8 @@ pub struct Work {
     ends: Ends,
     /// Keys and entries on their way to and from the state tables.
     scratch: side::Scratch,
+    /// In audit mode, the outcome of the sender's side if it is a denial.
+    first: Outcome,
     /// What is done with it.
     pub outcome: Outcome,
 }
@@ -168,6 +171,7 @@ impl Work {
             quoted: Packet::default(),
             ends: Ends::default(),
             scratch: side::Scratch::default(),
+            first: Outcome::undecided(Hook::Xdp),
             outcome: Outcome::undecided(Hook::Xdp),
         }
     }
@@ -189,6 +193,7 @@ pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
     work: &mut Work,
 ) {
     work.packet = Packet::default();
+    work.first.decision = Decision::allow(Reason::NotSubject, 0);
     work.outcome = Outcome::undecided(place.hook);
     // 1
     let Some(config) = tables.config() else { return };
@@ -244,15 +249,15 @@ impl<T: Tables> Context<'_, T> {
             return;
         }
         // 6
-        if let Some(decision) = self.essential(packet) {
-            outcome.decision = decision;
-            return;
-        }
-        // 7
         let source = self.tables.address(self.config, packet.family, &packet.source);
         let destination = self.tables.address(self.config, packet.family, &packet.destination);
         outcome.source_identity = source.identity;
         outcome.destination_identity = destination.identity;
+        // 7
+        if let Some(decision) = self.essential(packet, &source) {
+            outcome.decision = decision;
+            return;
+        }
         // 8
         if self.is_spoofed(&source) {
             outcome.decision = Decision::deny(Reason::Spoofed, 0);
@@ -262,7 +267,7 @@ impl<T: Tables> Context<'_, T> {
         outcome.decision = Decision::allow(Reason::NotSubject, 0);
         work.ends = Ends { source, destination };
         for direction in [Direction::Egress, Direction::Ingress] {
-            let number = self.endpoint_to_check(direction, &work.ends);
+            let number = self.endpoint_to_check(direction, &work.ends, &work.packet);
             if number == endpoint::NONE {
                 continue;
             }
@@ -270,8 +275,15 @@ impl<T: Tables> Context<'_, T> {
             work.outcome.direction = direction;
             self.side(frame, state, work);
             if work.outcome.decision.verdict == Verdict::Deny {
-                return;
+                if !self.is_audit() || direction == Direction::Ingress {
+                    return;
+                }
+                work.first = work.outcome;
             }
+        }
+        if work.first.decision.verdict == Verdict::Deny {
+            // The second side has only remembered the flow.
+            work.outcome = work.first;
         }
     }
 
@@ -285,9 +297,15 @@ impl<T: Tables> Context<'_, T> {
         self.attachment.checks & check != 0
     }
 
-    /// Step 6.
+    /// Step 7.
     #[inline(always)]
-    fn essential(&self, packet: &Packet) -> Option<Decision> {
+    fn essential(&self, packet: &Packet, source: &AddressEntry) -> Option<Decision> {
+        if self.has(checks::SOURCE_INSIDE)
+            && !addresses::may_be_of_any_interface(packet)
+            && !self.is_behind_interface(source.endpoint)
+        {
+            return None;
+        }
         match packet.icmp {
             // RFC 4861 §6.1, §7.1: a hop limit below 255 means it has crossed a router.
             Icmp::Neighbour if packet.hop_limit == 255 => {
@@ -339,7 +357,7 @@ impl<T: Tables> Context<'_, T> {
 
     /// Whose side of the flow this hook decides in `direction`.
     #[inline(always)]
-    fn endpoint_to_check(&self, direction: Direction, ends: &Ends) -> u32 {
+    fn endpoint_to_check(&self, direction: Direction, ends: &Ends, packet: &Packet) -> u32 {
         let (own, workload, host) = match direction {
             Direction::Egress => (&ends.source, checks::WORKLOAD_EGRESS, checks::HOST_EGRESS),
             Direction::Ingress => {
@@ -355,7 +373,9 @@ impl<T: Tables> Context<'_, T> {
                 self.attachment.endpoint
             };
         }
-        if self.has(host) && own.endpoint == endpoint::HOST {
+        // What is for a group is for the host too, whoever else is in it.
+        let to_group = direction == Direction::Ingress && addresses::is_to_group(packet);
+        if self.has(host) && (own.endpoint == endpoint::HOST || to_group) {
             return endpoint::HOST;
         }
         endpoint::NONE

@@ -11,11 +11,16 @@
 //! (c). Repeated SYN, SYN+ACK, FIN and RST pass and change nothing (d). Everything else (UDP,
 //! SCTP, ICMP queries, protocols without ports) is open until it falls silent.
 //!
+//! The endpoint is believed more than the other end (c): its interface vouches for its address,
+//! and every packet it sends is seen, in order. So its numbers count as they are and its SYN
+//! starts anew at any time, while the other end's numbers count only where they follow what is
+//! known, or once the endpoint has acknowledged them.
+//!
 //! Not done: data outside the window passes; both stacks drop it.
 
 use crate::abi::flow::{FlowEntry, TICK_SHIFT, flow_flags};
 use crate::abi::policy::protocol;
-use crate::packet::{Packet, tcp};
+use crate::packet::{Icmp, Packet, tcp};
 use crate::verdict::Reason;
 
 /// States of a flow.
@@ -81,28 +86,39 @@ pub fn open(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u32) 
     *entry = FlowEntry::default();
     entry.last_seen = now;
     entry.state = state::OPEN;
-    if !from_local {
+    // Whoever gets a reply has asked, though nobody saw it.
+    if from_local == (packet.icmp == Icmp::Reply) {
         entry.flags = flow_flags::OPENED_BY_REMOTE;
     }
     if packet.protocol == protocol::TCP {
-        entry.state = state::SYN_SENT;
-        if !is_syn(packet) {
-            entry.state = state::ESTABLISHED;
-            entry.flags |= flow_flags::PICKED_UP;
-            let (_, other) = ends(entry, from_local);
-            *other.end = packet.tcp_acknowledgement;
-            *other.acknowledged = packet.tcp_sequence;
-        }
-        let (own, _) = ends(entry, from_local);
-        *own.end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
-        *own.acknowledged = packet.tcp_acknowledgement;
+        open_tcp(entry, packet, from_local);
+    }
+}
+
+#[inline(always)]
+fn open_tcp(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
+    let flags = packet.tcp_flags;
+    let acknowledged = if flags & tcp::ACK != 0 { packet.tcp_acknowledgement } else { 0 };
+    entry.state = state::SYN_SENT;
+    if !is_syn(packet) {
+        entry.state = if flags & tcp::RST != 0 { state::RESET } else { state::ESTABLISHED };
+        entry.flags |= flow_flags::PICKED_UP;
+        let (_, other) = ends(entry, from_local);
+        *other.end = acknowledged;
+        *other.acknowledged = packet.tcp_sequence;
+    }
+    let (own, _) = ends(entry, from_local);
+    *own.end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
+    *own.acknowledged = acknowledged;
+    if flags & tcp::FIN != 0 {
+        finish(entry, from_local);
     }
 }
 
 /// Moves the flow by one packet.
 #[inline(never)]
 pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u32) -> Step {
-    if now.wrapping_sub(entry.last_seen) > timeout(entry) && !is_older(now, entry.last_seen) {
+    if is_expired(entry, now) {
         return Step::Reopen;
     }
     let opened_by_local = entry.flags & flow_flags::OPENED_BY_REMOTE == 0;
@@ -122,6 +138,22 @@ pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u3
         entry.flags |= flow_flags::CONFIRMED;
     }
     Step::Reply
+}
+
+/// Whether the flow has been silent for too long to count.
+#[inline(always)]
+const fn is_expired(entry: &FlowEntry, now: u32) -> bool {
+    now.wrapping_sub(entry.last_seen) > timeout(entry) && !is_older(now, entry.last_seen)
+}
+
+/// Whether the local side (else the remote one) has sent a packet of this flow that somebody may
+/// still complain about.
+#[must_use]
+#[inline(always)]
+pub const fn has_sent(entry: &FlowEntry, local: bool, now: u32) -> bool {
+    let opened_by_local = entry.flags & flow_flags::OPENED_BY_REMOTE == 0;
+    !is_expired(entry, now)
+        && (opened_by_local == local || entry.flags & flow_flags::CONFIRMED != 0)
 }
 
 /// Whether `then` lies after `now`: another CPU has seen a packet a moment later.
@@ -154,7 +186,7 @@ fn tcp_step(entry: &mut FlowEntry, packet: &Packet, from_local: bool, forward: b
     }
     if flags & tcp::SYN != 0 {
         return if flags & tcp::ACK == 0 {
-            syn(entry, forward, belongs)
+            syn(entry, from_local, forward, belongs)
         } else {
             syn_ack(entry, packet, from_local, forward, belongs)
         };
@@ -173,22 +205,27 @@ fn tcp_step(entry: &mut FlowEntry, packet: &Packet, from_local: bool, forward: b
         _ => {}
     }
     if flags & tcp::FIN != 0 {
-        finish(entry, from_local);
+        // One that does not follow what is known may be forged; its receiver judges it.
+        let (own, other) = ends(entry, from_local);
+        if from_local || fits(&own, &other, packet.tcp_sequence) {
+            finish(entry, from_local);
+        }
     }
     belongs
 }
 
 /// A SYN without ACK.
 #[inline(always)]
-fn syn(entry: &mut FlowEntry, forward: bool, belongs: Step) -> Step {
+fn syn(entry: &mut FlowEntry, from_local: bool, forward: bool, belongs: Step) -> Step {
     match entry.state {
-        state::CLOSING | state::CLOSED | state::RESET => Step::Reopen,
+        state::CLOSED | state::RESET => Step::Reopen,
         state::SYN_SENT if !forward => {
             entry.state = state::SYN_RECEIVED;
             belongs
         }
         state::SYN_SENT | state::SYN_RECEIVED => belongs,
-        // The opener may have restarted; the other side answers with a challenge (RFC 5961 §4).
+        _ if from_local => Step::Reopen,
+        // The opener may have restarted; the endpoint answers with a challenge (RFC 5961 §4).
         _ if forward => belongs,
         _ => Step::Invalid(Reason::InvalidTransition),
     }
@@ -213,7 +250,16 @@ fn syn_ack(
             belongs
         }
         state::SYN_RECEIVED => belongs,
-        state::ESTABLISHED if !forward => belongs,
+        // Repeated, or the endpoint accepts a connection after one that it has forgotten.
+        state::ESTABLISHED | state::CLOSING if !forward => {
+            if from_local {
+                entry.state = state::SYN_RECEIVED;
+                entry.flags &= !(flow_flags::LOCAL_FIN | flow_flags::REMOTE_FIN);
+                entry.remote_end = packet.tcp_acknowledgement;
+                entry.remote_ack = 0;
+            }
+            belongs
+        }
         _ => Step::Invalid(Reason::InvalidTransition),
     }
 }
@@ -229,20 +275,17 @@ fn finish(entry: &mut FlowEntry, from_local: bool) {
 /// acknowledge it (RFC 9293 §3.5.2, RFC 5961 §3).
 #[inline(always)]
 fn reset(entry: &mut FlowEntry, packet: &Packet, from_local: bool, belongs: Step) -> Step {
-    if entry.state == state::RESET {
+    let sent_syn = entry.state == state::SYN_SENT;
+    // The opener itself resets what the other side has in mind of an older connection: its own
+    // attempt goes on (RFC 9293 §3.5.3).
+    if entry.state == state::RESET || sent_syn && belongs == Step::Forward {
         return belongs;
     }
-    let answers_syn = entry.state == state::SYN_SENT && belongs == Step::Reply;
     let (own, other) = ends(entry, from_local);
-    let fits = if answers_syn {
+    let fits = if sent_syn {
         packet.tcp_flags & tcp::ACK != 0 && packet.tcp_acknowledgement == *other.end
-    } else if *other.acknowledged == 0 {
-        // The receiver has acknowledged nothing: the reset follows what was sent.
-        packet.tcp_sequence == *own.end
     } else {
-        // One before what was acknowledged is a keep-alive's number.
-        let from = other.acknowledged.wrapping_sub(1);
-        packet.tcp_sequence.wrapping_sub(from) <= own.end.wrapping_sub(from).wrapping_add(1)
+        fits(&own, &other, packet.tcp_sequence)
     };
     if !fits {
         return Step::Invalid(Reason::OutOfWindow);
@@ -251,23 +294,50 @@ fn reset(entry: &mut FlowEntry, packet: &Packet, from_local: bool, belongs: Step
     belongs
 }
 
-/// Remembers how far the sender has come. A SYN starts its numbers anew.
+/// Whether `sequence` lies between what its receiver has acknowledged and what its sender has
+/// sent.
+#[inline(always)]
+fn fits(own: &End<'_>, other: &End<'_>, sequence: u32) -> bool {
+    if *other.acknowledged == 0 {
+        // The receiver has acknowledged nothing: it follows what was sent.
+        return sequence == *own.end;
+    }
+    // One before what was acknowledged is a keep-alive's number.
+    let from = other.acknowledged.wrapping_sub(1);
+    sequence.wrapping_sub(from) <= own.end.wrapping_sub(from).wrapping_add(1)
+}
+
+/// Remembers how far the sender has come. A SYN starts its numbers anew; before it is answered,
+/// other packets belong to an older connection. The remote side's numbers count only where they
+/// follow what is known, so that nobody can move the window in which a reset fits.
 #[inline(always)]
 fn note_sequence(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
-    let established = entry.state != state::SYN_SENT && entry.state != state::SYN_RECEIVED;
-    let (own, _) = ends(entry, from_local);
+    let (flags, state) = (packet.tcp_flags, entry.state);
+    let (own, other) = ends(entry, from_local);
     let end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
-    if packet.tcp_flags & tcp::SYN != 0 {
-        if !established {
+    let acknowledgement = packet.tcp_acknowledgement;
+    if flags & tcp::SYN != 0 {
+        if matches!(state, state::SYN_SENT | state::SYN_RECEIVED) {
             *own.end = end;
+            *own.acknowledged = if flags & tcp::ACK != 0 { acknowledgement } else { 0 };
         }
-    } else if packet.tcp_flags & tcp::RST == 0 && is_after(end, *own.end) {
+        return;
+    }
+    if flags & tcp::RST != 0 || state == state::SYN_SENT {
+        return;
+    }
+    let follows = from_local || !is_after(packet.tcp_sequence, *own.end);
+    if follows && is_after(end, *own.end) {
         *own.end = end;
     }
-    if packet.tcp_flags & tcp::ACK != 0
-        && (*own.acknowledged == 0 || is_after(packet.tcp_acknowledgement, *own.acknowledged))
-    {
-        *own.acknowledged = packet.tcp_acknowledgement;
+    let is_news = *own.acknowledged == 0 || is_after(acknowledgement, *own.acknowledged);
+    let was_sent = !is_after(acknowledgement, *other.end);
+    if is_news && (from_local || was_sent) {
+        *own.acknowledged = acknowledgement;
+        if !was_sent {
+            // The endpoint has got what was not seen here in order.
+            *other.end = acknowledgement;
+        }
     }
 }
 
@@ -290,3 +360,6 @@ fn ends(entry: &mut FlowEntry, from_local: bool) -> (End<'_>, End<'_>) {
     let remote = End { end: &mut entry.remote_end, acknowledged: &mut entry.remote_ack };
     if from_local { (local, remote) } else { (remote, local) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,8 @@ pub struct Config {
     pub flags: u32,
     /// Bits of [`report`]: which decisions become events.
     pub report: u32,
-    /// Mid-stream TCP is picked up until then, in ticks ([`super::flow::TICK_SHIFT`]).
+    /// Mid-stream TCP is picked up until then, in ticks ([`super::flow::TICK_SHIFT`]); not before
+    /// [`super::limits::PICK_UP_SECONDS`] ahead of it.
     pub pick_up_until: u32,
     /// Nanoseconds since the epoch when the generation was installed.
     pub installed_at: u64,

@@ -19,7 +19,8 @@ pub mod family {
 
 /// A flow as one endpoint sees it: local is the endpoint's own side, whichever way the packet
 /// goes, so that a packet and its reply have the same key. ICMP queries put their identifier into
-/// the port of the side that asked and zero into the other.
+/// the port of the side that asks and their type into the other; `asker` keeps questions of the
+/// two sides apart, which may use the same identifier.
 #[repr(C)]
 #[derive(
     Clone,
@@ -51,8 +52,20 @@ pub struct FlowKey {
     pub protocol: u8,
     /// One of [`family`].
     pub family: u8,
+    /// One of [`asker`].
+    pub asker: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
+}
+
+/// Who asks, in a flow of ICMP queries and their replies.
+pub mod asker {
+    /// Not a flow of ICMP queries.
+    pub const NONE: u8 = 0;
+    /// The endpoint.
+    pub const LOCAL: u8 = 1;
+    /// The other end.
+    pub const REMOTE: u8 = 2;
 }
 
 /// What is known about a flow.

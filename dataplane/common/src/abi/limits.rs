@@ -23,6 +23,10 @@ pub const FLOWS: u32 = 262_144;
 /// Fragmented packets followed at once (Linux' own reassembly queue is of this order).
 pub const FRAGMENTED_PACKETS: u32 = 8_192;
 
+/// Seconds that mid-stream TCP may be picked up after an apply, at most. Tick numbers return after
+/// 417 days, and a window that ended long ago must not seem to lie ahead.
+pub const PICK_UP_SECONDS: u64 = 3_600;
+
 /// Bytes of the ring buffer that carries verdict events: about 8,000 of them. A power of two and
 /// a multiple of the page size, as `BPF_MAP_TYPE_RINGBUF` asks.
 pub const EVENT_BYTES: u32 = 1 << 20;

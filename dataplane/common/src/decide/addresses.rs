@@ -40,6 +40,28 @@ fn may_be_unspecified(packet: &Packet) -> bool {
     high == 0 && low == 0 && matches!(packet.icmp, Icmp::Neighbour | Icmp::MulticastListener)
 }
 
+/// Whether the source is an address that interfaces have without being told: none yet, or an
+/// IPv6 link-local one.
+#[inline(always)]
+pub fn may_be_of_any_interface(packet: &Packet) -> bool {
+    if packet.family == family::V4 {
+        return last_four(&packet.source) == 0;
+    }
+    let [high, low] = halves(&packet.source);
+    (high == 0 && low == 0) || high >> 54 == 0xfe80 >> 6
+}
+
+/// Whether the destination is everyone or a multicast group.
+#[inline(always)]
+pub fn is_to_group(packet: &Packet) -> bool {
+    if packet.family == family::V4 {
+        let destination = last_four(&packet.destination);
+        destination >> 28 == 0xe || destination == u32::MAX
+    } else {
+        packet.destination[0] == 0xff
+    }
+}
+
 /// Whether the packet is a router advertisement (ICMPv6 type 134).
 #[inline(always)]
 pub fn is_router_advertisement(packet: &Packet) -> bool {

@@ -1,10 +1,11 @@
 //! Flows: steps 9.4 and 9.5 of the order.
 
-use super::side::{Scratch, Side, flow_key, remembered};
+use super::side::{Scratch, Side, flow_key, query_type, remembered};
 use super::{Context, Question, State, Tables, Work};
-use crate::abi::config::{essential, flags};
+use crate::abi::config::essential;
 use crate::abi::flow::{FlowEntry, flow_flags};
 use crate::abi::identity::endpoint;
+use crate::abi::limits;
 use crate::abi::policy::{Direction, forms, protocol};
 use crate::packet::{Icmp, Packet};
 use crate::track::{self, Step};
@@ -52,8 +53,7 @@ impl<T: Tables> Context<'_, T> {
         reason: Reason,
     ) -> Decision {
         let Scratch { key, entry, .. } = scratch;
-        let is_current = entry.generation == self.config.generation;
-        if is_current || self.config.flags & flags::KEEP_ESTABLISHED != 0 {
+        if self.is_current(entry) {
             return remembered(entry.audit_reason, reason, entry.rule);
         }
         let opened_by_remote = entry.flags & flow_flags::OPENED_BY_REMOTE != 0;
@@ -69,7 +69,12 @@ impl<T: Tables> Context<'_, T> {
             state.remove_flow(key);
             return Decision::deny(Reason::Revoked, answer.rule);
         }
-        let audit = if denied { Reason::Revoked as u8 } else { 0 };
+        // What only audit mode has let in was never allowed, so nothing is revoked.
+        let audit = match (denied, entry.audit_reason) {
+            (false, _) => 0,
+            (true, 0) => Reason::Revoked as u8,
+            (true, _) => answer.reason as u8,
+        };
         let (rule, generation) = (answer.rule, self.config.generation);
         state.with_flow(key, |entry| {
             entry.generation = generation;
@@ -114,8 +119,8 @@ impl<T: Tables> Context<'_, T> {
     /// who is taken for its opener.
     #[inline(always)]
     fn mid_stream(&self, side: &Side, packet: &Packet, entry: &mut FlowEntry) -> Decision {
-        let window = self.config.pick_up_until.wrapping_sub(self.place.now);
-        if window == 0 || window > u32::MAX / 2 {
+        let left = self.config.pick_up_until.wrapping_sub(self.place.now);
+        if left == 0 || left > track::ticks(limits::PICK_UP_SECONDS) {
             return self.unasked(side, Reason::NoConnection);
         }
         let forward = self.ask(side, packet, side.direction, packet.destination_port);
@@ -169,14 +174,13 @@ impl<T: Tables> Context<'_, T> {
     }
 }
 
-/// The service a flow was opened for: the destination's port; ICMP has none, there a query's type
-/// stands in the packet, and a reply's type tells the query's.
+/// The service a flow was opened for: the destination's port; in ICMP the query's type and code,
+/// which a reply tells.
 #[inline(always)]
 fn asked_service(packet: &Packet, port: u16) -> u16 {
-    match (packet.icmp, packet.destination_port >> 8) {
-        (Icmp::None, _) => port,
-        (Icmp::Reply, 0) => 8 << 8,
-        (Icmp::Reply, reply) => reply.wrapping_sub(1) << 8,
+    match packet.icmp {
+        Icmp::None => port,
+        Icmp::Reply => query_type(packet) << 8,
         _ => packet.destination_port,
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{Context, State, Tables, Work};
 use crate::abi::config::{essential, flags};
-use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
+use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, asker};
 use crate::abi::identity::AddressEntry;
 use crate::abi::policy::{Direction, Endpoint};
 use crate::fragment::{self, Piece};
 use crate::packet::{Icmp, Packet, PacketRead, parse_embedded};
+use crate::track;
 use crate::verdict::{Decision, Reason, Verdict};
 
 /// Who the addresses of a packet are.
@@ -91,7 +92,11 @@ impl<T: Tables> Context<'_, T> {
         // 9.3
         if packet.icmp == Icmp::Error {
             outcome.decision = match parse_embedded(frame, packet, quoted) {
-                Ok(()) => self.icmp_error(state, &side, quoted, &mut work.scratch),
+                Ok(()) if packet.destination == quoted.source => {
+                    self.icmp_error(state, &side, quoted, &mut work.scratch)
+                }
+                // An error goes to whoever has sent what it quotes, and to nobody else.
+                Ok(()) => Decision::deny(Reason::Unrelated, 0),
                 Err(reason) => Decision::deny(reason, 0),
             };
         } else {
@@ -108,6 +113,14 @@ impl<T: Tables> Context<'_, T> {
     #[inline(always)]
     pub(super) fn is_audit(&self) -> bool {
         self.config.flags & flags::AUDIT != 0
+    }
+
+    /// Whether the flow's verdict still counts: it is this generation's, or policy leaves allowed
+    /// flows alone.
+    #[inline(always)]
+    pub(super) fn is_current(&self, entry: &FlowEntry) -> bool {
+        entry.generation == self.config.generation
+            || (self.config.flags & flags::KEEP_ESTABLISHED != 0 && entry.audit_reason == 0)
     }
 
     #[inline(never)]
@@ -165,9 +178,10 @@ impl<T: Tables> Context<'_, T> {
         }
     }
 
-    /// An ICMP error passes if the packet it quotes is one that the endpoint's side of a tracked
-    /// flow has sent the other way (safety P9).
-    #[inline(always)]
+    /// An ICMP error passes if the packet it quotes is one that its receiver has sent in a tracked
+    /// flow (safety P9). The quoted packet has just passed, so it has renewed the flow's entry if
+    /// policy has changed; an entry that is older may be of a flow that policy no longer allows.
+    #[inline(never)]
     fn icmp_error<S: State>(
         &self,
         state: &mut S,
@@ -175,17 +189,20 @@ impl<T: Tables> Context<'_, T> {
         quoted: &Packet,
         scratch: &mut Scratch,
     ) -> Decision {
-        // Whoever gets the error has sent the quoted packet.
-        let key = &mut scratch.key;
-        flow_key(key, quoted, side.number, !side.is_sender());
-        let known = state.with_flow(key, |entry| (entry.rule, entry.audit_reason));
-        match known {
-            Some((rule, audit)) if self.is_essential(essential::RELATED_ERRORS) => {
-                remembered(audit, Reason::Related, rule)
-            }
-            Some(_) => Decision::deny(Reason::EssentialOff, 0),
-            None => Decision::deny(Reason::Unrelated, 0),
+        let Scratch { key, entry: copy, .. } = scratch;
+        let (of_local, now) = (!side.is_sender(), self.place.now);
+        flow_key(key, quoted, side.number, of_local);
+        let sent = state.with_flow(key, |entry| {
+            *copy = *entry;
+            track::has_sent(entry, of_local, now)
+        });
+        if sent != Some(true) || !self.is_current(copy) {
+            return Decision::deny(Reason::Unrelated, 0);
         }
+        if !self.is_essential(essential::RELATED_ERRORS) {
+            return Decision::deny(Reason::EssentialOff, 0);
+        }
+        remembered(copy.audit_reason, Reason::Related, copy.rule)
     }
 }
 
@@ -203,11 +220,17 @@ pub(super) fn remembered(audit: u8, reason: Reason, rule: u32) -> Decision {
 /// because the kernel's stack has no room for copies.
 #[inline(never)]
 pub fn flow_key(key: &mut FlowKey, packet: &Packet, number: u32, is_sender: bool) {
-    let (source_port, destination_port) = match packet.icmp {
-        Icmp::None => (packet.source_port, packet.destination_port),
+    let (source_port, destination_port, source_asks) = match packet.icmp {
+        Icmp::None => (packet.source_port, packet.destination_port, None),
         // The identifier stands on the side that asks.
-        Icmp::Reply => (0, packet.source_port),
-        _ => (packet.source_port, 0),
+        Icmp::Query => (packet.source_port, query_type(packet), Some(true)),
+        Icmp::Reply => (query_type(packet), packet.source_port, Some(false)),
+        _ => (0, 0, None),
+    };
+    key.asker = match source_asks {
+        None => asker::NONE,
+        Some(asks) if asks == is_sender => asker::LOCAL,
+        Some(_) => asker::REMOTE,
     };
     if is_sender {
         key.local = packet.source;
@@ -223,7 +246,17 @@ pub fn flow_key(key: &mut FlowKey, packet: &Packet, number: u32, is_sender: bool
     key.endpoint = number;
     key.protocol = packet.protocol;
     key.family = packet.family;
-    key.reserved = [0; 2];
+    key.reserved = 0;
+}
+
+/// The type of the ICMP query that the packet is or answers.
+#[inline(always)]
+pub const fn query_type(packet: &Packet) -> u16 {
+    match (packet.icmp, packet.destination_port >> 8) {
+        (Icmp::Reply, 0) => 8,
+        (Icmp::Reply, reply) => reply.wrapping_sub(1),
+        (_, query) => query,
+    }
 }
 
 #[inline(always)]

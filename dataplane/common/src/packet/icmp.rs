@@ -14,7 +14,8 @@ pub enum Icmp {
     /// Not ICMP.
     #[default]
     None = 0,
-    /// A message that is neither of the others.
+    /// A message that is none of the others, redirects among them: they ask for another route
+    /// and report no error.
     Other = 1,
     /// Quotes the packet it is about.
     Error = 2,
@@ -63,7 +64,7 @@ pub fn parse<R: PacketRead + ?Sized>(
 pub const fn icmp_kind(of_family: u8, message: u8) -> Icmp {
     if of_family == family::V4 {
         match message {
-            3 | 4 | 5 | 11 | 12 => Icmp::Error,
+            3 | 4 | 11 | 12 => Icmp::Error,
             8 | 13 | 15 | 17 => Icmp::Query,
             0 | 14 | 16 | 18 => Icmp::Reply,
             _ => Icmp::Other,
