@@ -26,8 +26,15 @@ pub enum Ran {
     Inapplicable,
 }
 
-/// Return values that let a packet go on and that drop it.
-pub const PASSES: [u32; 2] = [2 /* XDP_PASS */, u32::MAX /* TCX_NEXT */];
+/// The return value with which a program at `hook` drops a packet (`XDP_DROP`, `TCX_DROP`), or
+/// lets it go on (`XDP_PASS`, `TCX_NEXT`; include/uapi/linux/bpf.h).
+pub const fn returns(hook: Hook, passes: bool) -> u32 {
+    match (hook, passes) {
+        (Hook::Xdp, false) => 1,
+        (Hook::Xdp, true) | (Hook::TcIngress | Hook::TcEgress, false) => 2,
+        (Hook::TcIngress | Hook::TcEgress, true) => u32::MAX,
+    }
+}
 
 impl KernelSide {
     /// Loads the programs, and attaches the XDP program to `interfaces`: only then does the kernel
@@ -102,10 +109,8 @@ fn words(words: &[u32]) -> Vec<u8> {
 
 fn is_invalid(error: &aya::programs::ProgramError) -> bool {
     let aya::programs::ProgramError::SyscallError(error) = error else { return false };
-    error.io_error.raw_os_error() == Some(libc_einval())
+    error.io_error.raw_os_error() == Some(EINVAL)
 }
 
-/// `EINVAL` (errno-base.h).
-const fn libc_einval() -> i32 {
-    22
-}
+/// errno-base.h.
+const EINVAL: i32 = 22;

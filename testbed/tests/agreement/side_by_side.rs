@@ -7,7 +7,7 @@ use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
 
-use super::kernel::{KernelSide, PASSES, Ran};
+use super::kernel::{KernelSide, Ran, returns};
 use super::report::{Difference, Report};
 
 /// A frame at a hook.
@@ -60,8 +60,8 @@ impl SideBySide {
             }
             Ran::Decided(returned, event) => {
                 let kernel = Event { time_ns: 0, ..event };
-                let passes = PASSES.contains(&returned);
-                (kernel, kernel == userspace && passes == outcome.decision.passes())
+                let fits = returned == returns(*hook, outcome.decision.passes());
+                (kernel, fits && kernel == userspace)
             }
         };
         report.ran(*hook, &userspace);
