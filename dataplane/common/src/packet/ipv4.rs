@@ -25,11 +25,11 @@ pub fn parse<R: PacketRead + ?Sized>(
         return Err(Reason::MalformedIpv4);
     }
     let payload = offset + words * 4;
+    if payload > limit {
+        return Err(Reason::TruncatedIpv4);
+    }
     let total = u16::from_be_bytes([header[2], header[3]]) as usize;
     if depth == Depth::Outer {
-        if payload > limit {
-            return Err(Reason::TruncatedIpv4);
-        }
         if offset + total < payload || offset + total > limit {
             return Err(Reason::BadIpv4Length);
         }

@@ -128,6 +128,15 @@ impl Maps {
         Ok((slot, config))
     }
 
+    /// The configuration that counts; generation 0 if nothing has been installed.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Map`].
+    pub fn config(&self) -> Result<Config, EbpfError> {
+        Ok(self.current()?.1)
+    }
+
     /// What is installed, but for the hooks.
     pub(super) fn installed(&self) -> Result<Installed, EbpfError> {
         let (slot, config) = self.current()?;
@@ -161,21 +170,23 @@ impl Maps {
         ])
     }
 
-    /// Forgets all flows and fragmented packets.
+    /// Forgets all flows and fragmented packets; how many of each there were.
     ///
     /// # Errors
     ///
     /// [`EbpfError::Map`].
-    pub fn forget_state(&mut self) -> Result<(), EbpfError> {
+    pub fn forget_state(&mut self) -> Result<[usize; 2], EbpfError> {
         let flows: Result<Vec<FlowKey>, _> = self.flows.keys().collect();
-        for key in flows.map_err(EbpfError::map("FLOWS"))? {
+        let flows = flows.map_err(EbpfError::map("FLOWS"))?;
+        for key in &flows {
             // It may have been evicted meanwhile.
-            let _ = self.flows.remove(&key);
+            let _ = self.flows.remove(key);
         }
         let fragments: Result<Vec<FragmentKey>, _> = self.fragments.keys().collect();
-        for key in fragments.map_err(EbpfError::map("FRAGMENTS"))? {
-            let _ = self.fragments.remove(&key);
+        let fragments = fragments.map_err(EbpfError::map("FRAGMENTS"))?;
+        for key in &fragments {
+            let _ = self.fragments.remove(key);
         }
-        Ok(())
+        Ok([flows.len(), fragments.len()])
     }
 }

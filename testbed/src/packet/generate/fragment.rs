@@ -7,8 +7,18 @@ use crate::packet::{Frame, extension_kind, ip_flags};
 const IDENTIFICATIONS: usize = 64;
 
 impl Generator<'_> {
-    /// Queues one or more fragments.
-    pub(super) fn start_fragments(&mut self) {
+    /// The first of some fragments; the others are queued.
+    pub(super) fn fragments(&mut self) -> Generated {
+        loop {
+            self.queue_fragments();
+            // A packet that fits into one fragment leaves nothing when that one is left out.
+            if let Some(first) = self.pending.pop_front() {
+                return first;
+            }
+        }
+    }
+
+    fn queue_fragments(&mut self) {
         let kind = self.random.weighted(&[
             (Kind::FragmentWhole, 8),
             (Kind::FragmentHeadless, 2),

@@ -110,8 +110,7 @@ impl<'w> Generator<'w> {
         let draft = match self.random.below(100) {
             0..62 => self.conversation_step(),
             62..68 => {
-                self.start_fragments();
-                return self.pending.pop_front().expect("fragments have been queued");
+                return self.fragments();
             }
             68..76 => self.icmp_error(),
             76..84 => self.extension_chain(),

@@ -1,0 +1,159 @@
+//! Both sides, frame by frame.
+
+use ringfence_common::abi::config::Hook;
+use ringfence_common::abi::event::Event;
+use ringfence_common::abi::flow::TICK_SHIFT;
+use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::host::HostTables;
+use ringfence_dataplane::backend::userspace::Filter;
+
+use super::kernel::{KernelSide, Ran, returns};
+use super::report::{Difference, Report};
+
+/// A frame at a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub frame: Vec<u8>,
+    pub hook: Hook,
+    pub ifindex: u32,
+}
+
+/// The kernel and the userspace filter with the same tables and the same past.
+pub struct SideBySide {
+    kernel: KernelSide,
+    filter: Filter,
+}
+
+/// Every Ethernet header is this long; the kernel runs programs on nothing shorter.
+const ETHERNET_HEADER: usize = 14;
+
+impl SideBySide {
+    /// Both, with `desired` installed.
+    pub fn new(interfaces: &[u32], desired: &Desired) -> Self {
+        let mut kernel = KernelSide::new(interfaces);
+        let config = kernel.install(desired);
+        Self { kernel, filter: Filter::new(&desired.host_tables(config)) }
+    }
+
+    /// Installs another state in both; what both have then.
+    pub fn install(&mut self, desired: &Desired) -> HostTables {
+        let config = self.kernel.install(desired);
+        let tables = desired.host_tables(config);
+        self.filter.install(&tables);
+        tables
+    }
+
+    /// Decides a frame on both sides; the difference, if there is one.
+    pub fn step(&mut self, step: &Step, report: &mut Report) -> Option<Difference> {
+        let Step { frame, hook, ifindex } = step;
+        let outcome = self.filter.decide(frame, *hook, *ifindex, now());
+        let userspace = event(&self.filter, &outcome, step);
+        let ran = self.kernel.run(frame, *hook, *ifindex);
+        let (kernel, agrees) = match ran {
+            Ran::Inapplicable => {
+                assert!(
+                    frame.len() < ETHERNET_HEADER || is_cut_ip(frame),
+                    "the kernel runs programs on frames like this one: {step:02x?}"
+                );
+                report.inapplicable(*hook);
+                return None;
+            }
+            Ran::Decided(returned, event) => {
+                let kernel = Event { time_ns: 0, ..event };
+                let fits = returned == returns(*hook, outcome.decision.passes());
+                (kernel, fits && kernel == userspace)
+            }
+        };
+        report.ran(*hook, &userspace);
+        (!agrees).then(|| Difference { step: step.clone(), kernel, userspace })
+    }
+
+    /// Forgets everything on both sides, which have remembered equally much.
+    pub fn forget(&mut self) -> [[usize; 2]; 2] {
+        let userspace = [self.filter.flows(), self.filter.fragmented_packets()];
+        self.filter.clear();
+        [self.kernel.forget(), userspace]
+    }
+
+    /// Events that the kernel lost.
+    pub fn lost_events(&self) -> u64 {
+        self.kernel.lost_events()
+    }
+
+    /// Whether the sides differ about the last of `steps` when nothing else has come before.
+    fn differ_about_the_last(&mut self, steps: &[Step]) -> bool {
+        self.forget();
+        let mut unused = Report::default();
+        let mut last = false;
+        for step in steps {
+            last = self.step(step, &mut unused).is_some();
+        }
+        last
+    }
+
+    /// The fewest of `steps` that still lead to a difference about the last one.
+    pub fn shortest(&mut self, steps: &[Step]) -> Vec<Step> {
+        let mut kept = steps.to_vec();
+        let mut chunk = kept.len() / 2;
+        while chunk > 0 {
+            let mut start = 0;
+            while start + chunk < kept.len() {
+                let without = [&kept[..start], &kept[start + chunk..]].concat();
+                if self.differ_about_the_last(&without) {
+                    kept = without;
+                } else {
+                    start += chunk;
+                }
+            }
+            chunk /= 2;
+        }
+        kept
+    }
+}
+
+/// Since Linux 6.17 the kernel refuses frames that claim to be IP and are shorter than its header
+/// (net/bpf/test_run.c).
+fn is_cut_ip(frame: &[u8]) -> bool {
+    match frame[12..14] {
+        [0x08, 0x00] => frame.len() < ETHERNET_HEADER + 20,
+        [0x86, 0xdd] => frame.len() < ETHERNET_HEADER + 40,
+        _ => false,
+    }
+}
+
+/// The event that the programs make of an outcome, without its time.
+fn event(filter: &Filter, outcome: &ringfence_common::decide::Outcome, step: &Step) -> Event {
+    let packet = filter.packet();
+    Event {
+        time_ns: 0,
+        generation: outcome.generation,
+        rule: outcome.decision.rule,
+        source_identity: outcome.source_identity,
+        destination_identity: outcome.destination_identity,
+        endpoint: outcome.endpoint,
+        ifindex: step.ifindex,
+        source: packet.source,
+        destination: packet.destination,
+        source_port: packet.source_port,
+        destination_port: packet.destination_port,
+        length: step.frame.len() as u16,
+        protocol: packet.protocol,
+        family: packet.family,
+        verdict: outcome.decision.verdict as u8,
+        reason: outcome.decision.reason as u8,
+        hook: step.hook as u8,
+        direction: outcome.direction as u8,
+        tcp_flags: packet.tcp_flags,
+        new_flow: outcome.new_flow.into(),
+        reserved: [0; 2],
+    }
+}
+
+/// The kernel's clock, in ticks.
+fn now() -> u32 {
+    use nix::time::{ClockId, clock_gettime};
+
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("there is a monotonic clock");
+    let now_ns = now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs();
+    (now_ns >> TICK_SHIFT) as u32
+}
