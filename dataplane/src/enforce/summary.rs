@@ -9,6 +9,9 @@ use serde::Serialize;
 use super::PlacementWarning;
 use crate::backend::{How, Mode};
 
+/// Interfaces named in one line.
+const INTERFACES: usize = 16;
+
 /// What an apply has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -94,10 +97,26 @@ impl Summary {
         let dry = if self.dry_run { " (dry run)" } else { "" };
         let mut lines: Vec<String> =
             self.policies.iter().map(|(name, change)| format!("{name} {change}{dry}")).collect();
-        lines.extend(self.hooks.iter().map(|hook| format!("hook {hook}{dry}")));
+        lines.extend(self.hook_lines().map(|line| format!("{line}{dry}")));
         lines.push(self.plan_line());
         lines.push(self.result_line());
         lines
+    }
+
+    /// One line for what was done at a hook, with the interfaces it was done to.
+    fn hook_lines(&self) -> impl Iterator<Item = String> {
+        let mut by_deed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for hook in &self.hooks {
+            let (interface, deed) = hook.split_once(' ').unwrap_or(("", hook));
+            by_deed.entry(deed).or_default().push(interface);
+        }
+        by_deed.into_iter().map(|(deed, interfaces)| {
+            let shown = interfaces[..interfaces.len().min(INTERFACES)].join(", ");
+            match interfaces.len().checked_sub(INTERFACES) {
+                None | Some(0) => format!("hook {deed}: {shown}"),
+                Some(more) => format!("hook {deed}: {shown} and {more} more"),
+            }
+        })
     }
 
     fn plan_line(&self) -> String {

@@ -1,12 +1,10 @@
 //! The engine itself, as `ringfence apply` runs it, on the demo's host.
 
-use std::collections::BTreeMap;
-
 use ringfence_common::abi::event::Event;
 use ringfence_dataplane::backend::ebpf::{Ebpf, Events, Pins};
 use ringfence_dataplane::compile::compile;
 use ringfence_dataplane::document;
-use ringfence_dataplane::enforce::{self, HookChoice, Options, Paths, Summary};
+use ringfence_dataplane::enforce::{self, HookChoice, Options, Paths};
 use ringfence_dataplane::model::PolicySet;
 
 use super::{Applied, Engine, EngineError};
@@ -42,27 +40,11 @@ impl Engine for Live {
             let backend = Ebpf::new(Pins::below(self.paths.pins()));
             self.events = backend.maps()?.and_then(|mut maps| maps.take_events());
         }
-        Ok(Applied { lines: lines(&summary) })
+        Ok(Applied { lines: summary.lines() })
     }
 
     fn events(&mut self) -> Result<Vec<Event>, EngineError> {
         let events = self.events.as_mut().ok_or("there are no events before the first apply")?;
         Ok(std::iter::from_fn(|| events.try_next()).collect())
     }
-}
-
-/// The summary's lines, with one for each kind of hook in the place of one for each hook.
-fn lines(summary: &Summary) -> Vec<String> {
-    let mut hooks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for hook in &summary.hooks {
-        let (interface, what) = hook.split_once(' ').unwrap_or(("", hook));
-        hooks.entry(what).or_default().push(interface);
-    }
-    let mut lines = Summary { hooks: Vec::new(), ..summary.clone() }.lines();
-    let before_plan = summary.policies.len();
-    lines.splice(
-        before_plan..before_plan,
-        hooks.iter().map(|(what, interfaces)| format!("hook {what}: {}", interfaces.join(", "))),
-    );
-    lines
 }

@@ -13,6 +13,9 @@ use ringfence_dataplane::enforce::{self, HookChoice, Options, Paths, Summary};
 use crate::exit::{Failure, Outcome, Result};
 use crate::inputs::InputArguments;
 
+/// Warnings printed.
+const WARNINGS: usize = 20;
+
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -101,8 +104,11 @@ pub fn run(arguments: &Arguments) -> Result {
     };
     let paths = Paths::below(&arguments.root);
     let summary = enforce::apply(&paths, &tables, &digests, &options)?;
-    for warning in &summary.warnings {
+    for warning in summary.warnings.iter().take(WARNINGS) {
         anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
+    }
+    if let Some(more) = summary.warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {
+        anstream::eprintln!("… and {more} more warnings (`-o json` has all)");
     }
     match arguments.output {
         Format::Text => print_text(&summary, tables.policy.len(), compiled)?,

@@ -4,6 +4,7 @@
 //! cannot be revived; it is told by its program not being among those of the interface, removed
 //! and made anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -16,6 +17,7 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use nix::net::if_::if_indextoname;
 use ringfence_common::abi::config::Hook;
 
+use super::expedite::Expedited;
 use super::object::{Kernel, LoadedProgram, program_name};
 use super::xdp::{self, OnInterface};
 use super::{EbpfError, Pins};
@@ -53,31 +55,47 @@ pub(super) fn attach(
     kernel: &mut Kernel,
     interfaces: &[Interface],
 ) -> Result<Vec<String>, EbpfError> {
+    let wanted: BTreeSet<(u32, Hook)> = interfaces
+        .iter()
+        .flat_map(|interface| interface.hooks().map(|hook| (interface.index, hook)))
+        .collect();
+    let is_new =
+        |(index, hook): &&(u32, Hook)| !pins.links().join(pin_name(*index, *hook)).exists();
+    let _short = Expedited::for_hooks(pins, wanted.iter().filter(is_new).count());
     let mut lines = Vec::new();
-    let mut wanted = Vec::new();
-    for interface in interfaces {
-        for hook in interface.hooks() {
-            wanted.push(pin_name(interface.index, hook));
-            let program = kernel.program(hook)?;
-            lines.extend(attach_one(pins, program, interface, hook)?);
+    for hook in [Hook::Xdp, Hook::TcIngress, Hook::TcEgress] {
+        let with_hook: Vec<&Interface> =
+            interfaces.iter().filter(|interface| interface.hooks().contains(&hook)).collect();
+        if with_hook.is_empty() {
+            continue;
+        }
+        let mut program = kernel.program(hook)?;
+        let id = program.id()?;
+        for interface in with_hook {
+            lines.extend(attach_one(pins, &mut program, id, interface, hook)?);
         }
     }
-    for attached in list(pins)? {
-        let name = pin_name(attached.ifindex, attached.hook);
-        if !wanted.contains(&name) {
-            let path = pins.links().join(&name);
-            fs::remove_file(&path).map_err(EbpfError::file("remove", &path))?;
-            wait_until_gone(&attached)?;
-            lines.push(format!("{} detached", describe(&attached)));
-        }
-    }
+    let is_unwanted = |found: &Attached| !wanted.contains(&(found.ifindex, found.hook));
+    let unwanted: Vec<Attached> = list(pins)?.into_iter().filter(is_unwanted).collect();
+    detach(pins, &unwanted)?;
+    lines.extend(unwanted.iter().map(|found| format!("{} detached", describe(found))));
     Kernel::remove_other_versions(pins)?;
     Ok(lines)
 }
 
+/// Detaches hooks, and returns when they are gone.
+pub(super) fn detach(pins: &Pins, hooks: &[Attached]) -> Result<(), EbpfError> {
+    let _short = Expedited::for_hooks(pins, hooks.len());
+    for attached in hooks {
+        let path = pins.links().join(pin_name(attached.ifindex, attached.hook));
+        fs::remove_file(&path).map_err(EbpfError::file("remove", &path))?;
+    }
+    hooks.iter().try_for_each(wait_until_gone)
+}
+
 /// Waits until the kernel has detached a program whose pin was removed; it does that some
 /// milliseconds later.
-pub(super) fn wait_until_gone(attached: &Attached) -> Result<(), EbpfError> {
+fn wait_until_gone(attached: &Attached) -> Result<(), EbpfError> {
     if !attached.alive {
         return Ok(());
     }
@@ -101,12 +119,12 @@ pub(super) fn wait_until_gone(attached: &Attached) -> Result<(), EbpfError> {
 
 fn attach_one(
     pins: &Pins,
-    program: LoadedProgram,
+    program: &mut LoadedProgram,
+    ours: u32,
     interface: &Interface,
     hook: Hook,
 ) -> Result<Option<String>, EbpfError> {
     let path = pins.links().join(pin_name(interface.index, hook));
-    let ours = program.id()?;
     if path.exists() {
         let there = programs_on(interface.index, &interface.name, hook)?;
         if there.iter().any(|found| found.id == ours) {
@@ -119,8 +137,8 @@ fn attach_one(
         fs::remove_file(&path).map_err(EbpfError::file("remove", &path))?;
     }
     let attached = match program {
-        LoadedProgram::Tc(program) => attach_tcx(*program, interface, hook).map(|it| (it, "tcx")),
-        LoadedProgram::Xdp(program) => xdp::attach(*program, interface),
+        LoadedProgram::Tc(program) => attach_tcx(program, interface, hook).map(|it| (it, "tcx")),
+        LoadedProgram::Xdp(program) => xdp::attach(program, interface),
     };
     let (link, how) = attached.map_err(|error| match interface_name(interface.index) {
         Some(_) => error,
@@ -131,7 +149,7 @@ fn attach_one(
 }
 
 fn attach_tcx(
-    mut program: SchedClassifier,
+    program: &mut SchedClassifier,
     interface: &Interface,
     hook: Hook,
 ) -> Result<FdLink, EbpfError> {
@@ -151,7 +169,7 @@ fn attach_tcx(
 /// Gives a link our program, without a moment in between.
 fn replace(
     path: &PathBuf,
-    program: LoadedProgram,
+    program: &mut LoadedProgram,
     interface: &Interface,
     hook: Hook,
 ) -> Result<(), EbpfError> {
@@ -160,13 +178,13 @@ fn replace(
     let link: FdLink = PinnedLink::from_pin(path).map_err(link_error)?.into();
     // The pin holds the link as long as this process has the handle that keeps it attached.
     match program {
-        LoadedProgram::Tc(mut program) => {
+        LoadedProgram::Tc(program) => {
             let link = SchedClassifierLink::try_from(link).map_err(link_error)?;
             let id = program.attach_to_link(link).map_err(EbpfError::program(action()))?;
             let link = program.take_link(id).map_err(EbpfError::program(action()))?;
             std::mem::forget(link);
         }
-        LoadedProgram::Xdp(mut program) => {
+        LoadedProgram::Xdp(program) => {
             let link = XdpLink::try_from(link).map_err(link_error)?;
             let id = program.attach_to_link(link).map_err(EbpfError::program(action()))?;
             let link = program.take_link(id).map_err(EbpfError::program(action()))?;

@@ -22,6 +22,7 @@ mod contents;
 mod counters;
 mod error;
 mod events;
+mod expedite;
 mod image;
 mod in_place;
 mod install;
@@ -150,8 +151,8 @@ impl Backend for Ebpf {
 
     fn remove(&mut self) -> Result<Vec<String>, EbpfError> {
         let removed = attach::list(&self.pins)?;
+        attach::detach(&self.pins, &removed)?;
         self.pins.remove()?;
-        removed.iter().try_for_each(attach::wait_until_gone)?;
         Ok(removed.iter().map(attach::describe).collect())
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct OnInterface {
 
 /// Attaches in the driver; where the driver cannot, in the stack, and says so.
 pub(super) fn attach(
-    mut program: Xdp,
+    program: &mut Xdp,
     interface: &Interface,
 ) -> Result<(FdLink, &'static str), EbpfError> {
     let action = || format!("attach to `{}` at xdp", interface.name);
