@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use aya::maps::{Array, Map, MapData};
+use ringfence_common::abi::config::Config;
 use ringfence_dataplane::backend::ebpf::{Ebpf, Pins};
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::compile::{Tables, compile};
@@ -16,6 +18,9 @@ use ringfence_testbed::connectivity::{Probe, measure, probes};
 use ringfence_testbed::demo::Expectation;
 use ringfence_testbed::topology::{Outsider, Topology};
 use ringfence_testbed::workload::{Process, start_all};
+
+/// The bit that a configuration has while its entries are being changed.
+pub const UNFINISHED: u32 = 1 << 31;
 
 /// The ports everybody listens on.
 pub const PORTS: [u16; 2] = [5432, 8080];
@@ -133,8 +138,7 @@ impl Host {
             desired.host_tables(contents.config)
         });
         assert_eq!(contents, expected, "what the maps hold, and what they should");
-        let unfinished = 1 << 31;
-        assert_eq!(contents.config.flags & unfinished, 0, "{:?}", contents.config);
+        assert_eq!(contents.config.flags & UNFINISHED, 0, "{:?}", contents.config);
     }
 
     pub fn off(&self) -> Vec<String> {
@@ -149,6 +153,20 @@ impl Host {
     pub fn contents(&self) -> HostTables {
         let pins = self.paths.pins();
         self.run(|| Ebpf::new(Pins::below(pins)).maps().unwrap().unwrap().contents().unwrap())
+    }
+
+    /// Writes over the configurations of both slots.
+    pub fn change_configs(&self, change: impl Fn(&mut Config) + Sync) {
+        let path = self.paths.pins().join("maps/CONFIG");
+        self.run(|| {
+            let map = Map::from_map_data(MapData::from_pin(&path).unwrap()).unwrap();
+            let mut map: Array<MapData, Config> = map.try_into().unwrap();
+            for slot in 0..2 {
+                let mut config = map.get(&slot, 0).unwrap();
+                change(&mut config);
+                map.set(slot, config, 0).unwrap();
+            }
+        });
     }
 
     /// Every file and directory of ours: pins, state, lock.

@@ -3,9 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use aya::maps::{Array, Map, MapData};
 use nix::mount::{MntFlags, umount2};
-use ringfence_common::abi::config::Config;
 use ringfence_dataplane::backend::ebpf::EbpfError;
 use ringfence_dataplane::enforce::{EnforceError, HookChoice, Options};
 use ringfence_testbed::require;
@@ -177,18 +175,7 @@ fn somebody_elses_tcx_programs_are_left_alone_and_open_nothing() {
 fn maps_of_another_layout() {
     let Some(_granted) = require::kernel() else { return };
     let (host, documents, other) = host_with_policy();
-    let config = host.paths.pins().join("maps/CONFIG");
-    let set_layout = |abi| {
-        host.run(|| {
-            let data = MapData::from_pin(&config).unwrap();
-            let map = Map::from_map_data(data).unwrap();
-            let mut map: Array<MapData, Config> = map.try_into().unwrap();
-            for slot in 0..2 {
-                let config = map.get(&slot, 0).unwrap();
-                map.set(slot, Config { abi, ..config }, 0).unwrap();
-            }
-        });
-    };
+    let set_layout = |abi| host.change_configs(|config| config.abi = abi);
     let ours = host.contents().config.abi;
     set_layout(ours + 1);
     let files = host.files();

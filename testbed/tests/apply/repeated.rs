@@ -6,7 +6,7 @@ use ringfence_dataplane::backend::How;
 use ringfence_dataplane::enforce::Change;
 use ringfence_testbed::require;
 
-use crate::host::{Documents, Host, ingress, usual_policies};
+use crate::host::{Documents, Host, UNFINISHED, ingress, usual_policies};
 
 fn changes(changes: &BTreeMap<String, Change>) -> Vec<(&str, Change)> {
     changes.iter().map(|(name, change)| (name.as_str(), *change)).collect()
@@ -65,6 +65,21 @@ fn one_changed_rule_touches_few_entries() {
         assert_eq!(host.apply(&documents).how, How::Nothing, "{what}");
     }
     host.assert_verdicts(Some(&Documents::shop(&[api, db])));
+}
+
+/// What a change in place left that was interrupted may look finished; flows that were decided
+/// before it have to be decided again all the same.
+#[test]
+fn an_unfinished_generation_is_replaced_as_a_whole() {
+    let Some(_granted) = require::kernel() else { return };
+    let host = Host::start();
+    let documents = Documents::shop(&usual_policies());
+    host.apply(&documents);
+    host.change_configs(|config| config.flags |= UNFINISHED);
+    host.assert_verdicts(Some(&documents));
+    let summary = host.apply(&documents);
+    assert_eq!((summary.how, summary.generation), (How::Switched, 2));
+    assert_eq!(host.apply(&documents).how, How::Nothing);
 }
 
 #[test]

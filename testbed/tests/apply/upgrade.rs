@@ -64,6 +64,23 @@ fn no_packet_is_lost_when_programs_and_generations_change() {
     assert!(host.status().unwrap().installed.attached.iter().all(|attached| attached.alive));
 }
 
+/// Programs look into the maps they were loaded with, so new maps need new programs.
+#[test]
+fn lost_maps_are_made_anew_with_the_programs_that_use_them() {
+    let Some(_granted) = require::kernel() else { return };
+    let host = Host::start();
+    let documents = Documents::shop(&usual_policies());
+    host.apply(&documents);
+    let maps = host.paths.pins().join("maps");
+    host.run(|| fs::remove_dir_all(&maps).unwrap());
+    assert_eq!(host.status(), None);
+    let summary = host.apply(&documents);
+    assert_eq!((summary.how, summary.generation), (How::Switched, 1));
+    assert_eq!(summary.hooks.len(), 8, "{:?}", summary.hooks);
+    assert!(summary.hooks.iter().all(|line| line.ends_with(" replaced")), "{:?}", summary.hooks);
+    host.assert_verdicts(Some(&documents));
+}
+
 /// The programs of another version are taken away once no hook runs them.
 #[test]
 fn programs_of_other_versions_do_not_stay() {

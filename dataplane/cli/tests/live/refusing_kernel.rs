@@ -61,14 +61,13 @@ fn apply_refused(errno: i32) -> Run {
 fn a_refused_program_is_named_and_nothing_stays() {
     let Some(_granted) = require::kernel() else { return };
     let run = apply_refused(libc::EINVAL);
-    println!("{}", run.stderr);
-    run.assert_refused(1, &["kernel", "Linux 6.6"]);
+    run.assert_refused(1, &["the kernel refuses program `ringfence_", "Linux 6.6"]);
+    assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
 }
 
 #[test]
 fn a_kernel_that_does_not_permit_programs_is_told_from_that() {
     let Some(_granted) = require::kernel() else { return };
     let run = apply_refused(libc::EPERM);
-    println!("{}", run.stderr);
     run.assert_refused(1, &["does not permit", "CAP_BPF"]);
 }

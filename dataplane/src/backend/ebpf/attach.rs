@@ -96,24 +96,23 @@ pub(super) fn detach(pins: &Pins, hooks: &[Attached]) -> Result<(), EbpfError> {
 /// Waits until the kernel has detached a program whose pin was removed; it does that some
 /// milliseconds later.
 fn wait_until_gone(attached: &Attached) -> Result<(), EbpfError> {
-    if !attached.alive {
-        return Ok(());
-    }
     let started = Instant::now();
-    loop {
-        let there = match programs_on(attached.ifindex, &attached.interface, attached.hook) {
-            Ok(there) => there,
-            Err(EbpfError::NoInterface(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if there.iter().all(|found| found.name != kernel_name(attached.hook)) {
-            return Ok(());
-        }
+    while attached.alive && is_there(attached)? {
         if started.elapsed() > DETACHING {
             let (interface, hook) = (attached.interface.clone(), name(attached.hook));
             return Err(EbpfError::StillAttached { interface, hook });
         }
         thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// Whether our program runs at a hook.
+fn is_there(attached: &Attached) -> Result<bool, EbpfError> {
+    match programs_on(attached.ifindex, &attached.interface, attached.hook) {
+        Ok(there) => Ok(there.iter().any(|found| found.name == kernel_name(attached.hook))),
+        Err(EbpfError::NoInterface(_)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -47,14 +47,14 @@ pub enum EbpfError {
     /// The kernel's verifier has refused a program.
     #[error(
         "the kernel refuses program `{program}`: {reason}; this engine needs Linux 6.6 or newer \
-         with BTF (`CONFIG_DEBUG_INFO_BTF`) and, to run as root, no lockdown of BPF\n{log}"
+         with BTF (`CONFIG_DEBUG_INFO_BTF`) and, to run as root, no lockdown of BPF{log}"
     )]
     Refused {
         /// The program.
         program: &'static str,
         /// The error of `bpf(2)`.
         reason: io::Error,
-        /// The end of the verifier's log.
+        /// The end of the verifier's log, each line after a line break; empty without a log.
         log: String,
     },
     /// Somebody else's XDP program is on the interface.

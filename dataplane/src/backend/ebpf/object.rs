@@ -253,7 +253,8 @@ fn refused(program: &'static str, error: ProgramError) -> EbpfError {
             let log = verifier_log.to_string();
             let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
             let end = lines.len().saturating_sub(LOG_LINES);
-            EbpfError::Refused { program, reason: io_error, log: lines[end..].join("\n") }
+            let log = lines[end..].iter().map(|line| format!("\n{line}")).collect();
+            EbpfError::Refused { program, reason: io_error, log }
         }
         other => EbpfError::program(format!("load program `{program}`"))(other),
     }
