@@ -114,3 +114,6 @@ fn join(entry: &mut FragmentEntry, start: u32, end: u32) -> bool {
 const fn bounds(piece: u32) -> (u32, u32) {
     (piece >> 16, piece & 0xffff)
 }
+
+#[cfg(test)]
+mod tests;

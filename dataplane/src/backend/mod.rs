@@ -90,7 +90,7 @@ pub struct Settings {
     /// Whether flows keep their verdict when policy changes.
     pub keep_established: bool,
     /// Seconds after an interface is first guarded in which connections older than that are
-    /// picked up.
+    /// picked up; [`ringfence_common::abi::limits::PICK_UP_SECONDS`] at most.
     pub pick_up_seconds: u32,
 }
 
