@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::event::Event;
@@ -26,6 +27,8 @@ struct Counts {
     ran: usize,
     inapplicable: usize,
     different: usize,
+    /// What the kernel's test runs took, system calls included.
+    took: Duration,
 }
 
 /// A frame about which the sides do not agree.
@@ -40,8 +43,10 @@ pub struct Difference {
 const TOLD: usize = 10;
 
 impl Report {
-    pub fn ran(&mut self, hook: Hook, decided: &Event) {
-        self.hooks.entry(hook).or_default().ran += 1;
+    pub fn ran(&mut self, hook: Hook, decided: &Event, took: Duration) {
+        let counts = self.hooks.entry(hook).or_default();
+        counts.ran += 1;
+        counts.took += took;
         *self.reasons.entry(decided.reason).or_default() += 1;
         *self.verdicts.entry(decided.verdict).or_default() += 1;
         self.new_flows += usize::from(decided.new_flow);
@@ -61,7 +66,7 @@ impl Report {
         self.hooks.get(&hook).map_or(0, |counts| counts.ran)
     }
 
-    /// How often each reason was given.
+    /// How often the reason was given.
     pub fn reason(&self, reason: Reason) -> usize {
         self.reasons.get(&(reason as u8)).copied().unwrap_or(0)
     }
@@ -73,11 +78,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (hook, Counts { ran, inapplicable, different }) in &self.hooks {
-            writeln!(
-                f,
-                "{hook:?}: {ran} frames, {different} differences, {inapplicable} inapplicable"
-            )?;
+        for (hook, Counts { ran, inapplicable, different, took }) in &self.hooks {
+            let rate = *ran as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE);
+            write!(f, "{hook:?}: {ran} frames, {different} differences, ")?;
+            writeln!(f, "{inapplicable} inapplicable, {rate:.0} test runs a second")?;
         }
         writeln!(f, "verdicts {:?}, new flows {}", self.verdicts, self.new_flows)?;
         let mut reasons: Vec<_> = self.reasons.iter().collect();
@@ -89,7 +93,7 @@ impl fmt::Display for Report {
             writeln!(f, "\n{difference}")?;
         }
         if !self.shortest.is_empty() {
-            writeln!(f, "\nthe first one, as a case for `CASES` in tests/agreement/cases.rs:")?;
+            writeln!(f, "\nthe first one, as a case for tests/agreement/cases.rs:")?;
             writeln!(f, "    &[")?;
             for Step { frame, hook, ifindex } in &self.shortest {
                 writeln!(f, "        (Hook::{hook:?}, {ifindex}, \"{}\"),", hex(frame))?;

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub arrival: Arrival,
     /// 0, or so many that no run outlasts them.
     pub pick_up_seconds: u32,
+    /// Which essential traffic passes.
+    pub essential: u32,
 }
 
 /// Interfaces in a namespace of their own; their far ends are down, so that no packet but the
@@ -108,6 +110,7 @@ impl Setting {
             settings: Settings {
                 report: report::ALL,
                 pick_up_seconds: scenario.pick_up_seconds,
+                essential: scenario.essential,
                 ..Settings::default()
             },
         }

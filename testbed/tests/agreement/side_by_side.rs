@@ -1,5 +1,7 @@
 //! Both sides, frame by frame.
 
+use std::time::Instant;
+
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::event::Event;
 use ringfence_common::abi::flow::TICK_SHIFT;
@@ -43,12 +45,19 @@ impl SideBySide {
         tables
     }
 
+    /// Installs another state in the userspace filter alone, so that there are differences.
+    pub fn mislead(&mut self, desired: &Desired) {
+        self.filter.install(&desired.host_tables(*self.filter.config()));
+    }
+
     /// Decides a frame on both sides; the difference, if there is one.
     pub fn step(&mut self, step: &Step, report: &mut Report) -> Option<Difference> {
         let Step { frame, hook, ifindex } = step;
         let outcome = self.filter.decide(frame, *hook, *ifindex, now());
         let userspace = event(&self.filter, &outcome, step);
+        let started = Instant::now();
         let ran = self.kernel.run(frame, *hook, *ifindex);
+        let took = started.elapsed();
         let (kernel, agrees) = match ran {
             Ran::Inapplicable => {
                 assert!(
@@ -64,7 +73,7 @@ impl SideBySide {
                 (kernel, fits && kernel == userspace)
             }
         };
-        report.ran(*hook, &userspace);
+        report.ran(*hook, &userspace, took);
         (!agrees).then(|| Difference { step: step.clone(), kernel, userspace })
     }
 

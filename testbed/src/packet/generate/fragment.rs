@@ -46,7 +46,11 @@ impl Generator<'_> {
             Kind::FragmentHoles => 24,
             _ => 8 * (3 + self.random.below(20)),
         };
-        let length = if kind == Kind::FragmentHoles { 600 } else { 40 + self.random.below(400) };
+        let length = match kind {
+            Kind::FragmentTiny => self.random.below(24),
+            Kind::FragmentHoles => 600,
+            _ => 40 + self.random.below(400),
+        };
         let frame = Frame::ethernet().ip(from.address, to.address);
         let frame = self.transport(frame).payload(length);
         let mut pieces = frame.fragments(identification, size);

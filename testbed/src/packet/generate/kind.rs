@@ -146,6 +146,13 @@ impl Distribution {
         *self.counts.entry(kind).or_default() += 1;
     }
 
+    /// Counts what another distribution has counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (kind, count) in &other.counts {
+            *self.counts.entry(*kind).or_default() += count;
+        }
+    }
+
     /// Packets of a kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
