@@ -33,17 +33,14 @@ fn target() -> Ipv6Addr {
 /// happens without the bit.
 type Row = (&'static str, At, Frame, Reason, u32, Reason);
 
-fn rows() -> Vec<Row> {
-    use Reason::{
-        Dhcp, EssentialOff, MulticastListener, NeighbourDiscovery, NoRule, NonIp, Spoofed,
-    };
-    let (a, b) = ("10.0.0.1".parse().unwrap(), "10.0.0.254".parse().unwrap());
+fn ip_rows() -> Vec<Row> {
+    use Reason::{Dhcp, MulticastListener, NeighbourDiscovery, NoRule, Spoofed};
     let nd =
         |what, at, frame, off| (what, at, frame, NeighbourDiscovery, bit::NEIGHBOUR_DISCOVERY, off);
     let mld =
         |what, at, frame, off| (what, at, frame, MulticastListener, bit::MULTICAST_LISTENER, off);
     let dhcp = |what, at, frame, off| (what, at, frame, Dhcp, bit::DHCP, off);
-    let mut rows = vec![
+    vec![
         nd(
             "solicitation",
             FROM_WEB,
@@ -103,7 +100,13 @@ fn rows() -> Vec<Row> {
         dhcp("reply", TO_WEB, v6(LINK_LOCAL, "fd00::1").dhcpv6_answer(7), NoRule),
         dhcp("the host's own", TO_UPLINK, v4("10.0.0.254", "10.0.9.9").dhcp_request(3), NoRule),
         dhcp("the host's answer", FROM_UPLINK, v4("10.0.9.9", "10.0.0.254").dhcp_answer(5), NoRule),
-    ];
+    ]
+}
+
+fn rows() -> Vec<Row> {
+    use Reason::{EssentialOff, NonIp};
+    let mut rows = ip_rows();
+    let (a, b) = ("10.0.0.1".parse().unwrap(), "10.0.0.254".parse().unwrap());
     let others = [
         ("ARP", Frame::ethernet().arp(a, b)),
         ("LLC", Frame::ethernet().spanning_tree()),

@@ -126,6 +126,9 @@ fn tcp_flags_that_no_stack_sends_are_denied() {
     }
 }
 
+/// Adds a transport header.
+type Transport = fn(Frame) -> Frame;
+
 /// A frame, the offsets at which a header ends, and the reason of a cut before each.
 type Cuts = (Frame, Vec<(usize, Reason)>);
 
@@ -180,7 +183,7 @@ fn a_frame_cut_at_any_offset_is_denied_for_the_header_that_is_cut() {
 #[test]
 fn a_packet_that_ends_inside_its_transport_header_is_denied_for_that_header() {
     use Reason::*;
-    let rows: [(fn(Frame) -> Frame, usize, Reason); 4] = [
+    let rows: [(Transport, usize, Reason); 4] = [
         (|ip| ip.tcp(40_000, 443).syn(), 20, TruncatedTcp),
         (|ip| ip.udp(40_000, 53), 8, TruncatedUdp),
         (|ip| ip.sctp(40_000, 5_000), 12, TruncatedSctp),
