@@ -12,6 +12,7 @@ mod report;
 mod setting;
 mod side_by_side;
 
+use std::thread;
 use std::time::Instant;
 
 use ringfence_common::abi::config::{Hook, essential};
@@ -29,8 +30,8 @@ const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::TcIngress, Hook::TcEgress];
 /// Packets whose flows and fragments are remembered together.
 const BATCH: usize = 2_000;
 
-/// Every so many batches, policy changes in the middle.
-const CHANGE_EVERY: usize = 12;
+/// Every so many batches, policy changes to fewer isolated workloads and back.
+const CHANGE_EVERY: usize = 4;
 
 /// With XDP, every so many batches packets are also seen where they go out; with tcx always.
 const EGRESS_WITH_XDP_EVERY: usize = 4;
@@ -56,16 +57,14 @@ const ENOUGH: usize = 50;
 fn the_kernel_and_the_userspace_filter_decide_generated_packets_alike() {
     let Some(_granted) = require::kernel() else { return };
     let started = Instant::now();
-    let setting = Setting::new();
-    let mut report = Report::default();
-    let mut distribution = Distribution::default();
-    for arrival in [Arrival::Tcx, Arrival::Xdp] {
-        for (mode, pick_up_seconds, essential, seed, batches) in SCENARIOS {
-            let scenario = Scenario { mode, arrival, pick_up_seconds, essential };
-            let run = || play(&setting, scenario, seed, batches, &mut report);
-            distribution.merge(&setting.host.run(run).unwrap());
-        }
-    }
+    // One host each: an interface has room for one XDP program.
+    let [tcx, xdp] = thread::scope(|scope| {
+        let threads = [Arrival::Tcx, Arrival::Xdp].map(|at| scope.spawn(move || play_all(at)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    let (mut report, mut distribution) = tcx;
+    report.merge(xdp.0);
+    distribution.merge(&xdp.1);
     println!("{report}\n{distribution}\n{:?}", started.elapsed());
     assert_eq!(report.differences(), 0, "{report}");
     for hook in HOOKS {
@@ -77,6 +76,19 @@ fn the_kernel_and_the_userspace_filter_decide_generated_packets_alike() {
     for reason in Reason::ALL.iter().filter(|reason| !UNMET.contains(reason)) {
         assert!(report.reason(*reason) >= ENOUGH, "too few {reason:?}: {report}");
     }
+}
+
+/// Runs all scenarios on a host of their own.
+fn play_all(arrival: Arrival) -> (Report, Distribution) {
+    let setting = Setting::new();
+    let mut report = Report::default();
+    let mut distribution = Distribution::default();
+    for (mode, pick_up_seconds, essential, seed, batches) in SCENARIOS {
+        let scenario = Scenario { mode, arrival, pick_up_seconds, essential };
+        let run = || play(&setting, scenario, seed, batches, &mut report);
+        distribution.merge(&setting.host.run(run).unwrap());
+    }
+    (report, distribution)
 }
 
 /// Runs one scenario in the calling thread's namespace; what was generated.
@@ -95,8 +107,10 @@ fn play(
         let changes = batch % CHANGE_EVERY == CHANGE_EVERY - 1;
         let mut steps = Vec::new();
         for number in 0..BATCH {
-            if changes && number == BATCH / 2 {
+            if changes && number == BATCH / 4 {
                 sides.install(&desired[1]);
+            } else if changes && number == BATCH * 3 / 4 {
+                sides.install(&desired[0]);
             }
             let packet = generator.next_packet();
             for (hook, ifindex) in places(scenario.arrival, batch, packet.from, packet.to) {
@@ -115,9 +129,6 @@ fn play(
         let [kernel, userspace] = sides.forget();
         assert_eq!(kernel, userspace, "flows and fragments, seed {seed}, batch {batch}");
         generator.forget();
-        if changes {
-            sides.install(&desired[0]);
-        }
     }
     assert_eq!(sides.lost_events(), 0, "every event was read");
     generator.distribution().clone()

@@ -61,6 +61,28 @@ impl Report {
         self.differences.push(difference);
     }
 
+    /// Adds what another report says.
+    pub fn merge(&mut self, other: Self) {
+        for (hook, theirs) in other.hooks {
+            let ours = self.hooks.entry(hook).or_default();
+            ours.ran += theirs.ran;
+            ours.inapplicable += theirs.inapplicable;
+            ours.different += theirs.different;
+            ours.took += theirs.took;
+        }
+        for (reason, count) in other.reasons {
+            *self.reasons.entry(reason).or_default() += count;
+        }
+        for (verdict, count) in other.verdicts {
+            *self.verdicts.entry(verdict).or_default() += count;
+        }
+        self.new_flows += other.new_flows;
+        self.differences.extend(other.differences);
+        if self.shortest.is_empty() {
+            self.shortest = other.shortest;
+        }
+    }
+
     /// Frames that ran at `hook`.
     pub fn count(&self, hook: Hook) -> usize {
         self.hooks.get(&hook).map_or(0, |counts| counts.ran)
