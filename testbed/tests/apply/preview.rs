@@ -1,18 +1,21 @@
 //! A dry run changes nothing, and says what an apply does then.
 
+use std::collections::BTreeSet;
+
 use ringfence_dataplane::enforce::{HookChoice, Options, Summary};
 use ringfence_testbed::require;
 
 use crate::host::{Documents, Host, ingress, usual_policies};
 
-/// Everything that a dry run foretells; how a hook was attached is not known before.
+/// Everything that a dry run foretells; how a hook will be attached is not known
+/// before, nor the order of the hooks.
 fn foretold(summary: &Summary) -> impl PartialEq + std::fmt::Debug + use<> {
     let hook = |line: &String| line.split(" (").next().unwrap_or_default().to_owned();
     (
         summary.policies.clone(),
         (summary.entries, summary.policy_entries, summary.map_entries, summary.bytes),
         (summary.local, summary.remote, summary.warnings.clone()),
-        summary.hooks.iter().map(hook).collect::<Vec<_>>(),
+        summary.hooks.iter().map(hook).collect::<BTreeSet<_>>(),
         (summary.generation, summary.how, summary.mode),
     )
 }
