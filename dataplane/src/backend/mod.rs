@@ -182,6 +182,16 @@ pub struct Attached {
     pub alive: bool,
 }
 
+/// What a hook is called in output and in the names of pins.
+#[must_use]
+pub const fn hook_name(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Xdp => "xdp",
+        Hook::TcIngress => "tc-ingress",
+        Hook::TcEgress => "tc-egress",
+    }
+}
+
 /// How full a map is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fill {
@@ -209,7 +219,8 @@ pub struct Applied {
 }
 
 /// How an apply was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum How {
     /// Nothing differed.
     Nothing,

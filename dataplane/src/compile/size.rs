@@ -73,7 +73,7 @@ impl Map {
         match self {
             Self::AddressesV4 | Self::AddressesV6 => limits::ADDRESSES as u64,
             Self::PrefixesV4 | Self::PrefixesV6 => limits::PREFIXES as u64,
-            Self::Classes => CLASSED_PROTOCOLS.len() as u64 * BLOCKS as u64,
+            Self::Classes => CLASSED_PROTOCOLS.len() as u64,
             Self::Endpoints => limits::ENDPOINTS as u64,
             Self::Policy => limits::POLICY_ENTRIES as u64,
         }
@@ -85,7 +85,7 @@ impl Map {
             Self::AddressesV4 | Self::AddressesV6 => hash::<AddressBytes, AddressEntry>(entries),
             Self::PrefixesV4 => trie(entries, 4),
             Self::PrefixesV6 => trie(entries, 16),
-            Self::Classes => entries * size::<ClassBlock>(),
+            Self::Classes => entries * BLOCKS as u64 * size::<ClassBlock>(),
             Self::Endpoints => hash::<u32, Endpoint>(entries),
             Self::Policy => hash::<PolicyKey, PolicyEntry>(entries),
         }
@@ -180,7 +180,7 @@ impl Tables {
             (Map::PrefixesV4, prefixes_v4),
             (Map::PrefixesV6, self.prefixes.len() - prefixes_v4),
             // An array: all its values exist, used or not.
-            (Map::Classes, CLASSED_PROTOCOLS.len() * BLOCKS as usize),
+            (Map::Classes, CLASSED_PROTOCOLS.len()),
             (Map::Endpoints, self.endpoints.len()),
             (Map::Policy, policy_entries),
         ];
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(Map::Policy.bytes(1_025), 1_025 * 72 + 2_048 * 16);
         assert_eq!(Map::AddressesV6.bytes(1), 48 + 16 + 8 + 16);
         assert_eq!(Map::Endpoints.bytes(1), 48 + 8 + 16 + 16);
-        assert_eq!(Map::Classes.bytes(5 * 64), 5 * 131_072);
+        assert_eq!(Map::Classes.bytes(5), 5 * 131_072);
         assert_eq!((Map::PrefixesV4.bytes(1), Map::PrefixesV4.bytes(3)), (64, 5 * 64));
         assert_eq!((Map::PrefixesV6.bytes(0), Map::PrefixesV6.bytes(2)), (0, 3 * 64));
     }

@@ -152,7 +152,7 @@ fn print_json(
         "memoryBytes": summary.bytes,
         "hooks": summary.hooks,
         "generation": summary.generation,
-        "how": format!("{:?}", summary.how),
+        "how": summary.how,
         "mode": summary.mode.to_string(),
         "dryRun": summary.dry_run,
         "milliseconds": {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use ringfence_common::abi::policy::Direction;
 use ringfence_common::verdict::Reason;
+use ringfence_dataplane::backend::hook_name;
 use ringfence_dataplane::enforce::{self, Paths, Status};
 
 use crate::exit::{Outcome, Result};
@@ -85,7 +86,7 @@ fn hooks(out: &mut impl Write, status: &Status) -> io::Result<()> {
         let state = if attached.alive { "attached" } else { "GONE: apply again" };
         table.add_row([
             interface,
-            format!("{:?}", attached.hook),
+            hook_name(attached.hook).to_owned(),
             attached.how.to_owned(),
             state.to_owned(),
         ]);
@@ -94,8 +95,11 @@ fn hooks(out: &mut impl Write, status: &Status) -> io::Result<()> {
     for foreign in &status.foreign {
         writeln!(
             out,
-            "Not ours: program `{}` (id {}) on {} at {:?}",
-            foreign.program, foreign.id, foreign.interface, foreign.hook
+            "Not ours: program `{}` (id {}) on {} at {}",
+            foreign.program,
+            foreign.id,
+            foreign.interface,
+            hook_name(foreign.hook)
         )?;
     }
     Ok(())
@@ -161,13 +165,13 @@ fn json(status: &Status) -> serde_json::Value {
         "hooks": installed.attached.iter().map(|attached| serde_json::json!({
             "ifindex": attached.ifindex,
             "interface": attached.interface,
-            "hook": format!("{:?}", attached.hook),
+            "hook": hook_name(attached.hook),
             "how": attached.how,
             "alive": attached.alive,
         })).collect::<Vec<_>>(),
         "foreign": status.foreign.iter().map(|foreign| serde_json::json!({
             "interface": foreign.interface,
-            "hook": format!("{:?}", foreign.hook),
+            "hook": hook_name(foreign.hook),
             "program": foreign.program,
             "id": foreign.id,
         })).collect::<Vec<_>>(),

@@ -21,6 +21,7 @@ use super::expedite::Expedited;
 use super::object::{Kernel, LoadedProgram, program_name};
 use super::xdp::{self, OnInterface};
 use super::{EbpfError, Pins};
+use crate::backend::hook_name as name;
 use crate::backend::{Arrival, Attached, Interface};
 
 /// How long the kernel may take to detach a program.
@@ -308,15 +309,6 @@ fn programs_on(ifindex: u32, interface: &str, hook: Hook) -> Result<Vec<OnInterf
 fn kernel_name(hook: Hook) -> &'static str {
     let name = program_name(hook);
     &name[..name.len().min(15)]
-}
-
-/// What the hook is called, for people.
-pub(super) const fn name(hook: Hook) -> &'static str {
-    match hook {
-        Hook::Xdp => "xdp",
-        Hook::TcIngress => "tc-ingress",
-        Hook::TcEgress => "tc-egress",
-    }
 }
 
 const fn attach_type(hook: Hook) -> TcAttachType {
