@@ -40,7 +40,7 @@ pub struct Difference {
 }
 
 /// Differences that are told in full.
-const TOLD: usize = 10;
+pub const TOLD: usize = 10;
 
 impl Report {
     pub fn ran(&mut self, hook: Hook, decided: &Event, took: Duration) {

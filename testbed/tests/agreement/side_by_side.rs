@@ -120,8 +120,8 @@ impl SideBySide {
     }
 }
 
-/// Since Linux 6.17 the kernel refuses frames that claim to be IP and are shorter than its header
-/// (net/bpf/test_run.c).
+/// As a socket buffer the kernel (6.18, net/bpf/test_run.c) also refuses a frame that claims to be
+/// IP and is shorter than an IP header.
 fn is_cut_ip(frame: &[u8]) -> bool {
     match frame[12..14] {
         [0x08, 0x00] => frame.len() < ETHERNET_HEADER + 20,
