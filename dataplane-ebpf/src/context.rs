@@ -5,11 +5,8 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
+use ringfence_common::abi::limits::HEADER_OFFSET;
 use ringfence_common::packet::PacketRead;
-
-/// Headers lie below this offset. The verifier wants a bound on offsets into a packet; the
-/// longest chain that [`ringfence_common::abi::limits`] admits ends far below it.
-const OFFSET_LIMIT: usize = 0x7fff;
 
 /// A frame at XDP, where all of it may not be in one piece (jumbo frames, `xdp.frags`).
 pub struct XdpFrame<'a> {
@@ -35,7 +32,7 @@ impl<'a> XdpFrame<'a> {
 impl PacketRead for XdpFrame<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > OFFSET_LIMIT {
+        if offset > HEADER_OFFSET {
             return None;
         }
         if let Some(bytes) = read_linear(self.context.data(), self.context.data_end(), offset) {
@@ -81,7 +78,7 @@ impl<'a> SkbFrame<'a> {
 impl PacketRead for SkbFrame<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > OFFSET_LIMIT {
+        if offset > HEADER_OFFSET {
             return None;
         }
         if let Some(bytes) = read_linear(self.context.data(), self.context.data_end(), offset) {

@@ -63,6 +63,22 @@ pub fn frames_to_cut() -> Vec<Vec<u8>> {
     frames.iter().map(Frame::build).collect()
 }
 
+/// ICMP errors whose own chain of headers and the quoted one's have so many headers of the largest
+/// size: up to 33 KB, past the last offset at which a header is read.
+pub fn long_chains() -> Vec<Vec<u8>> {
+    let (from, to) = (address("fd01::2"), address("fd01::3"));
+    let largest = [0; 2_046];
+    let lengthen = |frame: Frame, count| {
+        (0..count).fold(frame, |frame: Frame, _| frame.destination_options(&largest))
+    };
+    let counts = (0..=8).flat_map(|own| (0..=8).map(move |quoted| (own, quoted)));
+    let error = |(own, quoted)| {
+        let quoted = lengthen(Frame::bare().ipv6(to, from), quoted).udp(7, 9).build();
+        lengthen(Frame::ethernet().ipv6(from, to), own).port_unreachable(&quoted).build()
+    };
+    counts.map(error).collect()
+}
+
 /// Makes the IP length of a cut frame fit what is left, where its field is left: so the cut reaches
 /// the headers behind.
 pub fn with_fitting_length(mut frame: Vec<u8>) -> Vec<u8> {

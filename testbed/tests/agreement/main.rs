@@ -209,6 +209,26 @@ fn cut_everywhere(setting: &Setting, arrival: Arrival, report: &mut Report) {
 }
 
 #[test]
+fn headers_far_into_a_frame_are_decided_alike() {
+    let Some(_granted) = require::kernel() else { return };
+    let setting = Setting::new();
+    let mut report = Report::default();
+    // As a socket buffer the kernel runs programs on no more than a page.
+    let run = || {
+        let desired = setting.desired(0, plain(Arrival::Xdp));
+        let mut sides = SideBySide::new(&setting.indices(), &desired);
+        for frame in cases::long_chains() {
+            let step = Step { frame, hook: Hook::Xdp, ifindex: 3 };
+            let difference = sides.step(&step, &mut report);
+            assert!(difference.is_none(), "{}", difference.unwrap());
+        }
+    };
+    setting.host.run(run).unwrap();
+    let reasons = [Reason::Unrelated, Reason::MalformedEmbedded].map(|one| report.reason(one));
+    assert_eq!((report.count(Hook::Xdp), reasons), (81, [80, 1]), "{report}");
+}
+
+#[test]
 fn what_was_different_once_is_not_any_more() {
     let Some(_granted) = require::kernel() else { return };
     let setting = Setting::new();

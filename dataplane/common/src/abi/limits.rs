@@ -9,6 +9,11 @@ pub const VLAN_TAGS: usize = 2;
 /// headers at most; longer chains are used to hide the transport header.
 pub const EXTENSION_HEADERS: usize = 8;
 
+/// The last offset in a frame at which a header may start. The kernel's verifier wants a bound on
+/// offsets; a packet's own chain of headers ends below 17 KB, and only an ICMP error that quotes
+/// another chain as long can pass this one.
+pub const HEADER_OFFSET: usize = 0x7fff;
+
 /// Disjoint pieces of one fragmented packet remembered at a time. In-order arrival needs one;
 /// eight lets a 12 KB datagram arrive in any order.
 pub const FRAGMENT_PIECES: usize = 8;

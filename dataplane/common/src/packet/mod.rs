@@ -24,11 +24,13 @@ pub use transport::tcp;
 
 use crate::abi::flow::family;
 use crate::abi::identity::AddressBytes;
+use crate::abi::limits::HEADER_OFFSET;
 use crate::verdict::Reason;
 
 /// Access to the bytes of one frame.
 pub trait PacketRead {
-    /// The `N` bytes at `offset`; `None` if they are not all in the frame.
+    /// The `N` bytes at `offset`; `None` if they are not all in the frame, or if `offset` is past
+    /// [`HEADER_OFFSET`].
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
     /// Length of the whole frame in bytes.
@@ -40,6 +42,9 @@ pub trait PacketRead {
 
 impl PacketRead for [u8] {
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > HEADER_OFFSET {
+            return None;
+        }
         self.get(offset..)?.first_chunk().copied()
     }
 
