@@ -28,8 +28,14 @@ pub struct Global {
         value_name = "WHEN"
     )]
     pub color: Color,
-    /// Say less on stderr.
-    #[arg(short, long, global = true, env = "RINGFENCE_QUIET")]
+    /// Leave warnings out.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "RINGFENCE_QUIET",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
     pub quiet: bool,
     /// Say more on stderr; twice for everything.
     #[arg(short, long, global = true, env = "RINGFENCE_VERBOSE", action = clap::ArgAction::Count)]

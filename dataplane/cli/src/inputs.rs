@@ -85,8 +85,11 @@ fn namespace(name: &str) -> Result<String, String> {
     }
 }
 
-/// Prints the diagnostics of `report` on stderr.
+/// Prints the diagnostics of `report` on stderr; `--quiet` leaves out those of a good report.
 pub fn print(report: &Report) {
+    if !report.has_errors() && !tracing::enabled!(tracing::Level::WARN) {
+        return;
+    }
     // If stderr is gone, there is nowhere to say so.
     let _ = write!(anstream::stderr(), "{}", report.render(true));
 }

@@ -38,12 +38,13 @@ pub trait Backend {
     fn apply(&mut self, desired: &Desired, known: Option<&Numbers>)
     -> Result<Applied, Self::Error>;
 
-    /// Takes away everything this backend has made on the host, and says what.
+    /// Takes away everything this backend has made on the host, and says which hooks that were;
+    /// nothing where there was nothing of it.
     ///
     /// # Errors
     ///
     /// When something cannot be taken away.
-    fn remove(&mut self) -> Result<Vec<String>, Self::Error>;
+    fn remove(&mut self) -> Result<Option<Vec<String>>, Self::Error>;
 }
 
 /// The state a host shall be in.

@@ -120,6 +120,11 @@ impl Collection {
     }
 
     /// The documents that were understood, in the order they were read.
+    /// Whether nothing has been described.
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
     pub fn into_summaries(self) -> Vec<DocumentSummary> {
         self.documents
     }

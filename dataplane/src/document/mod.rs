@@ -110,10 +110,12 @@ pub fn read(inputs: &[Input], options: impl Into<Options>) -> Report {
             });
         }
     }
-    if empty && context.findings.errors == 0 {
+    // A list without items is nothing to apply either.
+    if (empty || collection.is_empty()) && context.findings.errors == 0 {
+        let what = if empty { "no document" } else { "no policy, workload or namespace" };
         context
             .findings
-            .add(Finding::error(Code::NothingToRead, "the input holds no document"))
+            .add(Finding::error(Code::NothingToRead, format!("the input holds {what}")))
             .help(
                 "give a file or directory with policies; to remove all policy, use `ringfence off`",
             );

@@ -89,12 +89,13 @@ pub fn apply(
     })
 }
 
-/// Takes away everything of ours, and says what.
+/// Takes away everything of ours, and says which hooks that were; nothing where nothing of ours
+/// was there.
 ///
 /// # Errors
 ///
 /// [`EnforceError`].
-pub fn off(paths: &Paths) -> Result<Vec<String>, EnforceError> {
+pub fn off(paths: &Paths) -> Result<Option<Vec<String>>, EnforceError> {
     privilege::check("off")?;
     let _lock = Lock::take(&paths.lock())?;
     let removed = Ebpf::new(Pins::below(paths.pins())).remove()?;

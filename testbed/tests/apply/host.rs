@@ -142,7 +142,7 @@ impl Host {
     }
 
     pub fn off(&self) -> Vec<String> {
-        self.run(|| enforce::off(&self.paths)).unwrap()
+        self.run(|| enforce::off(&self.paths)).unwrap().unwrap_or_default()
     }
 
     pub fn status(&self) -> Option<Status> {

@@ -104,17 +104,38 @@ pub fn run(arguments: &Arguments) -> Result {
     };
     let paths = Paths::below(&arguments.root);
     let summary = enforce::apply(&paths, &tables, &digests, &options)?;
-    for warning in summary.warnings.iter().take(WARNINGS) {
-        anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
-    }
-    if let Some(more) = summary.warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {
-        anstream::eprintln!("… and {more} more warnings (`-o json` has all)");
-    }
+    let warnings = warnings(&summary);
+    print_warnings(&warnings);
     match arguments.output {
         Format::Text => print_text(&summary, tables.policy.len(), compiled)?,
-        Format::Json => print_json(&summary, tables.policy.len(), compiled)?,
+        Format::Json => print_json(&summary, &warnings, tables.policy.len(), compiled)?,
     }
     Ok(Outcome::Success)
+}
+
+/// What the user should know, in sentences.
+fn warnings(summary: &Summary) -> Vec<String> {
+    let mut warnings: Vec<String> = summary.warnings.iter().map(ToString::to_string).collect();
+    if summary.local == 0 {
+        warnings.push(format!(
+            "none of the {} workloads is on this host, so nothing is enforced here; give a \
+             workload's address a route to its interface, or name that with `interface:`",
+            summary.remote
+        ));
+    }
+    warnings
+}
+
+fn print_warnings(warnings: &[String]) {
+    if !tracing::enabled!(tracing::Level::WARN) {
+        return;
+    }
+    for warning in warnings.iter().take(WARNINGS) {
+        anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
+    }
+    if let Some(more) = warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {
+        anstream::eprintln!("… and {more} more warnings (`-o json` has all)");
+    }
 }
 
 fn print_text(
@@ -135,6 +156,7 @@ fn print_text(
 
 fn print_json(
     summary: &Summary,
+    warnings: &[String],
     compiled_entries: usize,
     compiled: std::time::Duration,
 ) -> anyhow::Result<()> {
@@ -142,7 +164,7 @@ fn print_json(
     let value = serde_json::json!({
         "version": 1,
         "policies": summary.policies,
-        "warnings": summary.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "warnings": warnings,
         "workloads": { "local": summary.local, "remote": summary.remote },
         "policyEntries": {
             "added": add, "changed": change, "removed": remove,

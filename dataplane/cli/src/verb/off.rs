@@ -18,13 +18,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result {
     let removed = enforce::off(&Paths::below(&arguments.root))?;
     let mut out = anstream::stdout().lock();
-    for hook in &removed {
+    let Some(hooks) = removed else {
+        writeln!(out, "Nothing was installed.")?;
+        return Ok(Outcome::Success);
+    };
+    for hook in &hooks {
         writeln!(out, "hook {hook} detached")?;
     }
-    if removed.is_empty() {
-        writeln!(out, "Nothing was installed.")?;
-    } else {
-        writeln!(out, "This host is open: no program, map or link of Ringfence is left.")?;
-    }
+    writeln!(out, "This host is open: no program, map or link of Ringfence is left.")?;
     Ok(Outcome::Success)
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use ringfence_common::abi::policy::Direction;
 use ringfence_common::verdict::Reason;
-use ringfence_dataplane::backend::hook_name;
+use ringfence_dataplane::backend::{Mode, hook_name};
 use ringfence_dataplane::enforce::{self, Paths, Status};
 
 use crate::exit::{Outcome, Result};
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result {
 fn print(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
     let installed = &status.installed;
     let policies = match &status.policies {
-        Some(policies) => format!("{} policies", policies.len()),
+        Some(policies) => plural(policies.len(), "policy", "policies"),
         None => "policies unknown (no record of this generation)".to_owned(),
     };
     writeln!(
@@ -119,12 +119,15 @@ fn reasons(out: &mut impl Write, status: &Status) -> io::Result<()> {
     let mut table = table(["VERDICT", "REASON", "DIRECTION", "PACKETS", "BYTES"]);
     for count in &status.counters.reasons {
         table.add_row([
-            verdict(count.reason).to_owned(),
+            verdict(count.reason, status.installed.mode).to_owned(),
             count.reason.name().to_owned(),
             direction(count.direction).to_owned(),
             count.count.packets.to_string(),
             count.count.bytes.to_string(),
         ]);
+    }
+    if status.counters.reasons.is_empty() {
+        return writeln!(out, " none yet");
     }
     writeln!(out, "{table}")
 }
@@ -139,6 +142,9 @@ fn rules(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
             rule.count.packets.to_string(),
             rule.count.bytes.to_string(),
         ]);
+    }
+    if shown == 0 {
+        return writeln!(out, " none yet");
     }
     writeln!(out, "{table}")?;
     if shown < status.rules.len() {
@@ -179,7 +185,7 @@ fn json(status: &Status) -> serde_json::Value {
             "map": fill.map, "entries": fill.entries, "capacity": fill.capacity,
         })).collect::<Vec<_>>(),
         "decisions": status.counters.reasons.iter().map(|count| serde_json::json!({
-            "verdict": verdict(count.reason),
+            "verdict": verdict(count.reason, status.installed.mode),
             "reason": count.reason.name(),
             "direction": direction(count.direction),
             "packets": count.count.packets,
@@ -195,9 +201,18 @@ fn json(status: &Status) -> serde_json::Value {
     })
 }
 
-/// In audit mode what is counted under a denial has passed.
-fn verdict(reason: Reason) -> &'static str {
-    if reason.denies() { "deny" } else { "allow" }
+/// What the mode that is on makes of a reason; in audit mode a denial passes. What was counted
+/// under another mode is counted under the same reason.
+fn verdict(reason: Reason, mode: Mode) -> &'static str {
+    match (reason.denies(), mode) {
+        (false, _) => "allow",
+        (true, Mode::Enforce) => "deny",
+        (true, Mode::Audit) => "audit",
+    }
+}
+
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn direction(direction: Direction) -> &'static str {

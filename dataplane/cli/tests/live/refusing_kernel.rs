@@ -69,5 +69,5 @@ fn a_refused_program_is_named_and_nothing_stays() {
 fn a_kernel_that_does_not_permit_programs_is_told_from_that() {
     let Some(_granted) = require::kernel() else { return };
     let run = apply_refused(libc::EPERM);
-    run.assert_refused(1, &["does not permit", "CAP_BPF"]);
+    run.assert_refused(1, &["does not permit", "CAP_SYS_ADMIN"]);
 }

@@ -15,7 +15,7 @@ use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use nix::net::if_::if_indextoname;
-use ringfence_common::abi::config::Hook;
+use ringfence_common::abi::config::{AttachmentKey, Hook};
 
 use super::expedite::Expedited;
 use super::object::{Kernel, LoadedProgram, program_name};
@@ -50,7 +50,7 @@ pub(super) fn load(kernel: &mut Kernel, interfaces: &[Interface]) -> Result<(), 
 }
 
 /// Attaches what `interfaces` need, replaces programs of other versions, detaches the rest. A line
-/// for each hook that was touched.
+/// for each hook that was touched. If a hook cannot be attached, those made before it go again.
 pub(super) fn attach(
     pins: &Pins,
     kernel: &mut Kernel,
@@ -62,7 +62,28 @@ pub(super) fn attach(
         .collect();
     let is_new =
         |(index, hook): &&(u32, Hook)| !pins.links().join(pin_name(*index, *hook)).exists();
-    let _short = Expedited::for_hooks(pins, wanted.iter().filter(is_new).count());
+    let new: Vec<(u32, Hook)> = wanted.iter().filter(is_new).copied().collect();
+    let _short = Expedited::for_hooks(pins, new.len());
+    let mut lines = attach_all(pins, kernel, interfaces).inspect_err(|_| {
+        for (index, hook) in new {
+            // It may not have got that far; the error that is reported is the one that matters.
+            let _ = fs::remove_file(pins.links().join(pin_name(index, hook)));
+        }
+    })?;
+    let is_unwanted = |found: &Attached| !wanted.contains(&(found.ifindex, found.hook));
+    let unwanted: Vec<Attached> = list(pins)?.into_iter().filter(is_unwanted).collect();
+    detach(pins, &unwanted)?;
+    lines.extend(unwanted.iter().map(|found| format!("{} detached", describe(found))));
+    Kernel::remove_other_versions(pins)?;
+    Ok(lines)
+}
+
+/// Attaches what `interfaces` need.
+fn attach_all(
+    pins: &Pins,
+    kernel: &mut Kernel,
+    interfaces: &[Interface],
+) -> Result<Vec<String>, EbpfError> {
     let mut lines = Vec::new();
     for hook in [Hook::Xdp, Hook::TcIngress, Hook::TcEgress] {
         let with_hook: Vec<&Interface> =
@@ -76,11 +97,6 @@ pub(super) fn attach(
             lines.extend(attach_one(pins, &mut program, id, interface, hook)?);
         }
     }
-    let is_unwanted = |found: &Attached| !wanted.contains(&(found.ifindex, found.hook));
-    let unwanted: Vec<Attached> = list(pins)?.into_iter().filter(is_unwanted).collect();
-    detach(pins, &unwanted)?;
-    lines.extend(unwanted.iter().map(|found| format!("{} detached", describe(found))));
-    Kernel::remove_other_versions(pins)?;
     Ok(lines)
 }
 
@@ -244,6 +260,28 @@ pub(super) fn list(pins: &Pins) -> Result<Vec<Attached>, EbpfError> {
     }
     attached.sort_by(|a, b| (&a.interface, a.hook).cmp(&(&b.interface, b.hook)));
     Ok(attached)
+}
+
+/// Adds the hooks that the tables expect and that have no link.
+pub(super) fn add_missing<'a>(
+    attached: &mut Vec<Attached>,
+    expected: impl Iterator<Item = &'a AttachmentKey>,
+) {
+    for key in expected {
+        let hooks = [Hook::Xdp, Hook::TcIngress, Hook::TcEgress];
+        let Some(hook) = hooks.into_iter().find(|hook| *hook as u32 == key.hook) else { continue };
+        if attached.iter().any(|found| (found.ifindex, found.hook) == (key.ifindex, hook)) {
+            continue;
+        }
+        let interface = interface_name(key.ifindex).unwrap_or_default();
+        attached.push(Attached {
+            ifindex: key.ifindex,
+            interface,
+            hook,
+            how: "gone",
+            alive: false,
+        });
+    }
 }
 
 /// One line about a hook.

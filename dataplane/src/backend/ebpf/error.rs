@@ -90,8 +90,8 @@ pub enum EbpfError {
     ),
     /// The kernel does not let us.
     #[error(
-        "the kernel does not permit {0}: this needs root, or the capabilities CAP_BPF, \
-         CAP_NET_ADMIN and CAP_PERFMON; run it with sudo"
+        "the kernel does not permit {0}: this needs root, or the capabilities \
+         CAP_NET_ADMIN and CAP_SYS_ADMIN, and a kernel that does not lock BPF down; run it with sudo"
     )]
     NotPermitted(
         /// What we tried.

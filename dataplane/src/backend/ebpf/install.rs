@@ -7,7 +7,7 @@ use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
 use nix::time::{ClockId, clock_gettime};
 use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Config, Selector, flags};
+use ringfence_common::abi::config::{Attachment, Config, Selector, flags};
 use ringfence_common::abi::event::Counter;
 use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_common::abi::limits;
@@ -61,7 +61,7 @@ pub(super) fn install(
             Err(error) => return Err(error),
         }
     }
-    switch(maps, slot, &wanted, &mut applied)?;
+    switch(maps, slot, &installed, &wanted, &mut applied)?;
     Ok(applied)
 }
 
@@ -132,22 +132,64 @@ fn plan(
 fn switch(
     maps: &mut Maps,
     slot: u32,
+    installed: &HostTables,
     wanted: &HostTables,
     applied: &mut Applied,
 ) -> Result<(), EbpfError> {
-    let other = slot ^ 1;
-    contents::fill(maps, other, wanted)?;
-    let [added, _] = count_rules(maps, wanted)?;
-    put_config(maps, other, &wanted.config)?;
-    let selector = Selector { slot: other, reserved: 0 };
-    maps.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))?;
-    applied.entries_touched = wanted.entries() + added + 2;
+    let tables = with_leaving(installed, wanted);
+    let added = put_generation(maps, slot ^ 1, &tables)?;
+    applied.entries_touched = tables.entries() + added + 2;
     if applied.numbers.generation > 1 {
-        // The slot that no longer counts gives its memory back. Filling waits for the packets
-        // that still use it.
+        // The slot that no longer counts gives its memory back, once no packet uses it.
+        maps.policy.wait(slot ^ 1)?;
         contents::fill(maps, slot, &HostTables::default())?;
     }
     Ok(())
+}
+
+/// Makes `slot` hold and be the generation of `tables`; how many rules got a counter.
+fn put_generation(maps: &mut Maps, slot: u32, tables: &HostTables) -> Result<usize, EbpfError> {
+    contents::fill(maps, slot, tables)?;
+    let [added, _] = count_rules(maps, tables)?;
+    put_config(maps, slot, &tables.config)?;
+    let selector = Selector { slot, reserved: 0 };
+    maps.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))?;
+    Ok(added)
+}
+
+/// `wanted`, and what is to be checked at hooks that run on until they are detached: what was
+/// checked before where the interface stays guarded, so that no moment is without a check;
+/// nothing where it is not.
+fn with_leaving(installed: &HostTables, wanted: &HostTables) -> HostTables {
+    let guarded: BTreeSet<u32> = wanted.attachments.keys().map(|key| key.ifindex).collect();
+    let mut tables = wanted.clone();
+    for (key, attachment) in &installed.attachments {
+        let checks = if guarded.contains(&key.ifindex) { attachment.checks } else { 0 };
+        tables.attachments.entry(*key).or_insert(Attachment { checks, ..*attachment });
+    }
+    tables
+}
+
+/// Forgets hooks that have been detached.
+pub(super) fn forget_detached(maps: &mut Maps, desired: &Desired) -> Result<(), EbpfError> {
+    let (slot, config) = maps.current()?;
+    let wanted = desired.host_tables(config).attachments;
+    let Some(mut attachments) = maps.attachments.open(slot)? else { return Ok(()) };
+    for (key, _) in maps.attachments.entries(slot)? {
+        if !wanted.contains_key(&key) {
+            attachments.remove(&key).map_err(EbpfError::map("ATTACHMENTS"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Goes back to `before`, as a generation of its own: flows that the one in between has allowed
+/// are decided again.
+pub(super) fn restore(maps: &mut Maps, before: &HostTables) -> Result<(), EbpfError> {
+    let (slot, config) = maps.current()?;
+    let mut tables = before.clone();
+    tables.config.generation = config.generation.wrapping_add(1).max(1);
+    put_generation(maps, slot ^ 1, &tables).map(|_| ())
 }
 
 /// Gives every rule a counter and takes away those of rules that are gone.

@@ -110,9 +110,20 @@ impl Ebpf {
         let mut maps = Maps::from_pins(&self.pins)?;
         // Programs first: if the kernel refuses one, nothing has been changed yet.
         attach::load(&mut kernel, &desired.interfaces)?;
+        let before = maps.contents()?;
         let applied = install::install(&mut maps, desired, known)?;
-        let hooks = attach::attach(&self.pins, &mut kernel, &desired.interfaces)?;
-        Ok(with_hooks(applied, hooks))
+        match attach::attach(&self.pins, &mut kernel, &desired.interfaces) {
+            Ok(hooks) => {
+                install::forget_detached(&mut maps, desired)?;
+                Ok(with_hooks(applied, hooks))
+            }
+            Err(error) => {
+                if before.config.generation != 0 {
+                    install::restore(&mut maps, &before)?;
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -133,6 +144,8 @@ impl Backend for Ebpf {
             return Ok(None);
         }
         installed.attached = attach::list(&self.pins)?;
+        let expected = maps.contents()?.attachments;
+        attach::add_missing(&mut installed.attached, expected.keys());
         Ok(Some(installed))
     }
 
@@ -149,10 +162,13 @@ impl Backend for Ebpf {
         })
     }
 
-    fn remove(&mut self) -> Result<Vec<String>, EbpfError> {
+    fn remove(&mut self) -> Result<Option<Vec<String>>, EbpfError> {
+        if !self.pins.root().exists() {
+            return Ok(None);
+        }
         let removed = attach::list(&self.pins)?;
         attach::detach(&self.pins, &removed)?;
         self.pins.remove()?;
-        Ok(removed.iter().map(attach::describe).collect())
+        Ok(Some(removed.iter().map(attach::describe).collect()))
     }
 }

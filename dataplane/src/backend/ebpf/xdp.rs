@@ -19,7 +19,8 @@ pub(super) struct OnInterface {
     pub how: &'static str,
 }
 
-/// Attaches in the driver; where the driver cannot, in the stack, and says so.
+/// Attaches in the driver; where the driver cannot, in the stack, and says so. Drivers have many
+/// ways to say that they cannot (queues, frame sizes, offloads).
 pub(super) fn attach(
     program: &mut Xdp,
     interface: &Interface,
@@ -37,8 +38,8 @@ pub(super) fn attach(
                 })?;
                 return Ok((link, how));
             }
-            Err(error) if is_unsupported(&error) => refused = Some(error),
-            Err(error) => return Err(EbpfError::program(action())(error)),
+            Err(error) if is_final(&error) => return Err(EbpfError::program(action())(error)),
+            Err(error) => refused = refused.or(Some(error)),
         }
     }
     match refused {
@@ -47,9 +48,11 @@ pub(super) fn attach(
     }
 }
 
-fn is_unsupported(error: &ProgramError) -> bool {
+/// Whether another mode would not help either.
+fn is_final(error: &ProgramError) -> bool {
     let ProgramError::SyscallError(error) = error else { return false };
-    error.io_error.raw_os_error() == Some(libc::EOPNOTSUPP)
+    let number = error.io_error.raw_os_error();
+    [libc::EPERM, libc::ENODEV, libc::EBUSY, libc::EEXIST].map(Some).contains(&number)
 }
 
 /// The XDP program on an interface, if there is one.
