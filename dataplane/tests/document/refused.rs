@@ -224,3 +224,19 @@ fn contradictions_name_both_places() {
         .collect();
     assert_eq!(related, ["4:22 `default/a` has it here", "3:19 here first"]);
 }
+
+/// Applying nothing takes everything away, so nothing has to be said plainly (`off`).
+#[test]
+fn an_empty_list_is_nothing_to_read() {
+    for text in [
+        "apiVersion: v1\nkind: List\nitems: []\n",
+        "{\"apiVersion\": \"v1\", \"kind\": \"PodList\", \"items\": []}",
+        "",
+        "# only a comment\n",
+    ] {
+        let report = read(text);
+        let codes: Vec<_> = report.diagnostics.iter().map(|found| found.code.to_string()).collect();
+        assert_eq!(codes, ["RF0011"], "{text}");
+        assert!(report.policies.is_none(), "{text}");
+    }
+}

@@ -6,6 +6,7 @@ mod hooks;
 mod host;
 mod host_policy;
 mod interfaces;
+mod leaving;
 mod off;
 mod preview;
 mod random_changes;
