@@ -84,10 +84,10 @@ fn trace_is_complete_in_json() {
     assert_eq!((&trace["protocol"], &trace["port"]), (&6.into(), &22.into()));
     assert_eq!(trace["egress"]["reason"], "NotIsolated");
     assert_eq!(trace["ingress"]["reason"], "NoRule");
-    assert_eq!(trace["ingress"]["nearest_misses"][0], "networkpolicy/shop/db ingress[0]");
+    assert_eq!(trace["ingress"]["nearestMisses"][0], "networkpolicy/shop/db ingress[0]");
     let rules = trace["ingress"]["policies"][0]["rules"].as_array().expect("rules are a list");
     let matched: Vec<(&Value, &Value)> =
-        rules.iter().map(|rule| (&rule["peers_match"], &rule["ports_match"])).collect();
+        rules.iter().map(|rule| (&rule["peersMatch"], &rule["portsMatch"])).collect();
     let (yes, no) = (&Value::Bool(true), &Value::Bool(false));
     assert_eq!(matched, [(yes, no), (no, no)]);
 }
@@ -121,7 +121,7 @@ fn compile_says_the_same_in_json() {
         .sum();
     assert_eq!(
         (Some(bytes), Some(2 * bytes)),
-        (json["bytes"].as_u64(), json["peak_bytes"].as_u64())
+        (json["bytes"].as_u64(), json["peakBytes"].as_u64())
     );
 }
 

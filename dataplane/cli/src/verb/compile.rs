@@ -133,6 +133,7 @@ fn write_sizes(out: &mut impl Write, size: &Size) -> std::io::Result<()> {
 
 /// The whole JSON output.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Json<'t> {
     version: u32,
     identities: Vec<Identity<'t>>,
@@ -146,6 +147,7 @@ struct Json<'t> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Identity<'t> {
     number: u32,
     workload: bool,
@@ -157,6 +159,7 @@ struct Identity<'t> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Endpoint<'t> {
     number: u32,
     name: &'t str,
@@ -169,6 +172,7 @@ struct Endpoint<'t> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Map {
     name: &'static str,
     entries: u64,

@@ -10,6 +10,7 @@ const JSON_VERSION: u32 = 1;
 
 /// The whole JSON output.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Json {
     version: u32,
     verdict: &'static str,
@@ -18,6 +19,7 @@ pub struct Json {
 
 /// The flows between addresses that are treated alike.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonTrace {
     source: JsonEnd,
     destination: JsonEnd,
@@ -29,12 +31,14 @@ struct JsonTrace {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonEnd {
     name: String,
     addresses: Vec<String>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonSide {
     subject: Option<String>,
     verdict: &'static str,
@@ -47,6 +51,7 @@ struct JsonSide {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonPolicy {
     policy: String,
     selector: String,
@@ -55,6 +60,7 @@ struct JsonPolicy {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonRule {
     rule: String,
     origin: Option<String>,
