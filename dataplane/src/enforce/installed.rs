@@ -1,8 +1,8 @@
 //! What is kept on disk of an apply: what its numbers stand for, and which policies it was made of.
 //!
 //! The kernel is the truth about what is enforced; this file only explains it. Without it, or
-//! with that of another generation, the next apply installs everything anew and names every
-//! policy as created.
+//! with that of another generation or of another boot (pins end with a boot, and generations begin
+//! again), the next apply installs everything anew and names every policy as created.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -22,6 +22,8 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstalledPolicies {
     version: u32,
+    /// The boot it was installed in.
+    boot: String,
     /// What the numbers stand for.
     pub numbers: Numbers,
     /// Policy name → digest of what it says.
@@ -32,10 +34,10 @@ impl InstalledPolicies {
     /// What is known of an apply of `policies`.
     #[must_use]
     pub fn new(numbers: Numbers, policies: BTreeMap<String, String>) -> Self {
-        Self { version: VERSION, numbers, policies }
+        Self { version: VERSION, boot: boot(), numbers, policies }
     }
 
-    /// Reads the file; nothing if there is none, or none of this format.
+    /// Reads the file; nothing if there is none, or none of this format and boot.
     ///
     /// # Errors
     ///
@@ -49,7 +51,7 @@ impl InstalledPolicies {
             }
         };
         let read: Option<Self> = serde_json::from_str(&text).ok();
-        Ok(read.filter(|read| read.version == VERSION))
+        Ok(read.filter(|read| read.version == VERSION && read.boot == boot()))
     }
 
     /// Removes the file.
@@ -68,6 +70,12 @@ impl InstalledPolicies {
         }
         Ok(())
     }
+}
+
+/// The kernel's name for this boot (random(4)); empty where it gives none.
+fn boot() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 /// The file before it is written. It is made before the kernel is changed, so that a state
@@ -116,4 +124,23 @@ impl Drop for Unwritten {
 
 fn unwritten(path: &Path) -> PathBuf {
     path.with_extension("json-new")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_of_another_boot_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("installed.json");
+        let kept = InstalledPolicies::new(Numbers::default(), BTreeMap::new());
+        let write = |kept: &InstalledPolicies| {
+            fs::write(&path, serde_json::to_string(kept).unwrap()).unwrap();
+        };
+        write(&kept);
+        assert_eq!(InstalledPolicies::read(&path).unwrap(), Some(kept.clone()));
+        write(&InstalledPolicies { boot: "another".to_owned(), ..kept });
+        assert_eq!(InstalledPolicies::read(&path).unwrap(), None);
+    }
 }
