@@ -101,16 +101,14 @@ fn addresses(tables: &Tables, placement: &Placement) -> BTreeMap<IpAddr, Address
     let described = tables.endpoints.get(&endpoint::HOST).and_then(|host| host.addresses.first());
     let host = described.map_or(identity::HOST, |address| tables.identity_of(*address));
     for address in &placement.host_addresses {
-        let identity = longest_prefix(tables, *address).unwrap_or(host);
+        let identity = match tables.identity_of(*address) {
+            identity::WORLD => host,
+            known => known,
+        };
         let of_host = AddressEntry { identity, endpoint: endpoint::HOST };
         addresses.entry(*address).or_insert(of_host);
     }
     addresses
-}
-
-fn longest_prefix(tables: &Tables, address: IpAddr) -> Option<u32> {
-    let containing = tables.prefixes.iter().filter(|(prefix, _)| prefix.contains(&address));
-    containing.max_by_key(|(prefix, _)| prefix.prefix_len()).map(|(_, identity)| *identity)
 }
 
 fn with_prefix_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {

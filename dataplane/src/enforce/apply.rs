@@ -117,13 +117,14 @@ pub fn desired(
     let tables = tables.for_host(&local);
     let mut interfaces: BTreeMap<u32, backend::Interface> = BTreeMap::new();
     for (number, place) in &placement.endpoints {
-        let (role, arrival) = match (place.role, options.hook) {
-            (Role::Workload, HookChoice::Auto) => (backend::Role::Workload, Arrival::Tcx),
-            (Role::Host, HookChoice::Auto) => (backend::Role::Uplink, Arrival::Xdp),
-            (Role::Workload, HookChoice::Tcx) => (backend::Role::Workload, Arrival::Tcx),
-            (Role::Host, HookChoice::Tcx) => (backend::Role::Uplink, Arrival::Tcx),
-            (Role::Workload, HookChoice::Xdp) => (backend::Role::Workload, Arrival::Xdp),
-            (Role::Host, HookChoice::Xdp) => (backend::Role::Uplink, Arrival::Xdp),
+        let (role, usual) = match place.role {
+            Role::Workload => (backend::Role::Workload, Arrival::Tcx),
+            Role::Host => (backend::Role::Uplink, Arrival::Xdp),
+        };
+        let arrival = match options.hook {
+            HookChoice::Auto => usual,
+            HookChoice::Tcx => Arrival::Tcx,
+            HookChoice::Xdp => Arrival::Xdp,
         };
         for found in &place.interfaces {
             let interface = interfaces.entry(found.index).or_insert_with(|| backend::Interface {

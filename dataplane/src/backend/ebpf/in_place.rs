@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ringfence_common::abi::config::Config;
 use ringfence_common::abi::identity::{AddressEntry, endpoint};
 use ringfence_common::abi::policy::Endpoint;
 
@@ -82,7 +81,7 @@ fn change(
     maps: &mut Maps,
     slot: u32,
     step: &TablesDiff,
-    desired: &Desired,
+    image: &HostTables,
 ) -> Result<usize, EbpfError> {
     let missing = |name| EbpfError::Object(format!("table `{name}` has no slot {slot}"));
     let mut policy = maps.policy.open(slot)?.ok_or_else(|| missing("POLICY"))?;
@@ -94,7 +93,7 @@ fn change(
     for (key, entry) in step.policy.added.iter().chain(changed) {
         policy.put(key, entry).map_err(&policy_error)?;
     }
-    let (kept, gone) = touched_endpoints(step, desired);
+    let (kept, gone) = touched_endpoints(step, &image.endpoints);
     for (number, entry) in &kept {
         endpoints.put(number, entry).map_err(&endpoints_error)?;
     }
@@ -127,8 +126,10 @@ fn change(
 }
 
 /// The endpoints to be written and those to be removed.
-fn touched_endpoints(step: &TablesDiff, desired: &Desired) -> (Vec<(u32, Endpoint)>, Vec<u32>) {
-    let wanted = desired.host_tables(Config::default()).endpoints;
+fn touched_endpoints(
+    step: &TablesDiff,
+    wanted: &BTreeMap<u32, Endpoint>,
+) -> (Vec<(u32, Endpoint)>, Vec<u32>) {
     let (mut kept, mut gone) = (Vec::new(), Vec::new());
     for number in &step.touched_endpoints {
         let Some(mut entry) = wanted.get(number).copied() else {
@@ -159,9 +160,6 @@ fn classes_after(
 }
 
 fn change_addresses(maps: &mut Maps, slot: u32, step: &TablesDiff) -> Result<(), EbpfError> {
-    if step.addresses.is_empty() {
-        return Ok(());
-    }
     let missing = |name| EbpfError::Object(format!("table `{name}` has no slot {slot}"));
     let mut v4 = maps.addresses_v4.open(slot)?.ok_or_else(|| missing("ADDRESSES_V4"))?;
     let mut v6 = maps.addresses_v6.open(slot)?.ok_or_else(|| missing("ADDRESSES_V6"))?;
@@ -207,13 +205,12 @@ pub(super) fn change_all(
     maps: &mut Maps,
     slot: u32,
     steps: &[TablesDiff],
-    desired: &Desired,
     installed: &HostTables,
     image: &HostTables,
 ) -> Result<usize, EbpfError> {
     let mut touched = attach_new(maps, slot, installed, image)?;
     for step in steps {
-        touched += change(maps, slot, step, desired)?;
+        touched += change(maps, slot, step, image)?;
     }
     Ok(touched)
 }

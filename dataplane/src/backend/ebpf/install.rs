@@ -33,28 +33,28 @@ impl Maps {
         desired: &Desired,
         known: Option<&Numbers>,
     ) -> Result<Applied, EbpfError> {
-        install(self, desired, known)
+        install(self, desired, known).map(|(applied, _)| applied)
     }
 }
 
-/// Brings the maps to what `desired` asks for.
+/// Brings the maps to what `desired` asks for; also what they held before.
 pub(super) fn install(
     maps: &mut Maps,
     desired: &Desired,
     known: Option<&Numbers>,
-) -> Result<Applied, EbpfError> {
+) -> Result<(Applied, HostTables), EbpfError> {
     let Plan { slot, installed, wanted, steps, mut applied } = plan(Some(maps), desired, known)?;
     if applied.how == How::Nothing {
-        return Ok(applied);
+        return Ok((applied, installed));
     }
     if let Some(steps) = steps {
         put_config(maps, slot, &unfinished(installed.config))?;
-        match in_place::change_all(maps, slot, &steps, desired, &installed, &wanted) {
+        match in_place::change_all(maps, slot, &steps, &installed, &wanted) {
             Ok(touched) => {
                 let [added, removed] = count_rules(maps, &wanted)?;
                 put_config(maps, slot, &wanted.config)?;
                 applied.entries_touched = touched + added + removed + 1;
-                return Ok(applied);
+                return Ok((applied, installed));
             }
             // Whatever has been changed by then is within what either policy allows.
             Err(error) if error.is_full() => applied.how = How::Switched,
@@ -62,7 +62,7 @@ pub(super) fn install(
         }
     }
     switch(maps, slot, &installed, &wanted, &mut applied)?;
-    Ok(applied)
+    Ok((applied, installed))
 }
 
 /// What [`install`] would do; `maps` are nothing where nothing is installed.

@@ -110,8 +110,7 @@ impl Ebpf {
         let mut maps = Maps::from_pins(&self.pins)?;
         // Programs first: if the kernel refuses one, nothing has been changed yet.
         attach::load(&mut kernel, &desired.interfaces)?;
-        let before = maps.contents()?;
-        let applied = install::install(&mut maps, desired, known)?;
+        let (applied, before) = install::install(&mut maps, desired, known)?;
         match attach::attach(&self.pins, &mut kernel, &desired.interfaces) {
             Ok(hooks) => {
                 install::forget_detached(&mut maps, desired)?;
@@ -144,8 +143,8 @@ impl Backend for Ebpf {
             return Ok(None);
         }
         installed.attached = attach::list(&self.pins)?;
-        let expected = maps.contents()?.attachments;
-        attach::add_missing(&mut installed.attached, expected.keys());
+        let expected = maps.attachments.entries(maps.current()?.0)?;
+        attach::add_missing(&mut installed.attached, expected.iter().map(|(key, _)| key));
         Ok(Some(installed))
     }
 
