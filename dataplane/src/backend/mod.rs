@@ -3,6 +3,7 @@
 //! A backend takes a [`Desired`] state and knows nothing of policies or documents. It reads back
 //! what the host does now, changes what differs, and can take away everything it has made.
 
+mod all_local;
 pub mod ebpf;
 pub mod host;
 pub mod userspace;
@@ -11,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use ringfence_common::abi::config::{Hook, essential, report};
+use ringfence_common::abi::ABI_VERSION;
+use ringfence_common::abi::config::{Config, Hook, essential, flags, report};
+use ringfence_common::track::ticks;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::{EndpointDescription, IdentityDescription, RuleDescription, Tables};
@@ -60,6 +63,29 @@ pub struct Desired {
     pub mode: Mode,
     /// Everything else that can be chosen.
     pub settings: Settings,
+}
+
+impl Desired {
+    /// The configuration of generation `generation` of this state, installed at `now` in ticks
+    /// ([`ringfence_common::abi::flow::TICK_SHIFT`]), which is `installed_at` in nanoseconds since
+    /// the epoch.
+    #[must_use]
+    pub fn config(&self, generation: u32, now: u32, installed_at: u64) -> Config {
+        let settings = &self.settings;
+        let bits = [
+            (flags::AUDIT, self.mode == Mode::Audit),
+            (flags::KEEP_ESTABLISHED, settings.keep_established),
+        ];
+        Config {
+            abi: ABI_VERSION,
+            generation,
+            essential: settings.essential,
+            flags: bits.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum(),
+            report: settings.report,
+            pick_up_until: now.wrapping_add(ticks(u64::from(settings.pick_up_seconds))),
+            installed_at,
+        }
+    }
 }
 
 /// What happens to what policy does not allow.

@@ -6,16 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
 use nix::time::{ClockId, clock_gettime};
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Attachment, Config, Selector, flags};
+use ringfence_common::abi::config::{Attachment, Config, Selector};
 use ringfence_common::abi::event::Counter;
 use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_common::abi::limits;
-use ringfence_common::track::ticks;
 
 use super::{EbpfError, Maps, contents, in_place};
 use crate::backend::host::HostTables;
-use crate::backend::{Applied, Desired, How, Mode, Numbers};
+use crate::backend::{Applied, Desired, How, Numbers};
 use crate::compile::TablesDiff;
 
 /// A bit of [`Config::flags`] that the programs do not look at.
@@ -224,21 +222,9 @@ fn put_config(maps: &mut Maps, slot: u32, config: &Config) -> Result<(), EbpfErr
 
 /// The configuration of the generation after `current`.
 fn config_of(desired: &Desired, current: &Config) -> Result<Config, EbpfError> {
-    let settings = &desired.settings;
-    let bits = [
-        (flags::AUDIT, desired.mode == Mode::Audit),
-        (flags::KEEP_ESTABLISHED, settings.keep_established),
-    ];
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(Config {
-        abi: ABI_VERSION,
-        generation: current.generation.wrapping_add(1).max(1),
-        essential: settings.essential,
-        flags: bits.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum(),
-        report: settings.report,
-        pick_up_until: now()?.wrapping_add(ticks(u64::from(settings.pick_up_seconds))),
-        installed_at: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
-    })
+    let installed_at = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+    Ok(desired.config(current.generation.wrapping_add(1).max(1), now()?, installed_at))
 }
 
 /// Now, in the ticks of the programs.

@@ -1,0 +1,66 @@
+//! From paths to texts.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use ringfence_dataplane::document::limits::FILE_BYTES;
+
+use super::CaseError;
+
+/// Endings of the files that are read in a folder.
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// The files that `paths` mean.
+pub fn list(paths: &[PathBuf], errors: &mut Vec<CaseError>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        match in_folder(path) {
+            Ok(found) if found.is_empty() => errors.push(CaseError::Empty {
+                path: path.display().to_string(),
+                what: "has no case files; only `*.yaml`, `*.yml` and `*.json` directly in it are \
+                       read"
+                    .to_owned(),
+            }),
+            Ok(found) => files.extend(found),
+            Err(source) => errors.push(unreadable(path, source)),
+        }
+    }
+    files
+}
+
+/// The text of a file.
+pub fn text(path: &Path, errors: &mut Vec<CaseError>) -> Option<String> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes));
+    let text = match read {
+        Ok(length) if length > FILE_BYTES => {
+            Err(io::Error::other(format!("it is larger than {} MiB", FILE_BYTES >> 20)))
+        }
+        Ok(_) => String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text")),
+        Err(error) => Err(error),
+    };
+    text.map_err(|source| errors.push(unreadable(path, source))).ok()
+}
+
+fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension.is_some_and(|known| EXTENSIONS.contains(&known)) && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn unreadable(path: &Path, source: io::Error) -> CaseError {
+    CaseError::Unreadable { path: path.display().to_string(), source }
+}

@@ -1,0 +1,181 @@
+//! What is read, and what is refused.
+
+use super::*;
+
+const SHOP: &str = r#"
+name: shop-db-only-from-api
+source: semantics 1
+title: kept
+tags: [a, 1]
+policies: |
+  apiVersion: networking.k8s.io/v1
+  kind: NetworkPolicy
+  metadata: { namespace: shop, name: db }
+  spec:
+    podSelector: { matchLabels: { app: db } }
+    ingress: [ { from: [ { podSelector: { matchLabels: { app: api } } } ] } ]
+namespaces:
+  shop: { team: web }
+pods:
+  - { namespace: shop, name: api, labels: { app: api }, ips: [10.1.0.2, "fd00::2"] }
+  - { namespace: shop, name: db, labels: { app: db }, ips: [10.1.0.3, "fd00::3"],
+      ports: [ { name: sql, protocol: TCP, port: 5432 } ] }
+  - { namespace: shop, name: node, ip: 10.1.0.1, host: true }
+mode: audit
+established: keep
+pick_up: 30
+essential_off: [dhcp, self]
+probes:
+  - { from: shop/api, to: shop/db, protocol: TCP, port: sql, expect: allow }
+  - { from: 203.0.113.7, to: shop/db, protocol: 1, expect: audit, reason: NoRule, expected: 3 }
+frames:
+  - { at: shop/db, direction: ingress, hex: "00 0a", expect: audit, reason: TruncatedEthernet }
+  - { apply: "", after: 0.5 }
+"#;
+
+fn errors(text: &str) -> Vec<String> {
+    let errors = read_text("case.yaml", text).expect_err("the case has errors");
+    errors.0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_case_is_read_with_all_it_says() {
+    let cases = read_text("shop.yaml", SHOP).unwrap();
+    let [case] = cases.as_slice() else { panic!("{} cases", cases.len()) };
+    assert_eq!(case.name, "shop-db-only-from-api");
+    assert_eq!((case.mode, case.settings.keep_established), (Mode::Audit, true));
+    assert_eq!(case.settings.pick_up_seconds, 30);
+    let off = ESSENTIAL.iter().filter(|(_, bit)| case.settings.essential & bit == 0);
+    assert_eq!(off.map(|(name, _)| *name).collect::<Vec<_>>(), ["dhcp", "self"]);
+    let title = ("title".to_owned(), serde_json::json!("kept"));
+    assert_eq!(case.extra, [title, ("tags".to_owned(), serde_json::json!(["a", 1]))]);
+    assert_eq!(case.policies.policies.len(), 1);
+    assert_eq!(case.policies.inventory.namespace("shop").unwrap().labels()["team"], "web");
+    assert!(case.pods[2].host && !case.pods[1].host);
+}
+
+#[test]
+fn probes_and_frames_are_resolved() {
+    let case = read_text("shop.yaml", SHOP).unwrap().remove(0);
+    let [named, icmp] = case.probes.as_slice() else { panic!("{:?}", case.probes) };
+    assert_eq!(named.to_string(), "shop/api -> shop/db sql (5432)/TCP");
+    assert_eq!(named.pairs.len(), 2, "{:?}", named.pairs);
+    assert_eq!(icmp.service, Service::Icmp { v6: false, kind: 8, code: 0 });
+    assert_eq!((icmp.expect, icmp.reason), (Verdict::Audit, Some(Reason::NoRule)));
+    assert_eq!((icmp.place.line, icmp.place.column), (26, 5));
+    let warnings: Vec<String> = case.warnings.iter().map(ToString::to_string).collect();
+    let like = "a probe has no key `expected` (did you mean `expect`?); it is left out";
+    assert_eq!(warnings, [format!("shop.yaml:26:83: {like}")]);
+    let [Step::Frame(frame), Step::Apply(apply)] = case.frames.as_slice() else {
+        panic!("{:?}", case.frames)
+    };
+    assert_eq!((frame.bytes.as_slice(), frame.after), ([0x00, 0x0a].as_slice(), Duration::ZERO));
+    assert_eq!((apply.policies.policies.len(), apply.after.as_millis()), (0, 500));
+    assert!(apply.policies.inventory.owner("10.1.0.3".parse().unwrap()).is_some());
+}
+
+#[test]
+fn a_file_holds_several_cases_and_policies_may_be_absent() {
+    let one = "pods: [ { namespace: a, name: b, ip: 10.0.0.1 } ]\n\
+               probes: [ { from: a/b, to: 10.0.0.9, protocol: UDP, port: 1, expect: allow } ]\n";
+    let text = format!("name: first\n{one}---\npolicies: |\n  # none\n{one}");
+    let cases = read_text("some/two.yaml", &text).unwrap();
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["first", "two"]);
+    assert!(cases.iter().all(|case| case.policies.policies.is_empty()));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_with_its_place() {
+    let text = r#"
+pods:
+  - { namespace: shop, name: api, ip: 10.1.0 }
+  - { namespace: Shop, name: db, ip: 10.1.0.3 }
+  - { namespace: shop, name: one, ip: 10.1.0.3 }
+  - { namespace: shop, name: web, ip: 10.1.0.4, host: 1 }
+mode: off
+essential_off: [arp]
+probes:
+  - { from: shop/wbe, to: Shop/db, protocol: TCP, port: 80, expect: allow }
+  - { from: shop/web, to: Shop/db, protocol: TCP, port: http, expect: allow }
+  - { from: shop/web, to: Shop/db, protocol: ICMP, port: 1, expect: maybe }
+  - { from: shop/web, to: "fd00::1", protocol: 17, port: 1, expect: deny }
+  - { from: 10.1.0.300, to: shop/web, protocol: UDP, port: 7 }
+  - { from: 127.0.0.1, to: shop/web, protocol: 51, expect: deny, reason: NoRules }
+  - { from: shop/web, to: Shop/db, protocol: TPC, port: 1 }
+frames:
+  - { at: shop/web, direction: in, hex: "0g", expect: deny, reason: Rule, rule: x }
+  - { at: shop/web, direction: ingress, hex: "012", expect: deny, after: -1 }
+  - { apply: "kind: Nothing" }
+"#;
+    let expected = [
+        ":3:39: `10.1.0` is no address; write one like `10.1.0.2` or `fd00::2`",
+        ":4:18: `Shop` cannot be the name of a namespace",
+        ":6:55: `host` is a number; it has to be true or false",
+        ":7:7: `mode` is `off`; it has to be `enforce` or `audit`",
+        ":8:17: there is no essential rule `arp`; the rules are non-ip, neighbour-discovery,",
+        ":5:5: address `10.1.0.3` of `shop/one` belongs to `Shop/db` already; give each its own",
+        ":10:13: there is no pod `shop/wbe` (did you mean `shop/web`?); pods are named",
+        ":11:57: `Shop/db` has no port called `http/TCP`; it names no port",
+        ":12:69: `expect` is `maybe`; it has to be `allow` or `deny` or `audit`",
+        ":12:58: the probe has a `port`, and its protocol has none; leave it out",
+        ":13:5: `shop/web` and `fd00::1` do not both have an address of one family (IPv4 or IPv6)",
+        ":14:13: `10.1.0.300` is no address",
+        ":14:5: a probe has no `expect`; add it",
+        ":15:74: there is no reason `NoRules` (did you mean `NoRule`?)",
+        ":15:5: `127.0.0.1` is no source address; write a frame that has it",
+        ":15:48: protocol 51 is a header of IPv6; write a frame that has it",
+        ":16:5: a probe has no `expect`; add it",
+        ":16:46: there is no protocol `TPC`; write TCP, UDP, SCTP, ICMP, ICMPv6 or a number",
+        ":18:32: `direction` is `in`; it has to be `ingress` or `egress`",
+        ":18:41: `hex` has `g` as digit 2, which is not hexadecimal",
+        ":18:69: `Rule` is a reason to allow; `expect` says otherwise",
+        ":18:81: no policy has a rule `x`; rules are named like",
+        ":19:46: `hex` has 3 digits, half a byte too many",
+        ":19:74: `after` has to be a number of seconds, 2592000 at most",
+        ":20:14: these documents cannot be used\n\nerror[RF0022]: `apiVersion` is missing",
+    ];
+    let found = errors(text);
+    for (found, expected) in found.iter().zip(expected) {
+        let found = found.strip_prefix("case.yaml").unwrap();
+        assert!(found.starts_with(expected), "{found}\nis not\n{expected}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn what_is_no_case_is_refused() {
+    for (text, expected) in [
+        ("", "`case.yaml` holds no case; give at least `pods`, and `probes` or `frames`"),
+        ("- 1", "case.yaml:1:1: a case is a list; it has to be a mapping"),
+        ("name: x", "case.yaml:1:1: the case asks nothing; give it `probes` or `frames`"),
+        ("name: 1\nname: 2", "case.yaml:2:1: this is neither YAML nor JSON: "),
+        ("name: [", "case.yaml:1:7: this is neither YAML nor JSON: "),
+    ] {
+        let found = errors(text);
+        assert!(found[0].starts_with(expected), "{found:#?}\nis not\n{expected}");
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+}
+
+#[test]
+fn folders_are_read_in_lexical_order_and_missing_files_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = |name: &str| {
+        format!(
+            "name: {name}\npods: [ {{ namespace: a, name: b, ip: 10.0.0.1 }} ]\n\
+             frames: [ {{ at: a/b, direction: ingress, hex: '', expect: deny }} ]\n"
+        )
+    };
+    for file in ["b.yaml", "a.json", "c.yml", "d.txt"] {
+        std::fs::write(folder.path().join(file), case(file)).unwrap();
+    }
+    let cases = read(&[folder.path().to_owned()]).unwrap();
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["a.json", "b.yaml", "c.yml"]);
+
+    let missing = [folder.path().join("nothing.yaml"), folder.path().join("d.txt")];
+    let errors = read(&missing).expect_err("one file is missing");
+    let [CaseError::Unreadable { path, .. }] = errors.0.as_slice() else { panic!("{errors:?}") };
+    assert!(path.ends_with("nothing.yaml"), "{path}");
+}
