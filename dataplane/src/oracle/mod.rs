@@ -21,13 +21,23 @@
 //! Rules that log neither decide nor isolate (semantics 6); any that matches has the flow reported.
 //! An end that is no workload decides nothing.
 
+mod address;
+mod connection;
+mod connections;
+mod essential;
+mod fragment;
+mod frame;
+pub mod limits;
 mod matching;
+mod settings;
 mod trace;
 
 use std::net::IpAddr;
 
-pub use ringfence_common::verdict::Reason;
+pub use ringfence_common::verdict::{Reason, Verdict};
 
+pub use self::connections::{Connections, Seen};
+pub use self::settings::{Essential, Established, Mode, Placement, Settings};
 pub use self::trace::{PolicyTrace, RuleTrace, SideTrace, Trace};
 
 use self::matching::{rule_matches, selects};
@@ -140,7 +150,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Steps 3 to 5.
-    fn ask_tiers(
+    pub(crate) fn ask_tiers(
         &self,
         subject: &Workload,
         direction: Direction,
