@@ -2,7 +2,7 @@
 //! both the oracle and the compiled tables have to say it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-mod generate;
+mod shop;
 
 use ringfence_dataplane::compile::{Answers, compile};
 use ringfence_dataplane::model::{
@@ -20,7 +20,7 @@ const ICMP: u8 = 1;
 
 /// The shop, with the database's policy replaced by `policies`.
 fn shop(policies: impl IntoIterator<Item = Policy>) -> PolicySet {
-    let mut set = generate::shop();
+    let mut set = shop::shop();
     set.policies = policies.into_iter().collect();
     for (index, policy) in set.policies.iter_mut().enumerate() {
         policy.name.name = format!("policy-{index}");
@@ -30,7 +30,7 @@ fn shop(policies: impl IntoIterator<Item = Policy>) -> PolicySet {
 
 /// A policy of the database for ingress.
 fn policy(tier: Tier, priority: u32, isolates: bool, ingress: Vec<Rule>) -> Policy {
-    let shop = generate::shop().policies.remove(0);
+    let shop = shop::shop().policies.remove(0);
     Policy { tier, priority, isolates_ingress: isolates, ingress, ..shop }
 }
 

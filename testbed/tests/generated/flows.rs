@@ -9,7 +9,7 @@ use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::oracle::Flow;
 
 /// All flows worth asking about `tables`; those of one workload with itself among them.
-pub fn flows(tables: &[&Tables]) -> Vec<Flow> {
+pub fn all(tables: &[&Tables]) -> Vec<Flow> {
     let addresses: BTreeSet<IpAddr> =
         tables.iter().flat_map(|tables| tables.addresses.keys().copied()).collect();
     let mut world: BTreeSet<IpAddr> =

@@ -1,9 +1,5 @@
 //! Random policy sets, small and full of coincidences: few names, few ports, few prefixes, so that
-//! rules overlap, contradict and shadow each other. And the flows worth asking about them.
-#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
-
-mod flows;
-mod shop;
+//! rules overlap, contradict and shadow each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,9 +13,6 @@ use ringfence_dataplane::model::{
     Operator, Peer, Peers, Policy, PolicyName, PolicySet, PortMatch, PortRange, Ports, Protocol,
     Requirement, Rule, Selector, Tier, Workload, WorkloadName,
 };
-
-pub use flows::flows;
-pub use shop::shop;
 
 const NAMESPACES: [&str; 3] = ["blue", "green", "red"];
 /// One key is that of namespaces' names: a workload that carries it must not pass for a namespace.

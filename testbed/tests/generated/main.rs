@@ -1,0 +1,7 @@
+//! Everything that is checked on random policies, inventories, changes and packets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod flows;
+mod in_place;
+mod policies;
+mod tables;
