@@ -195,6 +195,30 @@ fn a_workload_may_talk_to_itself_and_the_host_to_its_workloads() {
 }
 
 #[test]
+fn an_isolated_host_may_talk_to_its_workloads_and_to_nobody_else() {
+    let mut set = shop([Policy {
+        subject_namespaces: NamespaceScope::Selected(Selector::everything()),
+        subjects: Selector::everything(),
+        isolates_egress: true,
+        ..network_policy(vec![])
+    }]);
+    let workloads: Vec<_> = set.inventory.workloads().cloned().collect();
+    set.inventory = Default::default();
+    for mut workload in workloads {
+        workload.host = workload.name.name == "web";
+        set.inventory.add_workload(workload).unwrap();
+    }
+    let tables = compile(&set).unwrap();
+    for (destination, expected) in [(DB, Reason::HostToWorkload), (WORLD, Reason::NoRule)] {
+        let (source, destination) = (WEB.parse().unwrap(), destination.parse().unwrap());
+        let flow = Flow { source, destination, protocol: TCP, port: Some(1) };
+        assert_eq!(Oracle::new(&set).decide(&flow).egress.reason, expected, "oracle {flow:?}");
+        let sides = Answers::new(&tables).ask(source, destination, TCP, 1);
+        assert_eq!(sides.egress.reason, expected, "tables {flow:?}");
+    }
+}
+
+#[test]
 fn labels_nobody_carries_select_nobody() {
     let set = shop([network_policy(vec![rule(Action::Allow, app("ghost"), Ports::Everything)])]);
     for source in [API, WEB, WORLD] {
