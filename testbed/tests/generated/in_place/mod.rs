@@ -7,15 +7,16 @@ mod walk;
 use std::cell::Cell;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 use ringfence_dataplane::compile::compile;
 
 use self::walk::walk;
 use crate::policies::{self, Kind};
+use crate::runs;
 
 #[test]
 fn no_flow_meets_a_third_verdict() {
-    let mut runner = TestRunner::new(Config::with_cases(250));
+    let mut runner = TestRunner::new(runs::config(250));
     let (walked, detours) = (Cell::new(0), Cell::new(0));
     let edits = (policies::edit(Kind::MostlyNetworkPolicy), any::<u64>());
     runner
