@@ -5,6 +5,7 @@ mod agreement;
 mod flows;
 mod host;
 mod in_place;
+mod laws;
 mod policies;
 mod runs;
 mod tables;

@@ -16,6 +16,9 @@ const FIXED_SEED: u64 = 1;
 /// Steps in which a failing example is made smaller: enough for the largest.
 const SHRINKING: u32 = 20_000;
 
+/// Examples that a law may have nothing to say about before it counts as never tried.
+const REJECTED: u32 = 10_000;
+
 /// The seed: that of the environment, or the fixed one.
 ///
 /// # Panics
@@ -46,6 +49,7 @@ pub fn seeded(cases: u32, seed: u64) -> Config {
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         max_shrink_iters: SHRINKING,
+        max_global_rejects: REJECTED,
         ..Config::default()
     }
 }
