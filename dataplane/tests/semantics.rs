@@ -2,7 +2,7 @@
 //! both the oracle and the compiled tables have to say it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-mod generate;
+mod shop;
 
 use ringfence_dataplane::compile::{Answers, compile};
 use ringfence_dataplane::model::{
@@ -20,7 +20,7 @@ const ICMP: u8 = 1;
 
 /// The shop, with the database's policy replaced by `policies`.
 fn shop(policies: impl IntoIterator<Item = Policy>) -> PolicySet {
-    let mut set = generate::shop();
+    let mut set = shop::shop();
     set.policies = policies.into_iter().collect();
     for (index, policy) in set.policies.iter_mut().enumerate() {
         policy.name.name = format!("policy-{index}");
@@ -30,7 +30,7 @@ fn shop(policies: impl IntoIterator<Item = Policy>) -> PolicySet {
 
 /// A policy of the database for ingress.
 fn policy(tier: Tier, priority: u32, isolates: bool, ingress: Vec<Rule>) -> Policy {
-    let shop = generate::shop().policies.remove(0);
+    let shop = shop::shop().policies.remove(0);
     Policy { tier, priority, isolates_ingress: isolates, ingress, ..shop }
 }
 
@@ -192,6 +192,30 @@ fn a_workload_may_talk_to_itself_and_the_host_to_its_workloads() {
     }
     assert_ingress(&set, WEB, tcp(1), Reason::HostToWorkload);
     assert_ingress(&set, API, tcp(1), Reason::NoRule);
+}
+
+#[test]
+fn an_isolated_host_may_talk_to_its_workloads_and_to_nobody_else() {
+    let mut set = shop([Policy {
+        subject_namespaces: NamespaceScope::Selected(Selector::everything()),
+        subjects: Selector::everything(),
+        isolates_egress: true,
+        ..network_policy(vec![])
+    }]);
+    let workloads: Vec<_> = set.inventory.workloads().cloned().collect();
+    set.inventory = Default::default();
+    for mut workload in workloads {
+        workload.host = workload.name.name == "web";
+        set.inventory.add_workload(workload).unwrap();
+    }
+    let tables = compile(&set).unwrap();
+    for (destination, expected) in [(DB, Reason::HostToWorkload), (WORLD, Reason::NoRule)] {
+        let (source, destination) = (WEB.parse().unwrap(), destination.parse().unwrap());
+        let flow = Flow { source, destination, protocol: TCP, port: Some(1) };
+        assert_eq!(Oracle::new(&set).decide(&flow).egress.reason, expected, "oracle {flow:?}");
+        let sides = Answers::new(&tables).ask(source, destination, TCP, 1);
+        assert_eq!(sides.egress.reason, expected, "tables {flow:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@
 //! For each end of a flow that is a workload:
 //!
 //! 1. A workload may always talk to itself (semantics 8).
-//! 2. The host may always talk to a workload; that is the workload's ingress alone.
+//! 2. The host may always talk to a workload: its own egress does not keep it from that, nor does
+//!    the workload's ingress. What the workload sends to the host follows policy.
 //! 3. Tiers are asked in their order, Admin, Developer, Baseline; within a tier priorities, the
 //!    lower first. At one priority, of the policies that select the workload,
 //!    a. if a rule that denies matches, the flow is refused (semantics 2);
@@ -134,7 +135,11 @@ impl<'a> Oracle<'a> {
         if other.is_some_and(|other| other.name == subject.name) {
             return essential(Reason::SelfTraffic);
         }
-        if direction == Direction::Ingress && other.is_some_and(|other| other.host) {
+        let sender = match direction {
+            Direction::Egress => Some(subject),
+            Direction::Ingress => other,
+        };
+        if other.is_some() && sender.is_some_and(|sender| sender.host) {
             return essential(Reason::HostToWorkload);
         }
         let (reason, rules) = self.ask_tiers(subject, direction, flow);

@@ -7,7 +7,7 @@ use ringfence_common::abi::identity::AddressEntry;
 use ringfence_dataplane::compile::{Answers, MapDiff, Tables, TablesDiff};
 use ringfence_dataplane::oracle::Flow;
 
-use crate::generate;
+use crate::flows;
 
 /// One change of one entry of a map.
 type Change = Box<dyn Fn(&mut Tables)>;
@@ -94,7 +94,7 @@ pub fn walk(
     steps: &[TablesDiff],
     seed: u64,
 ) -> Result<(), TestCaseError> {
-    let flows = generate::flows(&[old, new]);
+    let flows = flows::all(&[old, new]);
     let (before, after) = (verdicts(old, &flows), verdicts(new, &flows));
     let mut tables = old.clone();
     let mut random = seed;

@@ -3,16 +3,46 @@
 use std::collections::BTreeSet;
 
 use ringfence_dataplane::compile::{Hazard, Tables, TablesDiff, compile};
+use ringfence_dataplane::document::{self, Input, Validation};
 use ringfence_dataplane::model::{
     Action, Direction, IpBlock, Labels, NamespaceScope, Operator, Peer, Peers, Policy, PolicySet,
     PortMatch, PortRange, Ports, Protocol, Requirement, Rule, Selector, Workload, WorkloadName,
 };
 
-use crate::generate;
-use crate::walk::walk;
+use super::walk::walk;
 
 /// Orders of changes that are tried to make a hazard show.
 const SEEDS: u64 = 64;
+
+/// An API, a database and a web server, and a policy that isolates the database.
+const SHOP: &str = "
+kind: Workload
+apiVersion: ringfence.dev/v1alpha1
+metadata: { namespace: shop, name: api, labels: { app: api } }
+spec: { addresses: [10.1.0.2, 'fd00::2'] }
+---
+kind: Workload
+apiVersion: ringfence.dev/v1alpha1
+metadata: { namespace: shop, name: db, labels: { app: db } }
+spec: { addresses: [10.1.0.3, 'fd00::3'] }
+---
+kind: Workload
+apiVersion: ringfence.dev/v1alpha1
+metadata: { namespace: shop, name: web, labels: { app: web } }
+spec: { addresses: [10.1.0.4, 'fd00::4'] }
+---
+kind: NetworkPolicy
+apiVersion: networking.k8s.io/v1
+metadata: { namespace: shop, name: db }
+spec: { podSelector: { matchLabels: { app: db } }, policyTypes: [Ingress] }
+";
+
+/// The policy set that the examples edit.
+pub fn shop() -> PolicySet {
+    let input = Input::Text { name: "shop.yaml".to_owned(), text: SHOP.to_owned() };
+    let report = document::read(&[input], Validation::Strict);
+    report.policies.clone().unwrap_or_else(|| panic!("{}", report.render(false)))
+}
 
 struct Example {
     before: PolicySet,
@@ -23,7 +53,7 @@ impl Example {
     /// Two editions of the shop.
     fn new(before: impl Fn(&mut PolicySet), after: impl Fn(&mut PolicySet)) -> Self {
         let edition = |edit: &dyn Fn(&mut PolicySet)| {
-            let mut set = generate::shop();
+            let mut set = shop();
             set.policies[0].ingress.clear();
             edit(&mut set);
             set

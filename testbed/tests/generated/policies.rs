@@ -1,9 +1,5 @@
 //! Random policy sets, small and full of coincidences: few names, few ports, few prefixes, so that
-//! rules overlap, contradict and shadow each other. And the flows worth asking about them.
-#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
-
-mod flows;
-mod shop;
+//! rules overlap, contradict and shadow each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,9 +13,6 @@ use ringfence_dataplane::model::{
     Operator, Peer, Peers, Policy, PolicyName, PolicySet, PortMatch, PortRange, Ports, Protocol,
     Requirement, Rule, Selector, Tier, Workload, WorkloadName,
 };
-
-pub use flows::flows;
-pub use shop::shop;
 
 const NAMESPACES: [&str; 3] = ["blue", "green", "red"];
 /// One key is that of namespaces' names: a workload that carries it must not pass for a namespace.
@@ -152,7 +145,8 @@ fn inventory() -> impl Strategy<Value = Inventory> {
     })
 }
 
-fn workload() -> impl Strategy<Value = Workload> {
+/// A random workload called `new`.
+pub fn workload() -> impl Strategy<Value = Workload> {
     let addresses = subsequence(&ADDRESSES[..], 0..4);
     let port = (select(&PORT_NAMES[..]), select(&Protocol::ALL[..]), select(&PORTS[..]));
     (select(&NAMESPACES[..]), labels(), addresses, vec(port, 0..3)).prop_map(
@@ -176,7 +170,8 @@ fn labels() -> impl Strategy<Value = Labels> {
     })
 }
 
-fn policy(kind: Kind) -> impl Strategy<Value = Policy> {
+/// A random policy; its name is empty.
+pub fn policy(kind: Kind) -> impl Strategy<Value = Policy> {
     let tier = match kind {
         Kind::Everything => select(&[Tier::Admin, Tier::Developer, Tier::Baseline][..]).boxed(),
         Kind::MostlyNetworkPolicy => Just(Tier::Developer).boxed(),
@@ -205,7 +200,8 @@ fn policy(kind: Kind) -> impl Strategy<Value = Policy> {
     )
 }
 
-fn rule(kind: Kind) -> impl Strategy<Value = Rule> {
+/// A random rule.
+pub fn rule(kind: Kind) -> impl Strategy<Value = Rule> {
     let action = match kind {
         Kind::Everything => {
             select(&[Action::Allow, Action::Allow, Action::Deny, Action::Pass, Action::Log][..])
@@ -269,7 +265,8 @@ fn scope() -> impl Strategy<Value = NamespaceScope> {
     ]
 }
 
-fn selector() -> impl Strategy<Value = Selector> {
+/// A random selector.
+pub fn selector() -> impl Strategy<Value = Selector> {
     let values = || {
         btree_set(select(&VALUES[..]), 1..3)
             .prop_map(|values| values.into_iter().map(str::to_owned).collect::<BTreeSet<_>>())

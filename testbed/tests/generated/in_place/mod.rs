@@ -1,25 +1,24 @@
 //! Applying a difference entry by entry: wherever `safe_in_place` says it may be done, no flow ever
 //! meets a verdict that belongs to neither the old tables nor the new ones.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-#[path = "../generate/mod.rs"]
-mod generate;
 mod hazards;
 mod walk;
 
 use std::cell::Cell;
 
-use generate::Kind;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 use ringfence_dataplane::compile::compile;
-use walk::walk;
+
+use self::walk::walk;
+use crate::policies::{self, Kind};
+use crate::runs;
 
 #[test]
 fn no_flow_meets_a_third_verdict() {
-    let mut runner = TestRunner::new(Config::with_cases(250));
+    let mut runner = TestRunner::new(runs::config(250));
     let (walked, detours) = (Cell::new(0), Cell::new(0));
-    let edits = (generate::edit(Kind::MostlyNetworkPolicy), any::<u64>());
+    let edits = (policies::edit(Kind::MostlyNetworkPolicy), any::<u64>());
     runner
         .run(&edits, |((before, after), seed)| {
             let (old, new) = (compile(&before).unwrap(), compile(&after).unwrap());
@@ -39,7 +38,7 @@ fn no_flow_meets_a_third_verdict() {
 
 #[test]
 fn equal_tables_differ_in_nothing() {
-    let tables = compile(&generate::shop()).unwrap();
+    let tables = compile(&hazards::shop()).unwrap();
     let diff = tables.diff(&tables);
     assert!(diff.is_empty() && diff.safe_in_place());
     assert_eq!(diff.to_string(), "");

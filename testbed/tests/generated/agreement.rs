@@ -1,0 +1,217 @@
+//! Oracle, compiled tables and filter agree about every packet.
+//!
+//! A pair is one policy set and one packet asked about. The oracle says by definition what each
+//! end decides; the tables are asked in the order of the shared decision; and the packet itself
+//! goes through the userspace filter, at every hook where it is seen. Verdict, reason, rule and
+//! whether it is reported have to be the same.
+
+use std::fmt;
+
+use ringfence_common::verdict::Decision;
+use ringfence_dataplane::backend::userspace::Filter;
+use ringfence_dataplane::compile::{Answers, Tables, compile};
+use ringfence_dataplane::model::{Direction, PolicySet};
+use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Reason, Side};
+
+use crate::host::{Host, first_packet};
+
+/// A policy set in all its forms.
+pub struct Subject<'a> {
+    oracle: Oracle<'a>,
+    tables: &'a Tables,
+    answers: Answers<'a>,
+    host: Host,
+    filter: Filter,
+}
+
+/// Two ways to a verdict that differ.
+#[derive(Debug)]
+pub struct Disagreement {
+    /// About what.
+    pub flow: Flow,
+    /// Who differs from the oracle: `tables`, or the filter's hook.
+    pub who: String,
+    /// Which end.
+    pub direction: Direction,
+    /// What the oracle says.
+    pub expected: Side,
+    /// What the other says.
+    pub actual: Decision,
+    /// The rule that the other names.
+    pub rule: Option<String>,
+}
+
+/// Compiles a set that does compile.
+pub fn tables_of(set: &PolicySet) -> Tables {
+    compile(set).expect("generated policy fits and has one host at most")
+}
+
+impl<'a> Subject<'a> {
+    /// `set` and the tables made from it.
+    pub fn new(set: &'a PolicySet, tables: &'a Tables) -> Self {
+        let host = Host::of(tables);
+        let filter = Filter::new(&host.tables(tables, 1, 0));
+        Self { oracle: Oracle::new(set), tables, answers: Answers::new(tables), host, filter }
+    }
+
+    /// Asks everyone about the first packet of a flow.
+    pub fn ask(&mut self, flow: &Flow) -> Result<(), Box<Disagreement>> {
+        let expected = self.oracle.decide(flow);
+        let said =
+            self.answers.ask(flow.source, flow.destination, flow.protocol, flow.port.unwrap_or(0));
+        for (direction, actual) in
+            [(Direction::Egress, said.egress), (Direction::Ingress, said.ingress)]
+        {
+            self.compare(flow, "tables", direction, &expected, actual)?;
+        }
+        let Some(frame) = first_packet(flow) else { return Ok(()) };
+        for sight in self.host.sights(flow) {
+            self.filter.clear();
+            let outcome = self.filter.decide(&frame, sight.hook, sight.ifindex, 0);
+            let direction = deciding(&sight.sides, &expected);
+            let who = format!("filter at {:?} of {}", sight.hook, sight.ifindex);
+            self.compare(flow, &who, direction, &expected, outcome.decision)?;
+        }
+        Ok(())
+    }
+
+    fn compare(
+        &self,
+        flow: &Flow,
+        who: &str,
+        direction: Direction,
+        expected: &Answer,
+        actual: Decision,
+    ) -> Result<(), Box<Disagreement>> {
+        let side = side(expected, direction);
+        let rule = self.tables.rules.get(&actual.rule).map(|rule| rule.name.clone());
+        let names_it = match &rule {
+            Some(rule) => side.rules.iter().any(|name| name.to_string() == *rule),
+            None => side.rules.is_empty() && actual.rule == 0,
+        };
+        // Essential traffic is not asked of policy, so no rule has reported it.
+        let is_essential = matches!(side.reason, Reason::SelfTraffic | Reason::HostToWorkload);
+        let agrees = actual.passes() == side.allowed
+            && actual.reason == side.reason
+            && (is_essential || actual.log == side.logged)
+            && names_it;
+        if agrees {
+            return Ok(());
+        }
+        Err(Box::new(Disagreement {
+            flow: *flow,
+            who: who.to_owned(),
+            direction,
+            expected: side.clone(),
+            actual,
+            rule,
+        }))
+    }
+}
+
+/// The side whose decision a hook gives: the first that denies, else the last.
+fn deciding(sides: &[Direction], expected: &Answer) -> Direction {
+    let denying = sides.iter().find(|direction| !side(expected, **direction).allowed);
+    *denying.or(sides.last()).expect("a hook decides a side")
+}
+
+fn side(answer: &Answer, direction: Direction) -> &Side {
+    match direction {
+        Direction::Egress => &answer.egress,
+        Direction::Ingress => &answer.ingress,
+    }
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { flow, who, direction, expected, actual, rule } = self;
+        let rules: Vec<String> = expected.rules.iter().map(ToString::to_string).collect();
+        writeln!(f, "{direction:?} of {flow:?}")?;
+        writeln!(
+            f,
+            "  oracle says {:?} ({}), rules {rules:?}, logged {}",
+            expected.reason,
+            if expected.allowed { "allow" } else { "deny" },
+            expected.logged
+        )?;
+        let verdict = actual.verdict;
+        writeln!(
+            f,
+            "  {who} says {:?} ({verdict:?}), rule {rule:?}, logged {}",
+            actual.reason, actual.log
+        )
+    }
+}
+
+mod tests {
+    use std::cell::Cell;
+    use std::thread;
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::{TestError, TestRunner};
+
+    use super::{Subject, tables_of};
+    use crate::flows::Boundaries;
+    use crate::policies::{self, Kind};
+    use crate::runs;
+
+    /// Packets asked about each policy set.
+    const PACKETS: usize = 64;
+
+    /// Pairs where the environment does not say how many: enough in a minute.
+    const PAIRS: usize = 60_000;
+
+    /// Each share of the pairs has a seed of its own, so their number does not depend on the
+    /// machine.
+    const SHARES: u64 = 4;
+
+    #[test]
+    fn oracle_tables_and_filter_agree_about_generated_packets() {
+        let (seed, pairs, started) = (runs::seed(), runs::pairs(PAIRS), Instant::now());
+        println!("seed {seed}: {}={seed} {}={pairs} repeats this", runs::SEED, runs::PAIRS);
+        let of_share = pairs.div_ceil(SHARES as usize);
+        let asked: usize = thread::scope(|scope| {
+            let shares = (0..SHARES).map(|share| scope.spawn(move || run(seed, share, of_share)));
+            let shares: Vec<_> = shares.collect();
+            shares.into_iter().map(|share| share.join().unwrap()).sum()
+        });
+        println!("{asked} pairs agree, in {:?}", started.elapsed());
+        assert!(asked >= pairs, "only {asked} pairs were asked about");
+    }
+
+    /// Asks about so many pairs; how many it were.
+    fn run(seed: u64, share: u64, pairs: usize) -> usize {
+        let sets = u32::try_from(pairs.div_ceil(PACKETS)).unwrap();
+        // Sets without any address to ask about come now and then.
+        let config = runs::seeded(sets + sets / 16 + 1, seed.wrapping_mul(SHARES) + share);
+        let (asked, found) = (Cell::new(0), Cell::new(false));
+        let sets = prop_oneof![
+            3 => policies::policy_set(Kind::Everything),
+            2 => policies::policy_set(Kind::MostlyNetworkPolicy),
+        ];
+        let result = TestRunner::new(config).run(&(sets, any::<u64>()), |(set, seed)| {
+            let tables = tables_of(&set);
+            let boundaries = Boundaries::of(&[&tables]);
+            // While an example is made smaller, its flow shall not get lost.
+            let flows = match found.get() {
+                true => boundaries.all(),
+                false => boundaries.sample(PACKETS, seed),
+            };
+            let mut subject = Subject::new(&set, &tables);
+            for flow in &flows {
+                if let Err(disagreement) = subject.ask(flow) {
+                    found.set(true);
+                    return Err(TestCaseError::fail(disagreement.to_string()));
+                }
+                asked.set(asked.get() + 1);
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => asked.get(),
+            Err(TestError::Fail(why, (set, _))) => panic!("{why}\n{set:#?}"),
+            Err(TestError::Abort(why)) => panic!("nothing was tried: {why}"),
+        }
+    }
+}

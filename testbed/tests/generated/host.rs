@@ -1,0 +1,151 @@
+//! A host on which all workloads of some tables are, each behind an interface of its own, the host
+//! itself behind the uplink; and where on it a packet is seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ringfence_common::abi::ABI_VERSION;
+use ringfence_common::abi::config::{Config, Hook, essential};
+use ringfence_common::abi::identity::endpoint;
+use ringfence_dataplane::backend::host::HostTables;
+use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
+use ringfence_dataplane::compile::Tables;
+use ringfence_dataplane::model::Direction;
+use ringfence_dataplane::oracle::Flow;
+use ringfence_testbed::packet::Frame;
+
+/// Interface index of the uplink; those of the workloads follow.
+const UPLINK: u32 = 10;
+
+/// The source port of every packet; no rule is about it.
+pub const SOURCE_PORT: u16 = 40_000;
+
+/// Where everybody is.
+#[derive(Debug)]
+pub struct Host {
+    /// Endpoint → interface index.
+    interfaces: BTreeMap<u32, u32>,
+    /// Address → endpoint.
+    owners: BTreeMap<IpAddr, u32>,
+}
+
+/// A hook at which a packet is seen, and the sides that are decided there, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub hook: Hook,
+    pub ifindex: u32,
+    pub sides: Vec<Direction>,
+}
+
+impl Host {
+    /// The host of the workloads of `tables`.
+    pub fn of(tables: &Tables) -> Self {
+        let mut host = Self { interfaces: BTreeMap::new(), owners: BTreeMap::new() };
+        for ((number, described), index) in tables.endpoints.iter().zip(UPLINK + 1..) {
+            let index = if *number == endpoint::HOST { UPLINK } else { index };
+            host.interfaces.insert(*number, index);
+            host.owners.extend(described.addresses.iter().map(|address| (*address, *number)));
+        }
+        host
+    }
+
+    /// The state to be installed, with packets that arrive seen at `arrival`.
+    pub fn desired(&self, tables: &Tables, arrival: Arrival) -> Desired {
+        let interface = |index, role, number| Interface {
+            index,
+            name: format!("if{index}"),
+            role,
+            endpoints: BTreeSet::from([number]),
+            arrival,
+        };
+        let workloads = self.interfaces.iter().filter(|(number, _)| **number != endpoint::HOST);
+        let mut interfaces: Vec<Interface> =
+            workloads.map(|(number, index)| interface(*index, Role::Workload, *number)).collect();
+        interfaces.push(interface(UPLINK, Role::Uplink, endpoint::HOST));
+        Desired {
+            tables: tables.clone(),
+            interfaces,
+            host_addresses: BTreeSet::new(),
+            mode: Mode::Enforce,
+            settings: Settings { pick_up_seconds: 0, ..Settings::default() },
+        }
+    }
+
+    /// What is looked up on the host, at XDP and at tcx alike.
+    pub fn tables(&self, tables: &Tables, generation: u32, flags: u32) -> HostTables {
+        let config = Config {
+            abi: ABI_VERSION,
+            generation,
+            essential: essential::ALL,
+            flags,
+            ..Config::default()
+        };
+        let mut both = self.desired(tables, Arrival::Xdp).host_tables(config);
+        both.attachments.extend(self.desired(tables, Arrival::Tcx).host_tables(config).attachments);
+        both
+    }
+
+    /// Where the packets of a flow are seen: where the source sends them, and where the
+    /// destination gets them. Nowhere if both are the host, or neither is on it.
+    pub fn sights(&self, flow: &Flow) -> Vec<Sight> {
+        let owner = |address: &IpAddr| self.owners.get(address).copied();
+        let (from, to) = (owner(&flow.source), owner(&flow.destination));
+        let is_host = |end: Option<u32>| end == Some(endpoint::HOST);
+        let is_workload = |end: Option<u32>| end.is_some() && !is_host(end);
+        let index = |end: Option<u32>| end.map_or(UPLINK, |number| self.interfaces[&number]);
+        let mut sights = Vec::new();
+        let mut see = |hook, ifindex, sides: &[Direction]| {
+            sights.push(Sight { hook, ifindex, sides: sides.to_vec() });
+        };
+        let arriving = [Hook::Xdp, Hook::TcIngress];
+        if is_workload(from) {
+            // Only what goes to the host ends here.
+            let sides = [Direction::Egress, Direction::Ingress];
+            let sides = if is_host(to) { &sides[..] } else { &sides[..1] };
+            arriving.iter().for_each(|hook| see(*hook, index(from), sides));
+        } else if from.is_none() && is_host(to) {
+            arriving.iter().for_each(|hook| see(*hook, UPLINK, &[Direction::Ingress]));
+        }
+        if is_workload(to) {
+            let sides = [Direction::Egress, Direction::Ingress];
+            let sides = if is_host(from) { &sides[..] } else { &sides[1..] };
+            see(Hook::TcEgress, index(to), sides);
+        } else if is_host(from) && to.is_none() {
+            see(Hook::TcEgress, UPLINK, &[Direction::Egress]);
+        }
+        sights
+    }
+}
+
+/// The first packet of a flow; `None` where an address is none that a connection can have.
+pub fn first_packet(flow: &Flow) -> Option<Vec<u8>> {
+    if !is_unicast(flow.source) || !is_unicast(flow.destination) {
+        return None;
+    }
+    let ip = Frame::ethernet().ip(flow.source, flow.destination);
+    let frame = match (flow.protocol, flow.port) {
+        (6, Some(port)) => ip.tcp(SOURCE_PORT, port).syn(),
+        (17, Some(port)) => ip.udp(SOURCE_PORT, port).payload(4),
+        (132, Some(port)) => ip.sctp(SOURCE_PORT, port).chunk(1, 0, &[0; 16]),
+        (1, _) if flow.source.is_ipv4() => ip.echo_request(7, 1),
+        (58, _) if flow.source.is_ipv6() => ip.echo_request(7, 1),
+        (protocol, _) => ip.protocol_bytes(protocol, &[0; 8]),
+    };
+    Some(frame.build())
+}
+
+/// Whether a packet on a wire can come from there or go there.
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let first = address.octets()[0];
+            first != 127 && first < 224 && !address.is_unspecified()
+        }
+        IpAddr::V6(address) => {
+            !address.is_unspecified()
+                && !address.is_loopback()
+                && !address.is_multicast()
+                && address.to_ipv4_mapped().is_none()
+        }
+    }
+}

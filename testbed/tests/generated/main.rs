@@ -1,0 +1,11 @@
+//! Everything that is checked on random policies, inventories, changes and packets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod agreement;
+mod flows;
+mod host;
+mod in_place;
+mod laws;
+mod policies;
+mod runs;
+mod tables;

@@ -1,0 +1,61 @@
+//! How much is tried, and from which seed.
+
+use std::env;
+
+use proptest::test_runner::{Config, RngSeed};
+
+/// Overrides the seed from which everything is drawn. The same seed draws the same.
+pub const SEED: &str = "RINGFENCE_SEED";
+
+/// Overrides how many (policy, packet) pairs are asked about.
+pub const PAIRS: &str = "RINGFENCE_PAIRS";
+
+/// The seed where none is given: so that two runs of one commit try the same.
+const FIXED_SEED: u64 = 1;
+
+/// Steps in which a failing example is made smaller: enough for the largest.
+const SHRINKING: u32 = 20_000;
+
+/// Examples that a law may have nothing to say about before it counts as never tried.
+const REJECTED: u32 = 10_000;
+
+/// The seed: that of the environment, or the fixed one.
+///
+/// # Panics
+///
+/// When the environment's is no number.
+pub fn seed() -> u64 {
+    number(SEED).unwrap_or(FIXED_SEED)
+}
+
+/// How many pairs are asked about: as many as the environment says, or `default`.
+///
+/// # Panics
+///
+/// When the environment's is no number.
+pub fn pairs(default: usize) -> usize {
+    number(PAIRS).map_or(default, |pairs| usize::try_from(pairs).expect("a machine's number"))
+}
+
+/// So many examples, drawn from the seed.
+pub fn config(cases: u32) -> Config {
+    seeded(cases, seed())
+}
+
+/// So many examples, drawn from this seed. Nothing is written to disk: the seed says it all.
+pub fn seeded(cases: u32, seed: u64) -> Config {
+    Config {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: SHRINKING,
+        max_global_rejects: REJECTED,
+        ..Config::default()
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    let number = text.replace('_', "").parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} has to be a number, and is `{text}`")))
+}
