@@ -44,7 +44,7 @@ pub struct Probe {
 }
 
 /// Every ordered pair of places in different namespaces, on each of `ports`, over both protocols
-/// and with both families. Sorted.
+/// and with each family that both have. Sorted.
 #[must_use]
 pub fn probes(places: &[Place], ports: &[u16]) -> Vec<Probe> {
     let mut probes = Vec::new();
@@ -56,7 +56,9 @@ pub fn probes(places: &[Place], ports: &[u16]) -> Vec<Probe> {
             for &port in ports {
                 for transport in Transport::ALL {
                     for family in Family::ALL {
-                        probes.push(Probe { source, destination, port, transport, family });
+                        if from.address(family).is_some() && to.address(family).is_some() {
+                            probes.push(Probe { source, destination, port, transport, family });
+                        }
                     }
                 }
             }
@@ -115,7 +117,7 @@ fn round(
 
 /// How many questions each of `places` may have open, so that all of them with their answers
 /// stay within the limit on open files, which is raised first as far as it goes.
-fn open_at_once(places: usize) -> usize {
+pub(crate) fn open_at_once(places: usize) -> usize {
     let files = raise_file_limit().unwrap_or(FILES_KEPT);
     let places = u64::try_from(places).unwrap_or(u64::MAX).max(1);
     let questions = (files.saturating_sub(FILES_KEPT) / 2 / places).clamp(1, OPEN_AT_ONCE);

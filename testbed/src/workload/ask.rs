@@ -26,13 +26,20 @@ pub struct Question {
 
 impl Question {
     /// The question that `probe` stands for among `processes`.
+    ///
+    /// # Panics
+    ///
+    /// When one of the two has no address of the probe's family.
     #[must_use]
     pub fn new(processes: &[Process], probe: Probe) -> Self {
         let Probe { source, destination, port, transport, family } = probe;
         let destination = &processes[destination];
+        let address = |process: &Process| {
+            process.place().address(family).expect("both ends of a probe have its family")
+        };
         Self {
-            from: SocketAddr::new(processes[source].place().address(family), 0),
-            to: SocketAddr::new(destination.place().address(family), port),
+            from: SocketAddr::new(address(&processes[source]), 0),
+            to: SocketAddr::new(address(destination), port),
             server: destination.server(transport, family, port),
         }
     }
@@ -81,22 +88,30 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Asks once for each duration of `patience`, anew each time, and waits that long for the answer.
-/// An answer ends it; anything else is asked again, so that a lost or late answer is not taken
-/// for a denial.
+/// Asks with `patience`, as [`persist`] does.
 ///
 /// Each wait should be below one second: then the kernel never repeats a SYN itself.
 pub async fn ask(question: Question, patience: &[Duration]) -> Outcome {
+    let once = || async {
+        match question.server.transport {
+            Transport::Tcp => over_tcp(question).await,
+            Transport::Udp => over_udp(question).await,
+        }
+    };
+    persist(once, patience).await
+}
+
+/// Asks `once` for each duration of `patience`, anew each time, and waits that long for the
+/// answer. An answer ends it; anything else is asked again, so that a lost or late answer is not
+/// taken for a denial.
+pub async fn persist<A>(once: impl Fn() -> A, patience: &[Duration]) -> Outcome
+where
+    A: Future<Output = io::Result<Outcome>>,
+{
     let mut last = Outcome::Silent;
     for wait in patience {
         let deadline = Instant::now() + *wait;
-        let once = async {
-            match question.server.transport {
-                Transport::Tcp => over_tcp(question).await,
-                Transport::Udp => over_udp(question).await,
-            }
-        };
-        last = match timeout_at(deadline, once).await {
+        last = match timeout_at(deadline, once()).await {
             Err(_) => Outcome::Silent,
             Ok(Ok(outcome @ (Outcome::Answered | Outcome::Garbled))) => return outcome,
             Ok(Ok(outcome)) => outcome,

@@ -7,11 +7,18 @@ use ringfence_testbed::topology::{Outsider, Topology};
 use ringfence_testbed::workload::{Process, start_all};
 
 /// The ports everybody listens on.
+#[allow(dead_code, reason = "not every test asks servers")]
 pub const PORTS: [u16; 3] = [53, 5432, 8080];
 
 /// Builds it. The places are `test/database`, `test/pos`, `test/web`, `test/node`, `vendor`.
+pub fn build() -> Topology {
+    Topology::build(&inventory(), &[vendor()]).unwrap()
+}
+
+/// Builds it, with servers in every place.
+#[allow(dead_code, reason = "not every test asks servers")]
 pub fn start() -> (Topology, Vec<Process>) {
-    let topology = Topology::build(&inventory(), &[vendor()]).unwrap();
+    let topology = build();
     let processes = start_all(&topology, &PORTS).unwrap();
     (topology, processes)
 }
@@ -43,7 +50,9 @@ fn inventory() -> Inventory {
 fn vendor() -> Outsider {
     Outsider {
         name: "vendor".into(),
-        v4: Ipv4Addr::new(203, 0, 113, 10),
-        v6: Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10),
+        addresses: vec![
+            Ipv4Addr::new(203, 0, 113, 10).into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10).into(),
+        ],
     }
 }
