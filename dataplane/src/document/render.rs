@@ -28,7 +28,13 @@ pub(super) fn render(diagnostic: &Diagnostic, sources: &Sources, color: bool) ->
         groups.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
     }
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    renderer.decor_style(DecorStyle::Ascii).render(&groups)
+    without_c1(renderer.decor_style(DecorStyle::Ascii).render(&groups))
+}
+
+/// Replaces the control characters that the renderer leaves as they are in the lines it draws:
+/// U+009B begins a terminal escape as ESC does (ECMA-48 §5.3), and the renderer uses none of them.
+fn without_c1(text: String) -> String {
+    text.replace(|c| matches!(c, '\u{7f}'..='\u{9f}'), "\u{fffd}")
 }
 
 /// A mark below a piece of text.

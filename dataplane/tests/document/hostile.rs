@@ -93,6 +93,10 @@ fn characters_that_hide_something_are_refused() {
     assert!(report.diagnostics[0].message.contains("w\\u{435}b"), "the escape makes it visible");
     let escape = "apiVersion: v1\nkind: \"\\e[2J\"\n";
     assert!(!read(escape).render(false).contains('\u{1b}'), "no terminal escape gets through");
+    // The control sequence introducer as one character, in a line that is drawn and in a message.
+    let short = "apiVersion: v1\nkind: \"\\u009b2J\" # \u{9b}2J\n";
+    let drawn = read(short).render(false);
+    assert!(!drawn.contains(|c: char| c.is_control() && c != '\n'), "{drawn:?}");
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! A host on which every workload of some tables lives, each behind an interface of its own, and
+//! the host itself behind the uplink.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_common::abi::ABI_VERSION;
+use ringfence_common::abi::config::{Config, Hook, essential, report};
+use ringfence_common::abi::identity::endpoint;
+use ringfence_dataplane::backend::host::HostTables;
+use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
+use ringfence_dataplane::compile::Tables;
+
+/// Interface indices: the uplink, the first workload's.
+pub const UPLINK: u32 = 1;
+const FIRST: u32 = 2;
+
+/// Everything of some tables on one host.
+pub struct Home {
+    /// What its filter looks up.
+    pub tables: HostTables,
+    /// Endpoint number → interface index, [`endpoint::HOST`] with the uplink.
+    pub interfaces: BTreeMap<u32, u32>,
+    /// Where arriving frames are seen.
+    pub arrival: Hook,
+}
+
+impl Home {
+    /// The home of everything in `tables`, where arriving frames are seen at XDP or tcx.
+    pub fn new(tables: &Tables, arrival: Arrival) -> Self {
+        let workloads = tables.endpoints.keys().filter(|number| **number != endpoint::HOST);
+        let mut interfaces: BTreeMap<u32, u32> =
+            workloads.zip(FIRST..).map(|(number, index)| (*number, index)).collect();
+        interfaces.insert(endpoint::HOST, UPLINK);
+        let guarded = |(number, index): (&u32, &u32)| Interface {
+            index: *index,
+            name: format!("if{index}"),
+            role: if *number == endpoint::HOST { Role::Uplink } else { Role::Workload },
+            endpoints: BTreeSet::from([*number]),
+            arrival,
+        };
+        let desired = Desired {
+            tables: tables.clone(),
+            interfaces: interfaces.iter().map(guarded).collect(),
+            host_addresses: BTreeSet::new(),
+            mode: Mode::Enforce,
+            settings: Settings::default(),
+        };
+        let config = Config {
+            abi: ABI_VERSION,
+            generation: 1,
+            essential: essential::ALL,
+            report: report::ALL,
+            ..Config::default()
+        };
+        let arrival = match arrival {
+            Arrival::Tcx => Hook::TcIngress,
+            Arrival::Xdp => Hook::Xdp,
+        };
+        Self { tables: desired.host_tables(config), interfaces, arrival }
+    }
+
+    /// The interface behind which the owner of an endpoint number is; the uplink for everyone else.
+    pub fn interface(&self, number: u32) -> u32 {
+        self.interfaces.get(&number).copied().unwrap_or(UPLINK)
+    }
+}
