@@ -3,6 +3,7 @@
 
 mod child;
 mod ebpf;
+mod faults;
 mod man;
 mod object_diff;
 mod toolchain;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Task {
     /// Build dataplane-ebpf into the checked-in object
     Ebpf(ebpf::Arguments),
+    /// Make small mistakes in a copy of the engine; the tests have to notice each
+    Faults(faults::Arguments),
     /// Write the manual pages to target/man
     Man,
     /// Install what building the object needs: Debian packages and bpf-linker
@@ -32,6 +35,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Faults(arguments) => faults::run(&arguments),
         Task::Man => man::run(),
         Task::Toolchain(arguments) => toolchain::install::run(&arguments),
     };
