@@ -3,6 +3,7 @@
 
 mod child;
 mod ebpf;
+mod faults;
 mod fuzz;
 mod man;
 mod object_diff;
@@ -26,6 +27,8 @@ enum Task {
     Ebpf(ebpf::Arguments),
     /// Build the fuzz targets and run each for a while
     Fuzz(fuzz::Arguments),
+    /// Make small mistakes in a copy of the engine; the tests have to notice each
+    Faults(faults::Arguments),
     /// Write the manual pages to target/man
     Man,
     /// Install what building the object needs: Debian packages and bpf-linker
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Faults(arguments) => faults::run(&arguments),
         Task::Man => man::run(),
         Task::Toolchain(arguments) => toolchain::install::run(&arguments),
     };

@@ -13,8 +13,11 @@ pub const PAIRS: &str = "RINGFENCE_PAIRS";
 /// The seed where none is given: so that two runs of one commit try the same.
 const FIXED_SEED: u64 = 1;
 
+/// Overrides in how many steps a failing example is made smaller.
+pub const SHRINKING: &str = "RINGFENCE_SHRINKING";
+
 /// Steps in which a failing example is made smaller: enough for the largest.
-const SHRINKING: u32 = 20_000;
+const STEPS: u32 = 20_000;
 
 /// Examples that a law may have nothing to say about before it counts as never tried.
 const REJECTED: u32 = 10_000;
@@ -48,7 +51,7 @@ pub fn seeded(cases: u32, seed: u64) -> Config {
         cases,
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
-        max_shrink_iters: SHRINKING,
+        max_shrink_iters: number(SHRINKING).map_or(STEPS, |steps| steps as u32),
         max_global_rejects: REJECTED,
         ..Config::default()
     }
