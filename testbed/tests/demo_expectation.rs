@@ -21,7 +21,7 @@ fn edges(set: &PolicySet) -> BTreeSet<String> {
         .map(|workload| (workload.name.to_string(), workload.addresses.clone().try_into().unwrap()))
         .collect();
     places.extend(
-        outsiders().into_iter().map(|place| (place.name, [place.v4.into(), place.v6.into()])),
+        outsiders().into_iter().map(|place| (place.name, place.addresses.try_into().unwrap())),
     );
     let mut edges = BTreeSet::new();
     for (source, from) in &places {

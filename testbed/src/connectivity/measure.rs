@@ -44,7 +44,7 @@ pub struct Probe {
 }
 
 /// Every ordered pair of places in different namespaces, on each of `ports`, over both protocols
-/// and with both families. Sorted.
+/// and with each family that both have. Sorted.
 #[must_use]
 pub fn probes(places: &[Place], ports: &[u16]) -> Vec<Probe> {
     let mut probes = Vec::new();
@@ -56,7 +56,9 @@ pub fn probes(places: &[Place], ports: &[u16]) -> Vec<Probe> {
             for &port in ports {
                 for transport in Transport::ALL {
                     for family in Family::ALL {
-                        probes.push(Probe { source, destination, port, transport, family });
+                        if from.address(family).is_some() && to.address(family).is_some() {
+                            probes.push(Probe { source, destination, port, transport, family });
+                        }
                     }
                 }
             }

@@ -71,8 +71,10 @@ impl Story<'_> {
     /// Whether `event` is the denial of a packet of `probe`.
     fn tells_of(&self, event: &Event, probe: &Probe) -> bool {
         let address = |place: usize| self.topology.places()[place].address(probe.family);
+        let (source, destination) = observe::addresses(event);
         event.verdict == Verdict::Deny as u8
-            && observe::addresses(event) == (address(probe.source), address(probe.destination))
+            && Some(source) == address(probe.source)
+            && Some(destination) == address(probe.destination)
             && event.destination_port == probe.port
             && event.protocol == probe.transport.number()
     }

@@ -20,15 +20,17 @@ impl<'a> Expectation<'a> {
         Self { oracle: Oracle::new(policies), places }
     }
 
-    /// Whether policy allows the flow that `probe` opens.
+    /// Whether policy allows the flow that `probe` opens; there is none between places of
+    /// different families.
     #[must_use]
     pub fn allows(&self, probe: &Probe) -> bool {
-        let flow = Flow {
-            source: self.places[probe.source].address(probe.family),
-            destination: self.places[probe.destination].address(probe.family),
-            protocol: probe.transport.number(),
-            port: Some(probe.port),
+        let address = |place: usize| self.places[place].address(probe.family);
+        let (Some(source), Some(destination)) = (address(probe.source), address(probe.destination))
+        else {
+            return false;
         };
+        let protocol = probe.transport.number();
+        let flow = Flow { source, destination, protocol, port: Some(probe.port) };
         self.oracle.decide(&flow).allowed()
     }
 }

@@ -83,13 +83,17 @@ pub fn outsiders() -> Vec<Outsider> {
     vec![
         Outsider {
             name: "vendor".into(),
-            v4: Ipv4Addr::new(203, 0, 113, 10),
-            v6: Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10),
+            addresses: vec![
+                Ipv4Addr::new(203, 0, 113, 10).into(),
+                Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10).into(),
+            ],
         },
         Outsider {
             name: "internet".into(),
-            v4: Ipv4Addr::new(198, 51, 100, 10),
-            v6: Ipv6Addr::new(0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x10),
+            addresses: vec![
+                Ipv4Addr::new(198, 51, 100, 10).into(),
+                Ipv6Addr::new(0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x10).into(),
+            ],
         },
     ]
 }

@@ -7,6 +7,7 @@ use super::report::milliseconds;
 use super::story::{HVAC, Story};
 use super::{Change, DemoError, PORTS, Phase, Report};
 use crate::connectivity::{Flip, Probe, table, wrong};
+use crate::topology::Family;
 
 impl Story<'_> {
     pub fn heading(&mut self, text: &str) -> Result<(), DemoError> {
@@ -19,7 +20,8 @@ impl Story<'_> {
         let title = "A shop, in network namespaces that this process alone holds";
         writeln!(self.out, "{}", self.style.bold(title))?;
         for place in self.topology.places() {
-            let (v4, v6) = (place.v4.to_string(), place.v6.to_string());
+            let of = |family| place.address(family).map_or_else(String::new, |a| a.to_string());
+            let (v4, v6) = (of(Family::V4), of(Family::V6));
             let whereabouts = match &place.interface {
                 Some(interface) => format!("behind {interface}"),
                 None if place.name.contains('/') => "the host itself".to_owned(),

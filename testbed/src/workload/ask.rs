@@ -26,13 +26,20 @@ pub struct Question {
 
 impl Question {
     /// The question that `probe` stands for among `processes`.
+    ///
+    /// # Panics
+    ///
+    /// When one of the two has no address of the probe's family.
     #[must_use]
     pub fn new(processes: &[Process], probe: Probe) -> Self {
         let Probe { source, destination, port, transport, family } = probe;
         let destination = &processes[destination];
+        let address = |process: &Process| {
+            process.place().address(family).expect("both ends of a probe have its family")
+        };
         Self {
-            from: SocketAddr::new(processes[source].place().address(family), 0),
-            to: SocketAddr::new(destination.place().address(family), port),
+            from: SocketAddr::new(address(&processes[source]), 0),
+            to: SocketAddr::new(address(destination), port),
             server: destination.server(transport, family, port),
         }
     }

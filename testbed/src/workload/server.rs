@@ -20,8 +20,9 @@ pub(super) fn listeners(place: &Place, number: u32, ports: &[u16]) -> Vec<Listen
     for family in Family::ALL {
         for transport in Transport::ALL {
             for &port in ports {
-                let address = SocketAddr::new(place.address(family), port);
-                listeners.push((address, Server { number, transport, family, port }));
+                let server = Server { number, transport, family, port };
+                let of_family = place.addresses.iter().filter(|own| Family::of(**own) == family);
+                listeners.extend(of_family.map(|own| (SocketAddr::new(*own, port), server)));
             }
         }
     }

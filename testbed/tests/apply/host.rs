@@ -98,8 +98,7 @@ impl Host {
         let inventory = Documents::shop(&[]).policies.inventory;
         let vendor = Outsider {
             name: "vendor".into(),
-            v4: "203.0.113.10".parse().unwrap(),
-            v6: "2001:db8:ffff::10".parse().unwrap(),
+            addresses: ["203.0.113.10", "2001:db8:ffff::10"].map(|a| a.parse().unwrap()).into(),
         };
         let topology = Topology::build(&inventory, &[vendor]).unwrap();
         let processes = start_all(&topology, &PORTS).unwrap();

@@ -43,7 +43,9 @@ fn inventory() -> Inventory {
 fn vendor() -> Outsider {
     Outsider {
         name: "vendor".into(),
-        v4: Ipv4Addr::new(203, 0, 113, 10),
-        v6: Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10),
+        addresses: vec![
+            Ipv4Addr::new(203, 0, 113, 10).into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10).into(),
+        ],
     }
 }

@@ -70,8 +70,10 @@ impl Host {
         let policies = document::read(&[input], Validation::Strict).policies;
         let outsider = Outsider {
             name: "vendor".into(),
-            v4: [203, 0, 113, 10].into(),
-            v6: [0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10].into(),
+            addresses: vec![
+                [203, 0, 113, 10].into(),
+                [0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10].into(),
+            ],
         };
         let inventory = policies.expect("the documents are right").inventory;
         let topology = Topology::build(&inventory, &[outsider]).expect("the host can be built");
