@@ -7,6 +7,7 @@ pub mod connectivity;
 pub mod demo;
 pub mod netns;
 pub mod packet;
+pub mod prober;
 pub mod require;
 pub mod topology;
 pub mod transfer;

@@ -117,7 +117,7 @@ fn round(
 
 /// How many questions each of `places` may have open, so that all of them with their answers
 /// stay within the limit on open files, which is raised first as far as it goes.
-fn open_at_once(places: usize) -> usize {
+pub(crate) fn open_at_once(places: usize) -> usize {
     let files = raise_file_limit().unwrap_or(FILES_KEPT);
     let places = u64::try_from(places).unwrap_or(u64::MAX).max(1);
     let questions = (files.saturating_sub(FILES_KEPT) / 2 / places).clamp(1, OPEN_AT_ONCE);

@@ -5,6 +5,8 @@ mod matrix;
 mod measure;
 mod table;
 
+pub(crate) use measure::open_at_once;
+
 pub use matrix::{Cell, Flip, Matrix};
 pub use measure::{Probe, measure, probes};
 pub use table::{Style, beside, table, wrong};

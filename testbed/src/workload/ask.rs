@@ -88,22 +88,30 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Asks once for each duration of `patience`, anew each time, and waits that long for the answer.
-/// An answer ends it; anything else is asked again, so that a lost or late answer is not taken
-/// for a denial.
+/// Asks with `patience`, as [`persist`] does.
 ///
 /// Each wait should be below one second: then the kernel never repeats a SYN itself.
 pub async fn ask(question: Question, patience: &[Duration]) -> Outcome {
+    let once = || async {
+        match question.server.transport {
+            Transport::Tcp => over_tcp(question).await,
+            Transport::Udp => over_udp(question).await,
+        }
+    };
+    persist(once, patience).await
+}
+
+/// Asks `once` for each duration of `patience`, anew each time, and waits that long for the
+/// answer. An answer ends it; anything else is asked again, so that a lost or late answer is not
+/// taken for a denial.
+pub async fn persist<A>(once: impl Fn() -> A, patience: &[Duration]) -> Outcome
+where
+    A: Future<Output = io::Result<Outcome>>,
+{
     let mut last = Outcome::Silent;
     for wait in patience {
         let deadline = Instant::now() + *wait;
-        let once = async {
-            match question.server.transport {
-                Transport::Tcp => over_tcp(question).await,
-                Transport::Udp => over_udp(question).await,
-            }
-        };
-        last = match timeout_at(deadline, once).await {
+        last = match timeout_at(deadline, once()).await {
             Err(_) => Outcome::Silent,
             Ok(Ok(outcome @ (Outcome::Answered | Outcome::Garbled))) => return outcome,
             Ok(Ok(outcome)) => outcome,

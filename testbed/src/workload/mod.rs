@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-pub use ask::{Outcome, Question, ask};
+pub use ask::{Outcome, Question, ask, persist};
 pub use record::{Answer, Record, Server};
 
 use crate::netns::NamespaceError;

@@ -7,11 +7,18 @@ use ringfence_testbed::topology::{Outsider, Topology};
 use ringfence_testbed::workload::{Process, start_all};
 
 /// The ports everybody listens on.
+#[allow(dead_code, reason = "not every test asks servers")]
 pub const PORTS: [u16; 3] = [53, 5432, 8080];
 
 /// Builds it. The places are `test/database`, `test/pos`, `test/web`, `test/node`, `vendor`.
+pub fn build() -> Topology {
+    Topology::build(&inventory(), &[vendor()]).unwrap()
+}
+
+/// Builds it, with servers in every place.
+#[allow(dead_code, reason = "not every test asks servers")]
 pub fn start() -> (Topology, Vec<Process>) {
-    let topology = Topology::build(&inventory(), &[vendor()]).unwrap();
+    let topology = build();
     let processes = start_all(&topology, &PORTS).unwrap();
     (topology, processes)
 }
