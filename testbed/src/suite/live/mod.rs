@@ -14,13 +14,14 @@
 //!
 //! Cases that agree on who has which address share a network ([`cluster`]): one namespace for each
 //! workload, the host, and the addresses that nobody has behind the host's uplink. First every
-//! probe of all of them is asked there without policy (goal 2). Then, case by case, the backend is
-//! applied and all probes are asked at once, each from a port of its own, so that each opens a
-//! connection that nobody knows. Between two cases the backend is taken off again; between the
-//! steps of a sequence it is not, so that each step changes a running state.
+//! probe of all of them is asked there without policy (goal 2). Then, case by case and step by
+//! step, the backend is applied to the running state, as an administrator would do it, and all
+//! probes are asked at once, each from a port of its own, so that each opens a connection that
+//! nobody knows.
 //!
 //! Packets without ports or identifiers (most ICMP messages and other protocols) would be taken
-//! for the other direction of each other: they are asked in rounds, each on fresh state.
+//! for the other direction of each other, or for an older connection: they are asked in rounds,
+//! each on fresh state. So is everything once the ports run out.
 //!
 //! What this does not do: frames. Most of them are there because no stack sends them; they are
 //! counted as skipped.

@@ -13,7 +13,7 @@ use super::enforcer::{Backend, Enforcer, EnforcerError, Wanted};
 use super::judge::{Decision, Seen};
 use super::report::{Progress, Report, Skipped, Wrong};
 use crate::case::{self, Case, Probe};
-use crate::prober::{Ask, Prober};
+use crate::prober::{Ask, DISTINCT, Prober};
 use crate::topology::Topology;
 use crate::workload::Outcome;
 
@@ -86,6 +86,8 @@ struct Site {
     enforcer: Box<dyn Enforcer>,
     /// What is not answered without policy either, and what became of it.
     unanswered: BTreeMap<Ask, Outcome>,
+    /// [`Prober::sent`] when nothing was known of any connection.
+    sent_before: u32,
 }
 
 impl Site {
@@ -109,7 +111,8 @@ impl Site {
         enforcer.open(&topology, &cluster.inventory).map_err(failed)?;
         let unanswered = without_policy(&prober, &asks);
         enforcer.off(&topology).map_err(failed)?;
-        Ok(Self { backend, topology, prober, enforcer, unanswered })
+        let sent_before = Prober::sent();
+        Ok(Self { backend, topology, prober, enforcer, unanswered, sent_before })
     }
 
     /// Tries one case, or the steps of a sequence; `told` hears of each step before and after.
@@ -119,35 +122,35 @@ impl Site {
         told: &mut dyn FnMut(&Step<'_>, bool),
         results: &mut [Report],
     ) -> Result<(), LiveError> {
-        let mut pending = Vec::new();
         for step in &run.steps {
             told(step, false);
             let tables = self.tables(step.case)?;
             let mut seen = BTreeMap::new();
-            let (at_once, in_rounds) = self.asks(step);
-            if !at_once.is_empty() {
-                self.apply(step.case, &tables)?;
-                seen = self.look(step, &tables, &at_once)?;
-            }
-            pending.push((step, tables, seen, in_rounds));
-            told(step, true);
-        }
-        self.off(run)?;
-        for (step, tables, mut seen, in_rounds) in pending {
-            for round in rounds(in_rounds) {
+            for (number, round) in self.rounds(step).into_iter().enumerate() {
+                // What comes first meets a running state.
+                if number > 0 || self.is_worn_out() {
+                    self.off(step.case)?;
+                }
                 self.apply(step.case, &tables)?;
                 seen.extend(self.look(step, &tables, &round)?);
-                self.off(run)?;
             }
             self.judge(step, &seen, &mut results[step.index]);
+            told(step, true);
         }
         Ok(())
     }
 
-    /// The packets of a step that can be asked at once, and those that cannot.
-    fn asks(&self, step: &Step<'_>) -> (BTreeSet<Ask>, BTreeSet<Ask>) {
+    /// What is asked at once: first all packets that are told apart, even where there is none,
+    /// then the others.
+    fn rounds(&self, step: &Step<'_>) -> Vec<BTreeSet<Ask>> {
         let asks = step.asks.iter().flatten().filter(|asks| self.why_not(asks).is_none());
-        asks.flatten().copied().partition(Ask::is_told_apart)
+        let (first, others) = asks.flatten().copied().partition(Ask::is_told_apart);
+        std::iter::once(first).chain(rounds(others)).collect()
+    }
+
+    /// Whether a packet could be taken for one of a connection that is known already.
+    fn is_worn_out(&self) -> bool {
+        Prober::sent().wrapping_sub(self.sent_before) > DISTINCT / 2
     }
 
     fn tables(&self, case: &Case) -> Result<Tables, LiveError> {
@@ -161,10 +164,10 @@ impl Site {
         applied.map_err(|source| self.failed(case, "apply the policies", source))
     }
 
-    fn off(&mut self, run: &Run<'_>) -> Result<(), LiveError> {
+    fn off(&mut self, case: &Case) -> Result<(), LiveError> {
+        self.sent_before = Prober::sent();
         let off = self.enforcer.off(&self.topology);
-        let Some(step) = run.steps.last() else { return Ok(()) };
-        off.map_err(|source| self.failed(step.case, "be taken off", source))
+        off.map_err(|source| self.failed(case, "be taken off", source))
     }
 
     /// Asks `asks` under the policy that holds now, and once more those that may have been lost.
