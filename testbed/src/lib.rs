@@ -10,6 +10,7 @@ pub mod netns;
 pub mod packet;
 pub mod prober;
 pub mod require;
+pub mod suite;
 pub mod topology;
 pub mod transfer;
 pub mod veth;

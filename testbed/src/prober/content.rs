@@ -23,21 +23,29 @@ const INIT_ACK: u8 = 2;
 const STATE_COOKIE: u16 = 7;
 const RECEIVER_WINDOW: u32 = 65_536;
 
+/// Packets in a row that all have other source ports.
+pub const DISTINCT: u32 = 40_000;
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
 /// A number that no other packet of this process has; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Nonce(u32);
 
 impl Nonce {
     pub fn next() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed).max(1))
     }
 
-    /// A port that is not special to anybody.
-    fn port(self) -> u16 {
+    /// How many there have been.
+    pub fn sent() -> u32 {
+        NEXT.load(Ordering::Relaxed)
+    }
+
+    /// A source port.
+    pub fn port(self) -> u16 {
         const FIRST: u32 = 20_000;
-        const COUNT: u32 = 40_000;
-        (FIRST + self.0 % COUNT) as u16
+        (FIRST + self.0 % DISTINCT) as u16
     }
 }
 

@@ -43,7 +43,9 @@ use self::raw::RawSocket;
 use crate::connectivity::open_at_once;
 use crate::netns::NamespaceError;
 use crate::topology::{Family, Place, Topology};
-use crate::workload::{self, Outcome, Process, Question, Transport, WorkloadError, persist};
+use crate::workload::{Outcome, Process, Question, Transport, WorkloadError, ask_once, persist};
+
+pub use self::content::DISTINCT;
 
 /// The first packet of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,7 +208,7 @@ impl Prober {
             process.spawn(async move {
                 let _permit = permits.acquire().await;
                 let outcome = match way {
-                    Way::Server(question) => workload::ask(question, patience).await,
+                    Way::Server(question) => persist(|| over_socket(question), patience).await,
                     Way::Raw(socket, arrivals) => {
                         persist(|| over_raw(&socket, &arrivals, ask), patience).await
                     }
@@ -228,6 +230,13 @@ impl Prober {
     #[must_use]
     pub fn has_arrived(&self, ask: &Ask) -> bool {
         self.arrivals.has(ask)
+    }
+
+    /// How many packets this process has sent in all; of [`DISTINCT`] in a row, no two have the
+    /// same source port or identifier.
+    #[must_use]
+    pub fn sent() -> u32 {
+        Nonce::sent()
     }
 
     /// Forgets all arrivals.
@@ -254,6 +263,12 @@ impl Prober {
         let (from, to) = (SocketAddr::new(ask.from, 0), SocketAddr::new(ask.to, port));
         Some(Way::Server(Question { from, to, server }))
     }
+}
+
+/// Each attempt comes from a port of its own.
+async fn over_socket(question: Question) -> io::Result<Outcome> {
+    let from = SocketAddr::new(question.from.ip(), Nonce::next().port());
+    ask_once(Question { from, ..question }).await
 }
 
 /// How a question is asked.

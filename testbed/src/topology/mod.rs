@@ -68,6 +68,15 @@ pub enum TopologyError {
     TwoHosts(String, String),
 }
 
+/// Whether a topology has this address for itself.
+#[must_use]
+pub fn is_reserved(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4 == GATEWAY_V4 || [wiring::UPLINK_V4, wiring::OUTSIDE_V4].contains(&v4),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
 /// One end of connections: a workload, the host, or an address outside.
 #[derive(Clone, Debug)]
 pub struct Place {

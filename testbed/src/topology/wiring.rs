@@ -13,8 +13,8 @@ use crate::veth::{Netlink, NetlinkError, Via};
 
 /// The interface inside every namespace but the host's.
 const INSIDE: &str = "eth0";
-const UPLINK_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 1);
-const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 2);
+pub(super) const UPLINK_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 1);
+pub(super) const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 2);
 const UPLINK_V6: Ipv6Addr = GATEWAY_V6;
 const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 

@@ -16,7 +16,7 @@ use crate::connectivity::Probe;
 /// Whom to ask.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
-    /// The asker's address; the port is the kernel's choice.
+    /// The asker's address, and its port; port 0 leaves that to the kernel.
     pub from: SocketAddr,
     /// The server's address and port.
     pub to: SocketAddr,
@@ -92,13 +92,19 @@ impl std::fmt::Display for Outcome {
 ///
 /// Each wait should be below one second: then the kernel never repeats a SYN itself.
 pub async fn ask(question: Question, patience: &[Duration]) -> Outcome {
-    let once = || async {
-        match question.server.transport {
-            Transport::Tcp => over_tcp(question).await,
-            Transport::Udp => over_udp(question).await,
-        }
-    };
-    persist(once, patience).await
+    persist(|| ask_once(question), patience).await
+}
+
+/// Asks, and waits for the answer for ever.
+///
+/// # Errors
+///
+/// Those of the asker's sockets.
+pub async fn ask_once(question: Question) -> io::Result<Outcome> {
+    match question.server.transport {
+        Transport::Tcp => over_tcp(question).await,
+        Transport::Udp => over_udp(question).await,
+    }
 }
 
 /// Asks `once` for each duration of `patience`, anew each time, and waits that long for the

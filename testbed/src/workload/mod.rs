@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-pub use ask::{Outcome, Question, ask, persist};
+pub use ask::{Outcome, Question, ask, ask_once, persist};
 pub use record::{Answer, Record, Server};
 
 use crate::netns::NamespaceError;

@@ -1,0 +1,147 @@
+//! Which cases share a network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ringfence_dataplane::model::{Inventory, Labels, Workload, WorkloadName};
+
+use super::ask;
+use crate::case::Case;
+use crate::prober::Ask;
+use crate::topology::Outsider;
+
+/// Cases that are tried one after the other on one network.
+#[derive(Debug, Default)]
+pub(super) struct Cluster<'c> {
+    /// Everybody who has an address, without labels and ports.
+    pub inventory: Inventory,
+    /// The runs, in the order of their first cases.
+    pub runs: Vec<Run<'c>>,
+    /// Addresses of probes that nobody has.
+    strangers: BTreeSet<IpAddr>,
+}
+
+/// One case, or the steps of a sequence in their order.
+#[derive(Debug)]
+pub(super) struct Run<'c> {
+    pub steps: Vec<Step<'c>>,
+}
+
+/// A case and what it asks.
+#[derive(Debug)]
+pub(super) struct Step<'c> {
+    /// Its position among all cases.
+    pub index: usize,
+    pub case: &'c Case,
+    /// For each probe its packets, or why it cannot be asked.
+    pub asks: Vec<Result<Vec<Ask>, String>>,
+}
+
+impl<'c> Cluster<'c> {
+    /// Puts `cases` on as few networks as their order and their addresses allow.
+    pub fn all(cases: &'c [Case]) -> Vec<Self> {
+        let mut clusters: Vec<Self> = Vec::new();
+        for run in runs(cases) {
+            let joined = clusters.last_mut().is_some_and(|last| last.join(&run));
+            if !joined {
+                let mut cluster = Self::default();
+                // A sequence that gives an address away on its way has no one network.
+                let fits = cluster.join(&run);
+                if !fits {
+                    clusters.extend(run.steps.into_iter().map(Self::of_step));
+                    continue;
+                }
+                cluster.runs.push(run);
+                clusters.push(cluster);
+            } else if let Some(last) = clusters.last_mut() {
+                last.runs.push(run);
+            }
+        }
+        clusters
+    }
+
+    /// A step that stands alone.
+    fn of_step(step: Step<'c>) -> Self {
+        let run = Run { steps: vec![step] };
+        let mut cluster = Self::default();
+        let fits = cluster.join(&run);
+        debug_assert!(fits, "a case's own inventory has no contradictions");
+        cluster.runs.push(run);
+        cluster
+    }
+
+    /// All packets of all probes.
+    pub fn asks(&self) -> BTreeSet<Ask> {
+        let steps = self.runs.iter().flat_map(|run| &run.steps);
+        steps.flat_map(|step| step.asks.iter().flatten().flatten().copied()).collect()
+    }
+
+    /// One for each address that nobody has.
+    pub fn outsiders(&self) -> Vec<Outsider> {
+        let outsider =
+            |address: &IpAddr| Outsider { name: address.to_string(), addresses: vec![*address] };
+        self.strangers.iter().map(outsider).collect()
+    }
+
+    /// Adds everybody of `run` if that contradicts nobody who is here already; says whether.
+    fn join(&mut self, run: &Run<'_>) -> bool {
+        let mut workloads: BTreeMap<WorkloadName, Workload> =
+            self.inventory.workloads().map(|one| (one.name.clone(), one.clone())).collect();
+        let is_first = workloads.is_empty();
+        let described_host = workloads.values().find(|one| one.host).map(|one| one.name.clone());
+        let mut strangers = self.strangers.clone();
+        for step in &run.steps {
+            let inventory = &step.case.policies.inventory;
+            let host = inventory.workloads().find(|one| one.host).map(|one| one.name.clone());
+            if !is_first && host != described_host {
+                return false;
+            }
+            for workload in inventory.workloads().map(bare) {
+                let known = workloads.entry(workload.name.clone()).or_insert(workload.clone());
+                if *known != workload {
+                    return false;
+                }
+            }
+            let ends = step.asks.iter().flatten().flatten().flat_map(|ask| [ask.from, ask.to]);
+            strangers.extend(ends.filter(|end| inventory.owner(*end).is_none()));
+        }
+        let mut inventory = Inventory::default();
+        let added = workloads.into_values().try_for_each(|one| inventory.add_workload(one));
+        let is_known = |address: &IpAddr| inventory.owner(*address).is_some();
+        if added.is_err() || strangers.iter().any(is_known) {
+            return false;
+        }
+        (self.inventory, self.strangers) = (inventory, strangers);
+        true
+    }
+}
+
+/// What of a workload the network shows.
+fn bare(workload: &Workload) -> Workload {
+    Workload { labels: Labels::new(), ports: Vec::new(), ..workload.clone() }
+}
+
+/// The steps of a sequence together, in their order; other cases alone.
+fn runs(cases: &[Case]) -> Vec<Run<'_>> {
+    let mut runs: Vec<Run<'_>> = Vec::new();
+    let mut sequences: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, case) in cases.iter().enumerate() {
+        let asks = case.probes.iter().map(|probe| ask::asks(probe, &case.policies.inventory));
+        let step = Step { index, case, asks: asks.collect() };
+        let Some(sequence) = &case.sequence else {
+            runs.push(Run { steps: vec![step] });
+            continue;
+        };
+        match sequences.get(sequence.name.as_str()) {
+            Some(run) => runs[*run].steps.push(step),
+            None => {
+                sequences.insert(&sequence.name, runs.len());
+                runs.push(Run { steps: vec![step] });
+            }
+        }
+    }
+    for run in &mut runs {
+        run.steps.sort_by_key(|step| step.case.sequence.as_ref().map(|sequence| sequence.step));
+    }
+    runs
+}

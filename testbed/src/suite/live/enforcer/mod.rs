@@ -1,0 +1,72 @@
+//! Backends that can be applied on a network of namespaces.
+
+mod ebpf;
+
+use std::error::Error;
+use std::fmt;
+
+use ringfence_common::abi::event::Event;
+use ringfence_dataplane::backend::{Mode, Settings};
+use ringfence_dataplane::compile::Tables;
+use ringfence_dataplane::model::Inventory;
+
+use crate::topology::{Topology, Wiring};
+
+/// Why a backend cannot do what it was asked to do.
+pub type EnforcerError = Box<dyn Error + Send + Sync>;
+
+/// A backend that can be tried on a real network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// eBPF programs at the host's interfaces.
+    Ebpf,
+}
+
+impl Backend {
+    /// How the network has to be wired for it.
+    pub(super) const fn wiring(self) -> Wiring {
+        match self {
+            Self::Ebpf => Wiring::Direct,
+        }
+    }
+
+    /// One that has applied nothing yet.
+    pub(super) fn enforcer(self) -> Box<dyn Enforcer> {
+        match self {
+            Self::Ebpf => Box::new(ebpf::Live::default()),
+        }
+    }
+}
+
+/// The name that `--backend` knows.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ebpf => "ebpf",
+        })
+    }
+}
+
+/// What shall hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'t> {
+    pub tables: &'t Tables,
+    pub mode: Mode,
+    pub settings: Settings,
+}
+
+/// A backend on one network.
+pub(super) trait Enforcer {
+    /// Lets everything pass between the workloads of `inventory`, where the network alone does
+    /// not.
+    fn open(&mut self, topology: &Topology, inventory: &Inventory) -> Result<(), EnforcerError>;
+
+    /// Makes the host behave as `wanted` says; connections that it knows live on.
+    fn apply(&mut self, topology: &Topology, wanted: &Wanted<'_>) -> Result<(), EnforcerError>;
+
+    /// The decisions since the last call, oldest first; `None` from a backend that reports none.
+    fn events(&mut self, topology: &Topology) -> Result<Option<Vec<Event>>, EnforcerError>;
+
+    /// Takes everything away, what is known of connections too.
+    fn off(&mut self, topology: &Topology) -> Result<(), EnforcerError>;
+}

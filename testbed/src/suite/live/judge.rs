@@ -1,0 +1,195 @@
+//! What was seen of a packet, beside what a case expects of it.
+
+use std::net::IpAddr;
+
+use ringfence_common::abi::event::Event;
+use ringfence_common::verdict::{Reason, Verdict};
+use ringfence_dataplane::compile::Tables;
+use ringfence_dataplane::model::Direction;
+use ringfence_dataplane::observe;
+
+use crate::case::Probe;
+use crate::prober::{Ask, Service};
+use crate::workload::Outcome;
+
+/// Everything that was seen of one packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// What became of the question.
+    pub outcome: Outcome,
+    /// Whether it reached the end it was sent to.
+    pub arrived: bool,
+    /// What the backend says of it; `None` from one that reports nothing.
+    pub decisions: Option<Vec<Decision>>,
+}
+
+/// What the backend says of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub verdict: Verdict,
+    pub reason: Option<Reason>,
+    pub direction: Direction,
+    pub rule: Option<String>,
+}
+
+/// In what way something is not as expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// What happened, in words.
+    pub actual: String,
+    /// The decision that it came from, if the backend tells.
+    pub decision: Option<Decision>,
+}
+
+impl Decision {
+    /// The decision that `event` tells of, if it is about a packet of `ask`.
+    pub fn about(ask: &Ask, event: &Event, tables: &Tables) -> Option<Self> {
+        let (from, to): (IpAddr, IpAddr) = observe::addresses(event);
+        let port = match ask.service {
+            Service::Tcp(port) | Service::Udp(port) | Service::Sctp(port) => port,
+            Service::Icmp { kind, code } => u16::from(kind) << 8 | u16::from(code),
+            Service::Other(_) => event.destination_port,
+        };
+        let is_about = (from, to, event.protocol) == (ask.from, ask.to, ask.protocol())
+            && event.destination_port == port;
+        is_about.then(|| Self {
+            verdict: verdict(event),
+            reason: Reason::from_number(event.reason),
+            direction: match event.direction {
+                direction if direction == Direction::Egress as u8 => Direction::Egress,
+                _ => Direction::Ingress,
+            },
+            rule: tables.rules.get(&event.rule).map(ToString::to_string),
+        })
+    }
+}
+
+fn verdict(event: &Event) -> Verdict {
+    match event.verdict {
+        verdict if verdict == Verdict::Allow as u8 => Verdict::Allow,
+        verdict if verdict == Verdict::Audit as u8 => Verdict::Audit,
+        _ => Verdict::Deny,
+    }
+}
+
+impl Seen {
+    /// What happened, if it is one verdict.
+    fn verdict(&self) -> Option<Verdict> {
+        match self.outcome {
+            Outcome::Answered if self.first(Verdict::Audit).is_some() => Some(Verdict::Audit),
+            Outcome::Answered => Some(Verdict::Allow),
+            Outcome::Silent if !self.arrived => Some(Verdict::Deny),
+            _ => None,
+        }
+    }
+
+    /// What happened, in words.
+    fn in_words(&self) -> String {
+        match (self.outcome, self.arrived) {
+            (Outcome::Answered, _) => match self.verdict() {
+                Some(Verdict::Audit) => "audit".to_owned(),
+                _ => "allow".to_owned(),
+            },
+            (Outcome::Silent, false) => "deny".to_owned(),
+            (outcome, true) => format!("arrived, but {outcome}"),
+            (outcome, false) => outcome.to_string(),
+        }
+    }
+
+    /// Whether the packet was neither answered nor seen, and the backend does not say that it
+    /// denied it, though it says so of others: it may be lost.
+    pub fn may_be_lost(&self) -> bool {
+        self.verdict() == Some(Verdict::Deny)
+            && self.decisions.is_some()
+            && self.first(Verdict::Deny).is_none()
+    }
+
+    /// How this differs from what `probe` expects.
+    pub fn difference(&self, probe: &Probe) -> Option<Difference> {
+        let decision = || {
+            let told = [Verdict::Deny, Verdict::Audit, Verdict::Allow];
+            told.into_iter().find_map(|verdict| self.first(verdict)).cloned()
+        };
+        let wrong = |actual: String| Some(Difference { actual, decision: decision() });
+        let verdict = self.verdict();
+        // A backend that reports nothing cannot tell would-be denials.
+        let passes_for = |verdict| match (verdict, &self.decisions) {
+            (Verdict::Audit, None) => Verdict::Allow,
+            (verdict, _) => verdict,
+        };
+        if verdict != Some(passes_for(probe.expect)) {
+            return wrong(self.in_words());
+        }
+        if self.may_be_lost() {
+            return wrong("no answer, and no event that says why".to_owned());
+        }
+        for (direction, expected) in
+            [(Direction::Egress, probe.expect_egress), (Direction::Ingress, probe.expect_ingress)]
+        {
+            let (Some(expected), Some(actual)) = (expected, self.side(direction)) else { continue };
+            if actual != expected {
+                return wrong(format!("{} {}", word(direction), verdict_word(actual)));
+            }
+        }
+        match self.other_reason(probe) {
+            Some(reason) => wrong(format!("{} for {}", self.in_words(), reason.name())),
+            None => None,
+        }
+    }
+
+    /// What one end has decided, where that is known.
+    fn side(&self, direction: Direction) -> Option<Verdict> {
+        self.decisions.as_ref()?;
+        let (denied, audited) = (self.first(Verdict::Deny), self.first(Verdict::Audit));
+        match (denied, audited, direction) {
+            (Some(denied), ..) if denied.direction == direction => Some(Verdict::Deny),
+            // The source decides first.
+            (Some(_), None, Direction::Egress) => Some(Verdict::Allow),
+            (Some(_), ..) => None,
+            (None, Some(_), _) => {
+                let told = self.decisions.iter().flatten();
+                let mut audited = told.filter(|one| one.verdict == Verdict::Audit);
+                audited.any(|one| one.direction == direction).then_some(Verdict::Audit)
+            }
+            (None, None, _) => Some(Verdict::Allow),
+        }
+    }
+
+    /// The reason that the backend gives in the place of the expected one. An allowed packet is
+    /// reported with the reason of each end that policy decides; other reasons to allow are not
+    /// reported.
+    fn other_reason(&self, probe: &Probe) -> Option<Reason> {
+        let expected = probe.reason?;
+        let told = self.decisions.iter().flatten();
+        let mut told = told.filter(|one| one.verdict == probe.expect);
+        match probe.expect {
+            Verdict::Deny => told.next()?.reason.filter(|reason| *reason != expected),
+            _ if probe.expect == Verdict::Audit
+                || matches!(expected, Reason::Rule | Reason::NotIsolated) =>
+            {
+                let reasons: Vec<Reason> = told.filter_map(|one| one.reason).collect();
+                if reasons.contains(&expected) { None } else { reasons.first().copied() }
+            }
+            _ => None,
+        }
+    }
+
+    fn first(&self, verdict: Verdict) -> Option<&Decision> {
+        self.decisions.iter().flatten().find(|one| one.verdict == verdict)
+    }
+}
+
+fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "egress",
+        Direction::Ingress => "ingress",
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+        Verdict::Audit => "audit",
+    }
+}

@@ -1,0 +1,315 @@
+//! Trying cases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread::sleep;
+use std::time::Duration;
+
+use ringfence_common::verdict::Verdict;
+use ringfence_dataplane::compile::{Tables, compile};
+
+use super::LiveError;
+use super::cluster::{Cluster, Run, Step};
+use super::enforcer::{Backend, Enforcer, EnforcerError, Wanted};
+use super::judge::{Decision, Seen};
+use super::report::{Progress, Report, Skipped, Wrong};
+use crate::case::{self, Case, Probe};
+use crate::prober::{Ask, DISTINCT, Prober};
+use crate::topology::Topology;
+use crate::workload::Outcome;
+
+/// How long an answer may take that is expected, attempt by attempt. It takes well below a
+/// millisecond; the rest is for a machine with something else to do.
+const PATIENCE: &[Duration] =
+    &[Duration::from_millis(250), Duration::from_millis(350), Duration::from_millis(600)];
+/// The same for an answer that is not expected: where it does not come, no time tells.
+const LITTLE_PATIENCE: &[Duration] = &[Duration::from_millis(200), Duration::from_millis(250)];
+/// The same for what was expected and did not come.
+const MORE_PATIENCE: &[Duration] = &[Duration::from_millis(900); 4];
+/// How long an event or an arrival may take to be seen after the packet.
+const DELAY: Duration = Duration::from_millis(50);
+
+/// Tries all probes of `cases` on real networks that `backend` guards. `progress` is told before
+/// each case.
+///
+/// # Errors
+///
+/// [`LiveError`] when something cannot be tried at all.
+pub fn run(
+    cases: &[Case],
+    backend: Backend,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Report, LiveError> {
+    let mut results: Vec<Report> = cases.iter().map(skip_frames).collect();
+    let mut done = 0;
+    for cluster in Cluster::all(cases) {
+        let mut site = Site::build(&cluster, backend)?;
+        for run in &cluster.runs {
+            site.run(
+                run,
+                &mut |step: &Step<'_>, ended| {
+                    if ended {
+                        done += 1;
+                    } else {
+                        progress(Progress { done, cases: cases.len(), now: &step.case.name });
+                    }
+                },
+                &mut results,
+            )?;
+        }
+    }
+    Ok(results.into_iter().fold(Report::default(), |mut all, one| {
+        all.probes += one.probes;
+        all.wrong.extend(one.wrong);
+        all.skipped.extend(one.skipped);
+        all
+    }))
+}
+
+fn skip_frames(case: &Case) -> Report {
+    let frames = case.frames.iter().filter_map(|step| match step {
+        case::Step::Frame(frame) => Some(Skipped {
+            place: frame.place.clone(),
+            case: case.name.clone(),
+            what: frame.name.clone().unwrap_or_else(|| format!("a frame at {}", frame.at)),
+            why: "a frame is not a connection; try it without --live".to_owned(),
+        }),
+        case::Step::Apply(_) => None,
+    });
+    Report { skipped: frames.collect(), ..Report::default() }
+}
+
+/// A network with the backend on it.
+struct Site {
+    backend: Backend,
+    topology: Topology,
+    prober: Prober,
+    enforcer: Box<dyn Enforcer>,
+    /// What is not answered without policy either, and what became of it.
+    unanswered: BTreeMap<Ask, Outcome>,
+    /// [`Prober::sent`] when nothing was known of any connection.
+    sent_before: u32,
+}
+
+impl Site {
+    fn build(cluster: &Cluster<'_>, backend: Backend) -> Result<Self, LiveError> {
+        let first = cluster.runs.first().and_then(|run| run.steps.first());
+        let first = first.map_or_else(String::new, |step| named(step.case));
+        let topology =
+            Topology::build_wired(&cluster.inventory, &cluster.outsiders(), backend.wiring());
+        let topology = topology
+            .map_err(|source| LiveError::Topology { case: first.clone(), source: source.into() })?;
+        let asks = cluster.asks();
+        let prober = Prober::start(&topology, &asks)
+            .map_err(|source| LiveError::Prober { case: first.clone(), source: source.into() })?;
+        let mut enforcer = backend.enforcer();
+        let failed = |source| LiveError::Enforcer {
+            case: first.clone(),
+            backend,
+            what: "let everything pass",
+            source,
+        };
+        enforcer.open(&topology, &cluster.inventory).map_err(failed)?;
+        let unanswered = without_policy(&prober, &asks);
+        enforcer.off(&topology).map_err(failed)?;
+        let sent_before = Prober::sent();
+        Ok(Self { backend, topology, prober, enforcer, unanswered, sent_before })
+    }
+
+    /// Tries one case, or the steps of a sequence; `told` hears of each step before and after.
+    fn run(
+        &mut self,
+        run: &Run<'_>,
+        told: &mut dyn FnMut(&Step<'_>, bool),
+        results: &mut [Report],
+    ) -> Result<(), LiveError> {
+        for step in &run.steps {
+            told(step, false);
+            let tables = self.tables(step.case)?;
+            let mut seen = BTreeMap::new();
+            for (number, round) in self.rounds(step).into_iter().enumerate() {
+                // What comes first meets a running state.
+                if number > 0 || self.is_worn_out() {
+                    self.off(step.case)?;
+                }
+                self.apply(step.case, &tables)?;
+                seen.extend(self.look(step, &tables, &round)?);
+            }
+            self.judge(step, &seen, &mut results[step.index]);
+            told(step, true);
+        }
+        Ok(())
+    }
+
+    /// What is asked at once: first all packets that are told apart, even where there is none,
+    /// then the others.
+    fn rounds(&self, step: &Step<'_>) -> Vec<BTreeSet<Ask>> {
+        let asks = step.asks.iter().flatten().filter(|asks| self.why_not(asks).is_none());
+        let (first, others) = asks.flatten().copied().partition(Ask::is_told_apart);
+        std::iter::once(first).chain(rounds(others)).collect()
+    }
+
+    /// Whether a packet could be taken for one of a connection that is known already.
+    fn is_worn_out(&self) -> bool {
+        Prober::sent().wrapping_sub(self.sent_before) > DISTINCT / 2
+    }
+
+    fn tables(&self, case: &Case) -> Result<Tables, LiveError> {
+        compile(&case.policies)
+            .map_err(|source| self.failed(case, "enforce these policies", source.into()))
+    }
+
+    fn apply(&mut self, case: &Case, tables: &Tables) -> Result<(), LiveError> {
+        let wanted = Wanted { tables, mode: case.mode, settings: case.settings };
+        let applied = self.enforcer.apply(&self.topology, &wanted);
+        applied.map_err(|source| self.failed(case, "apply the policies", source))
+    }
+
+    fn off(&mut self, case: &Case) -> Result<(), LiveError> {
+        self.sent_before = Prober::sent();
+        let off = self.enforcer.off(&self.topology);
+        off.map_err(|source| self.failed(case, "be taken off", source))
+    }
+
+    /// Asks `asks` under the policy that holds now, and once more those that may have been lost.
+    fn look(
+        &mut self,
+        step: &Step<'_>,
+        tables: &Tables,
+        asks: &BTreeSet<Ask>,
+    ) -> Result<BTreeMap<Ask, Seen>, LiveError> {
+        let expected = expected_to_pass(step);
+        self.prober.forget();
+        self.events(step.case)?;
+        let all: Vec<Ask> = asks.iter().copied().collect();
+        let patience = |ask: &Ask| if expected.contains(ask) { PATIENCE } else { LITTLE_PATIENCE };
+        let mut seen = self.ask(step.case, tables, &all, &patience)?;
+        let again: Vec<Ask> = seen
+            .iter()
+            .filter(|(ask, seen)| {
+                let missing = expected.contains(ask) && seen.outcome != Outcome::Answered;
+                missing || seen.may_be_lost()
+            })
+            .map(|(ask, _)| *ask)
+            .collect();
+        if !again.is_empty() {
+            seen.extend(self.ask(step.case, tables, &again, &|_| MORE_PATIENCE)?);
+        }
+        Ok(seen)
+    }
+
+    fn ask(
+        &mut self,
+        case: &Case,
+        tables: &Tables,
+        asks: &[Ask],
+        patience: &dyn Fn(&Ask) -> &'static [Duration],
+    ) -> Result<BTreeMap<Ask, Seen>, LiveError> {
+        let outcomes = self.prober.ask(asks, patience);
+        sleep(DELAY);
+        let events = self.events(case)?;
+        let decisions = |ask: &Ask| {
+            let events = events.as_ref()?;
+            Some(events.iter().filter_map(|event| Decision::about(ask, event, tables)).collect())
+        };
+        let seen = |(ask, outcome)| {
+            let arrived = self.prober.has_arrived(&ask);
+            (ask, Seen { outcome, arrived, decisions: decisions(&ask) })
+        };
+        Ok(outcomes.into_iter().map(seen).collect())
+    }
+
+    fn events(
+        &mut self,
+        case: &Case,
+    ) -> Result<Option<Vec<ringfence_common::abi::event::Event>>, LiveError> {
+        let events = self.enforcer.events(&self.topology);
+        events.map_err(|source| self.failed(case, "say what it has decided", source))
+    }
+
+    /// Puts what was seen beside what was expected.
+    fn judge(&self, step: &Step<'_>, seen: &BTreeMap<Ask, Seen>, result: &mut Report) {
+        let case = step.case;
+        for (probe, asks) in case.probes.iter().zip(&step.asks) {
+            let why = match asks {
+                Ok(asks) => self.why_not(asks),
+                Err(why) => Some(why.clone()),
+            };
+            if let Some(why) = why {
+                let (place, case) = (probe.place.clone(), case.name.clone());
+                result.skipped.push(Skipped { place, case, what: probe.to_string(), why });
+                continue;
+            }
+            result.probes += 1;
+            let wrong =
+                asks.iter().flatten().find_map(|ask| wrong(case, probe, ask, seen.get(ask)));
+            result.wrong.extend(wrong);
+        }
+    }
+
+    /// Why packets cannot be asked: one of them is not answered without policy either.
+    fn why_not(&self, asks: &[Ask]) -> Option<String> {
+        let (ask, outcome) = asks.iter().find_map(|ask| self.unanswered.get_key_value(ask))?;
+        let (from, to) = (ask.from, ask.to);
+        Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
+    }
+
+    fn failed(&self, case: &Case, what: &'static str, source: EnforcerError) -> LiveError {
+        LiveError::Enforcer { case: named(case), backend: self.backend, what, source }
+    }
+}
+
+/// What is not answered on an open network.
+fn without_policy(prober: &Prober, asks: &BTreeSet<Ask>) -> BTreeMap<Ask, Outcome> {
+    let mut unanswered = BTreeMap::new();
+    let mut missing: Vec<Ask> = asks.iter().copied().collect();
+    for patience in [PATIENCE, MORE_PATIENCE] {
+        unanswered = prober.ask(&missing, &|_| patience);
+        unanswered.retain(|_, outcome| *outcome != Outcome::Answered);
+        missing = unanswered.keys().copied().collect();
+        if missing.is_empty() {
+            break;
+        }
+    }
+    unanswered
+}
+
+fn expected_to_pass(step: &Step<'_>) -> BTreeSet<Ask> {
+    let probes = step.case.probes.iter().zip(&step.asks);
+    let passing = probes.filter(|(probe, _)| probe.expect != Verdict::Deny);
+    passing.flat_map(|(_, asks)| asks.iter().flatten().copied()).collect()
+}
+
+/// Puts packets that have nothing to tell them apart into rounds: in each round, one between the
+/// same two ends with the same protocol.
+fn rounds(asks: BTreeSet<Ask>) -> Vec<BTreeSet<Ask>> {
+    let mut rounds: Vec<BTreeSet<Ask>> = Vec::new();
+    let mut met: BTreeMap<_, usize> = BTreeMap::new();
+    for ask in asks {
+        let ends = (ask.from.min(ask.to), ask.from.max(ask.to), ask.protocol());
+        let round = met.entry(ends).and_modify(|round| *round += 1).or_default();
+        if rounds.len() <= *round {
+            rounds.push(BTreeSet::new());
+        }
+        rounds[*round].insert(ask);
+    }
+    rounds
+}
+
+fn wrong(case: &Case, probe: &Probe, ask: &Ask, seen: Option<&Seen>) -> Option<Wrong> {
+    let not_asked = Seen { outcome: Outcome::Failed(0), arrived: false, decisions: None };
+    let difference = seen.unwrap_or(&not_asked).difference(probe)?;
+    let decision = difference.decision;
+    Some(Wrong {
+        place: probe.place.clone(),
+        case: case.name.clone(),
+        probe: format!("{probe} ({} -> {})", ask.from, ask.to),
+        expected: probe.expect,
+        actual: difference.actual,
+        reason: decision.as_ref().and_then(|one| one.reason).map(|reason| reason.name()),
+        rule: decision.and_then(|one| one.rule),
+    })
+}
+
+fn named(case: &Case) -> String {
+    format!("{}: {}", case.place, case.name)
+}

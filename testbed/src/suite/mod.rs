@@ -1,0 +1,3 @@
+//! Case files against backends.
+
+pub mod live;
