@@ -2,20 +2,23 @@
 
 use std::net::IpAddr;
 
-/// Whether a packet between these addresses may not be on a wire: loopback (RFC 1122 §3.2.1.3,
-/// RFC 4291 §2.5.3), a source that is a group or everyone, IPv4-mapped addresses (RFC 4291
-/// §2.5.5.2), nobody as destination, and nobody as source of anything but what is for everyone
-/// or a group: that is how an address is asked for (RFC 2131, RFC 4862).
-pub fn is_martian(source: IpAddr, destination: IpAddr) -> bool {
-    let never = |address: IpAddr| match address {
+/// Whether an address may not be on a wire as the source of a packet: loopback (RFC 1122 §3.2.1.3,
+/// RFC 4291 §2.5.3), a group or everyone, an IPv4-mapped one (RFC 4291 §2.5.5.2). Nobody is another
+/// matter: see [`super::essential::may_come_from_nobody`].
+pub fn is_martian_source(address: IpAddr) -> bool {
+    is_never_on_a_wire(address) || is_for_many(address)
+}
+
+/// Whether an address may not be on a wire as the destination of a packet.
+pub fn is_martian_destination(address: IpAddr) -> bool {
+    is_never_on_a_wire(address) || address.is_unspecified()
+}
+
+fn is_never_on_a_wire(address: IpAddr) -> bool {
+    match address {
         IpAddr::V4(address) => address.is_loopback(),
         IpAddr::V6(address) => address.is_loopback() || address.to_ipv4_mapped().is_some(),
-    };
-    never(source)
-        || never(destination)
-        || is_for_many(source)
-        || destination.is_unspecified()
-        || source.is_unspecified() && !is_for_many(destination)
+    }
 }
 
 /// Whether an address is a group's or everyone's.

@@ -2,6 +2,7 @@
 
 mod tcp;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ pub enum Talk {
 
 impl Tuple {
     /// The connection of a packet that goes `way`; nothing for what belongs to none: later
-    /// fragments and ICMP errors.
+    /// fragments, and ICMP that neither asks nor replies (semantics 11).
     pub fn of(packet: &Packet, way: Way) -> Option<Self> {
         let sender = Side::sender(way);
         let number = packet.protocol;
@@ -71,8 +72,7 @@ impl Tuple {
                 Meaning::Reply { question, identifier } => {
                     Talk::question(number, question, identifier, sender.other())
                 }
-                Meaning::Other => Talk::Protocol(number),
-                Meaning::Error(_) => return None,
+                Meaning::Error(_) | Meaning::Other => return None,
             },
             Transport::Other => Talk::Protocol(number),
             Transport::Unseen => return None,
@@ -98,6 +98,12 @@ impl Tuple {
             About::NoFlow => return None,
         };
         Some(Self::between(quoted.source, quoted.destination, sender, talk))
+    }
+
+    /// Everything of a packet's protocol between its addresses.
+    pub fn of_protocol(packet: &Packet, way: Way) -> Self {
+        let talk = Talk::Protocol(packet.protocol);
+        Self::between(packet.source, packet.destination, Side::sender(way), talk)
     }
 
     fn between(source: IpAddr, destination: IpAddr, sender: Side, talk: Talk) -> Self {
@@ -150,8 +156,10 @@ pub struct Connection {
     /// In audit mode, what it would have been denied for.
     pub would_be: Option<Reason>,
     last_seen: Duration,
-    /// Whether the side that did not open it has sent something.
-    answered: bool,
+    /// Which sides have been seen to send something.
+    seen: BTreeSet<Side>,
+    /// Whether it began with an answer, so that both sides had sent something before.
+    is_older: bool,
     /// TCP has states; everything else is open until it falls silent.
     tcp: Option<Tcp>,
 }
@@ -171,7 +179,7 @@ impl Connection {
     /// A connection that begins with `packet`, sent by `sender`.
     pub fn begin(packet: &Packet, sender: Side, opener: Side, now: Duration) -> Self {
         let tcp = match &packet.transport {
-            Transport::Tcp(segment) => Some(Tcp::begin(segment, sender, opener)),
+            Transport::Tcp(segment) => Some(Tcp::begin(segment, sender)),
             _ => None,
         };
         Self {
@@ -180,7 +188,8 @@ impl Connection {
             rules: Vec::new(),
             would_be: None,
             last_seen: now,
-            answered: sender != opener,
+            seen: [sender].into(),
+            is_older: !opens(packet),
             tcp,
         }
     }
@@ -196,7 +205,7 @@ impl Connection {
         };
         if step == Step::Goes {
             self.last_seen = now;
-            self.answered |= sender != self.opener;
+            self.seen.insert(sender);
         }
         step
     }
@@ -205,7 +214,7 @@ impl Connection {
     fn is_silent(&self, now: Duration) -> bool {
         let patience = match &self.tcp {
             Some(tcp) => tcp.patience(),
-            None if self.answered => Duration::from_secs(120),
+            None if self.seen.len() == 2 => Duration::from_secs(120),
             None => Duration::from_secs(30),
         };
         now.saturating_sub(self.last_seen) > patience
@@ -213,7 +222,7 @@ impl Connection {
 
     /// Whether `side` has sent something on this connection, about which there may be an error.
     pub fn has_sent(&self, side: Side, now: Duration) -> bool {
-        !self.is_silent(now) && (side == self.opener || self.answered)
+        !self.is_silent(now) && (self.is_older || self.seen.contains(&side))
     }
 
     /// Whether a packet of `sender` answers.

@@ -7,8 +7,9 @@
 //! 2. It is malformed: denied, each cause with its own reason ([`super::frame`]).
 //! 3. It is not IP: essential.
 //! 4. Its addresses may not be on a wire: denied.
-//! 5. It is a router advertisement from a workload: denied. It is discovery or DHCP, from an
-//!    address of the sender's own, a link-local one or none: essential.
+//! 5. It is discovery or DHCP, if it comes from a workload, from an address of its own, a
+//!    link-local one or none: essential, but for router advertisements from a workload, which are
+//!    denied.
 //! 6. Its source is not one that may come from here: denied.
 //! 7. Each end that is decided here is asked, the sender before the receiver
 //!    ([`Connections::sides`]), and the first that denies it decides.
@@ -23,13 +24,13 @@ use std::time::Duration;
 use ringfence_common::verdict::{Reason, Verdict};
 
 use self::side::{End, FragmentName};
-use super::address::{is_for_many, is_link_local, is_martian};
+use super::address::{is_for_many, is_link_local, is_martian_destination, is_martian_source};
 use super::connection::{Connection, Tuple};
-use super::essential::{Way, is_router_advertisement, kind_of};
+use super::essential::{Way, is_router_advertisement, kind_of, may_come_from_nobody};
 use super::fragment::Fragmented;
 use super::frame::{self, Frame, Packet};
 use super::settings::{Essential, Mode, Placement, Settings};
-use crate::model::{Direction, PolicySet, RuleName, WorkloadName};
+use crate::model::{Direction, Inventory, PolicySet, RuleName, WorkloadName};
 
 /// What the oracle says about a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Connections {
     #[must_use]
     pub fn placed(set: &PolicySet, settings: Settings, placement: Placement) -> Self {
         Self {
-            set: set.clone(),
+            set: with_addresses(set, &placement),
             settings,
             placement,
             generation: 0,
@@ -95,14 +96,14 @@ impl Connections {
 
     /// Replaces the policies and the inventory; what was seen stays seen.
     pub fn replace(&mut self, set: &PolicySet) {
-        self.set = set.clone();
+        self.set = with_addresses(set, &self.placement);
         self.generation += 1;
     }
 
     /// Replaces the policies and the inventory, and everything that was chosen beside them.
     pub fn reconfigure(&mut self, set: &PolicySet, settings: Settings, placement: Placement) {
-        self.replace(set);
         (self.settings, self.placement) = (settings, placement);
+        self.replace(set);
     }
 
     /// Forgets everything that was seen.
@@ -145,20 +146,25 @@ impl Connections {
             Ok(Frame::NotIp) => return Reason::EssentialOff.into(),
             Err(reason) => return reason.into(),
         };
-        if is_martian(packet.source, packet.destination) {
+        let from_nobody = packet.source.is_unspecified() && !may_come_from_nobody(&packet);
+        if is_martian_source(packet.source)
+            || is_martian_destination(packet.destination)
+            || from_nobody
+        {
             return Reason::Martian.into();
-        }
-        let from_workload = matches!(place, Place::Workloads(_)) && way == Way::Out;
-        if from_workload && is_router_advertisement(&packet) {
-            return Reason::RogueRouter.into();
         }
         let comes_from_here = self.may_come_from(&place, way, packet.source);
         let new_to_the_link = is_link_local(packet.source) || packet.source.is_unspecified();
-        if (comes_from_here || new_to_the_link)
-            && let Some(essential) = kind_of(&packet, way)
-            && self.is_on(essential)
-        {
-            return passes_as(essential).into();
+        let from_workload = matches!(place, Place::Workloads(_)) && way == Way::Out;
+        if !from_workload || comes_from_here || new_to_the_link {
+            if from_workload && is_router_advertisement(&packet) {
+                return Reason::RogueRouter.into();
+            }
+            if let Some(essential) = kind_of(&packet, way)
+                && self.is_on(essential)
+            {
+                return passes_as(essential).into();
+            }
         }
         if !comes_from_here {
             return Reason::Spoofed.into();
@@ -186,8 +192,9 @@ impl Connections {
     }
 
     /// The ends that are decided at a place: the workload behind the interface, and the host, which
-    /// is behind all of them. What is for everyone or for a group is for the host, and for a
-    /// workload that has an interface to itself. Where neither is concerned, nothing is decided.
+    /// is behind all of them. What is for everyone or for a group is for the host too. Whatever goes
+    /// to an interface with one workload behind it is for this workload: the interface comes first,
+    /// the address second (safety P12). Where neither is concerned, nothing is decided.
     fn sides(&self, place: &Place, way: Way, packet: &Packet) -> Result<Vec<(End, Way)>, Reason> {
         let source = self.owner(packet.source);
         let destination = self.owner(packet.destination);
@@ -205,7 +212,7 @@ impl Connections {
             (Place::Workloads(behind), Way::In) => {
                 sides.extend(from_host.then_some((End::Host, Way::Out)));
                 let receiver = match behind.as_slice() {
-                    [only] if is_for_many(packet.destination) => Some(only),
+                    [only] => Some(only),
                     behind => behind.iter().find(|end| destination.as_ref() == Some(end)),
                 };
                 sides.push((receiver.ok_or(Reason::UnknownEndpoint)?.clone(), Way::In));
@@ -262,6 +269,23 @@ impl Connections {
     fn is_on(&self, essential: Essential) -> bool {
         !self.settings.essential_off.contains(&essential)
     }
+}
+
+/// `set`, in which the host has all its addresses, if it is described.
+fn with_addresses(set: &PolicySet, placement: &Placement) -> PolicySet {
+    let mut inventory = Inventory::default();
+    for namespace in set.inventory.namespaces() {
+        inventory.add_namespace(namespace.clone());
+    }
+    for workload in set.inventory.workloads() {
+        let mut workload = workload.clone();
+        if workload.host {
+            let free = |address: &&IpAddr| set.inventory.owner(**address).is_none();
+            workload.addresses.extend(placement.host_addresses.iter().filter(free));
+        }
+        inventory.add_workload(workload).expect("names and addresses are those of an inventory");
+    }
+    PolicySet { policies: set.policies.clone(), inventory }
 }
 
 /// What is behind an interface.

@@ -38,18 +38,39 @@ pub fn kind_of(packet: &Packet, way: Way) -> Option<Essential> {
     }
 }
 
-/// Whether a packet is a router advertisement, however it is wrapped.
+/// Whether a packet is a router advertisement, however it is wrapped. One that has crossed a router
+/// is none: whoever gets it has to discard it (RFC 4861 §6.1.2).
 pub fn is_router_advertisement(packet: &Packet) -> bool {
     let Transport::Icmp(message) = &packet.transport else { return false };
-    packet.protocol == protocol::ICMPV6 && message.kind == ROUTER_ADVERTISEMENT
+    packet.protocol == protocol::ICMPV6
+        && message.kind == ROUTER_ADVERTISEMENT
+        && packet.hops == 255
+}
+
+/// Whether nobody (`0.0.0.0`, `::`) may send a packet: whoever has no address yet asks for one by
+/// DHCP (RFC 2131 §4.1, RFC 1122 §3.2.1.3), looks whether somebody has it, looks for routers (RFC
+/// 4862 §5.4.2, RFC 4861 §4.1) and joins groups (RFC 3590).
+pub fn may_come_from_nobody(packet: &Packet) -> bool {
+    match &packet.transport {
+        Transport::Udp { source, destination } => {
+            packet.source.is_ipv4() && (*source, *destination) == DHCP
+        }
+        Transport::Icmp(message) => {
+            packet.source.is_ipv6()
+                && (is_discovery(message.kind) || LISTENERS.contains(&message.kind))
+        }
+        _ => false,
+    }
+}
+
+fn is_discovery(kind: u8) -> bool {
+    [ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT].contains(&kind) || NEIGHBOURS.contains(&kind)
 }
 
 fn of_message(packet: &Packet, message: &Message) -> Option<Essential> {
     // A hop limit of 255 says that it has crossed no router (RFC 4861 §6.1 and §7.1); that of a
     // listener's message is 1 (RFC 3810 §5).
-    let discovery = [ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT].contains(&message.kind)
-        || NEIGHBOURS.contains(&message.kind);
-    if discovery && packet.hops == 255 {
+    if is_discovery(message.kind) && packet.hops == 255 {
         return Some(Essential::NeighbourDiscovery);
     }
     if LISTENERS.contains(&message.kind) && packet.hops == 1 {

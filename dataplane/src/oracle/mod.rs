@@ -155,7 +155,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Steps 3 to 5.
-    pub(crate) fn ask_tiers(
+    fn ask_tiers(
         &self,
         subject: &Workload,
         direction: Direction,

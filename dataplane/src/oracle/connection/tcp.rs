@@ -45,28 +45,24 @@ pub struct Tcp {
     state: State,
     local: Said,
     remote: Said,
-    /// Both sides have sent a SYN without having seen the other's.
-    crossed: bool,
 }
 
 impl Tcp {
-    /// A connection that begins with `segment`; what is no SYN is from the middle or the end of it.
-    pub fn begin(segment: &Segment, sender: Side, _opener: Side) -> Self {
+    /// A connection that begins with `segment`. What is no SYN is from the middle or the end of it:
+    /// the other side has acknowledged everything before it.
+    pub fn begin(segment: &Segment, sender: Side) -> Self {
         let state = match segment {
             Segment { syn: true, ack: false, .. } => State::SynSent,
             Segment { rst: true, .. } => State::Reset,
             Segment { fin: true, .. } => State::Closing,
             _ => State::Established,
         };
-        let said = Said::default();
-        let mut tcp = Self { state, local: said, remote: said, crossed: false };
-        *tcp.said(sender) = Said {
-            end: Some(end_of(segment)),
-            acknowledged: segment.ack.then_some(segment.acknowledgement),
-            fin: segment.fin,
-        };
-        if segment.ack {
-            tcp.said(sender.other()).end = Some(segment.acknowledgement);
+        let acknowledged = segment.ack.then_some(segment.acknowledgement);
+        let mut tcp = Self { state, local: Said::default(), remote: Said::default() };
+        *tcp.said(sender) = Said { end: Some(end_of(segment)), acknowledged, fin: segment.fin };
+        if state != State::SynSent {
+            tcp.said(sender.other()).end = acknowledged;
+            tcp.said(sender.other()).acknowledged = Some(segment.sequence);
         }
         tcp
     }
@@ -92,86 +88,88 @@ impl Tcp {
         }
     }
 
-    /// A SYN begins a connection, is repeated, or crosses the other's.
+    /// A SYN begins a connection, is repeated, or crosses the other's. The end may begin anew at any
+    /// time. What the other end sends once more changes nothing: it may be forged.
     fn syn(&mut self, segment: &Segment, sender: Side, opener: Side) -> Step {
-        let repeated = self.said(sender).end == Some(end_of(segment));
         match self.state {
             State::Reset | State::Closed => Step::Anew,
-            State::SynSent if sender != opener => {
-                self.crossed = true;
-                self.state = State::SynReceived;
-                self.said(sender).end = Some(end_of(segment));
-                Step::Goes
-            }
-            State::SynSent | State::SynReceived if repeated => Step::Goes,
-            _ if sender == Side::Local => Step::Anew,
-            _ if sender == opener => Step::Goes,
-            _ => Step::Refused(Reason::InvalidTransition),
-        }
-    }
-
-    /// A SYN+ACK answers a SYN, and has to acknowledge it.
-    fn syn_ack(&mut self, segment: &Segment, sender: Side, opener: Side) -> Step {
-        let answers = sender != opener || self.crossed;
-        if !answers || self.state == State::Reset {
-            return Step::Refused(Reason::InvalidTransition);
-        }
-        match self.state {
-            State::SynSent => {
-                if self.said(sender.other()).end != Some(segment.acknowledgement) {
-                    return Step::Refused(Reason::OutOfWindow);
+            State::SynSent | State::SynReceived => {
+                if self.state == State::SynSent && sender != opener {
+                    self.state = State::SynReceived;
                 }
-                self.answer(segment, sender);
+                if sender == Side::Local || self.said(sender).end.is_none() {
+                    self.said(sender).end = Some(end_of(segment));
+                    self.said(sender).acknowledged = None;
+                }
                 Step::Goes
             }
-            // The end has forgotten the connection and accepts it once more.
-            State::Established | State::Closing | State::Closed if sender == Side::Local => {
-                self.answer(segment, sender);
-                Step::Goes
-            }
-            _ => Step::Goes,
+            State::Established | State::Closing if sender == Side::Local => Step::Anew,
+            // The opener may have restarted; the end answers with a challenge (RFC 5961 §4).
+            State::Established | State::Closing if sender == opener => Step::Goes,
+            State::Established | State::Closing => Step::Refused(Reason::InvalidTransition),
         }
     }
 
-    fn answer(&mut self, segment: &Segment, sender: Side) {
+    /// A SYN+ACK answers a SYN; where two SYNs have crossed, it comes from either side. The other
+    /// end's has to acknowledge what the end has sent. Which SYN the end answers, it knows best; it
+    /// may also accept a connection after one that it has forgotten.
+    fn syn_ack(&mut self, segment: &Segment, sender: Side, opener: Side) -> Step {
+        let acknowledges = self.said(sender.other()).end == Some(segment.acknowledgement);
+        match self.state {
+            State::Reset | State::Closed => return Step::Refused(Reason::InvalidTransition),
+            State::SynReceived => {}
+            _ if sender == opener => return Step::Refused(Reason::InvalidTransition),
+            State::SynSent if sender == Side::Remote && !acknowledges => {
+                return Step::Refused(Reason::OutOfWindow);
+            }
+            State::SynSent => {}
+            State::Established | State::Closing if sender == Side::Remote => return Step::Goes,
+            State::Established | State::Closing => {
+                self.local.fin = false;
+                self.remote = Said::default();
+            }
+        }
         self.state = State::SynReceived;
-        *self.said(sender) = Said {
-            end: Some(end_of(segment)),
-            acknowledged: Some(segment.acknowledgement),
-            fin: false,
-        };
-        *self.said(sender.other()) =
-            Said { end: Some(segment.acknowledgement), acknowledged: None, fin: false };
+        if sender == Side::Local || acknowledges {
+            self.said(sender).end = Some(end_of(segment));
+            self.said(sender).acknowledged = Some(segment.acknowledgement);
+            self.said(sender.other()).end = Some(segment.acknowledgement);
+        }
+        Step::Goes
     }
 
-    /// A reset has to carry a number between what its receiver has acknowledged and what its sender
-    /// has sent, or one beside these (RFC 5961 §3); nothing but itself follows it.
+    /// A reset has to fit, and one that answers a SYN has to acknowledge it; nothing but itself
+    /// follows it.
     fn reset(&mut self, segment: &Segment, sender: Side, opener: Side) -> Step {
-        let acknowledged = self.said(sender.other()).acknowledged;
-        match self.state {
+        let fits = match self.state {
             State::Reset => return Step::Goes,
-            // What the opener resets is not this connection (RFC 9293 §3.5.1).
+            // What the opener resets is not this connection (RFC 9293 §3.5.3).
             State::SynSent if sender == opener => return Step::Goes,
             State::SynSent => {
                 let asked = self.said(sender.other()).end;
-                if !segment.ack || asked != Some(segment.acknowledgement) {
-                    return Step::Refused(Reason::OutOfWindow);
-                }
+                let acknowledges = asked == Some(segment.acknowledgement);
+                segment.ack && (sender == Side::Local || acknowledges)
             }
-            _ => {
-                let sent = self.said(sender).end;
-                let Some(last) = sent.or(acknowledged) else {
-                    return Step::Refused(Reason::OutOfWindow);
-                };
-                let first = acknowledged.unwrap_or(last).wrapping_sub(1);
-                let window = last.wrapping_add(1).wrapping_sub(first);
-                if segment.sequence.wrapping_sub(first) > window {
-                    return Step::Refused(Reason::OutOfWindow);
-                }
-            }
+            _ => self.fits(segment, sender),
+        };
+        if !fits {
+            return Step::Refused(Reason::OutOfWindow);
         }
         self.state = State::Reset;
         Step::Goes
+    }
+
+    /// Whether a segment starts between what its receiver has acknowledged, less the one byte of a
+    /// keep-alive, and what its sender has sent, and the FIN that was not seen; right behind what
+    /// was sent where nothing has been acknowledged (RFC 5961 §3).
+    fn fits(&mut self, segment: &Segment, sender: Side) -> bool {
+        let Some(sent) = self.said(sender).end else { return false };
+        let Some(acknowledged) = self.said(sender.other()).acknowledged else {
+            return segment.sequence == sent;
+        };
+        let first = acknowledged.wrapping_sub(1);
+        let last = sent.wrapping_add(1);
+        segment.sequence.wrapping_sub(first) <= last.wrapping_sub(first)
     }
 
     /// An acknowledgement, with data or without.
@@ -190,21 +188,22 @@ impl Tcp {
         Step::Goes
     }
 
-    /// A FIN; it closes its side where it follows what was sent.
+    /// A FIN; it closes its side where it fits.
     fn fin(&mut self, segment: &Segment, sender: Side, opener: Side) -> Step {
-        if matches!(self.state, State::SynSent | State::Reset) {
-            return Step::Refused(Reason::InvalidTransition);
+        let fits = sender == Side::Local || self.fits(segment, sender);
+        match self.state {
+            State::SynSent | State::Reset => {
+                return Step::Refused(Reason::InvalidTransition);
+            }
+            State::SynReceived if sender == opener => self.state = State::Established,
+            _ => {}
         }
-        let _ = opener;
-        self.note(segment, sender);
-        if self.said(sender).end == Some(end_of(segment)) {
+        if fits {
             self.said(sender).fin = true;
+            let both = self.local.fin && self.remote.fin;
+            self.state = if both { State::Closed } else { State::Closing };
         }
-        match (self.local.fin, self.remote.fin) {
-            (true, true) => self.state = State::Closed,
-            (false, false) => {}
-            _ => self.state = State::Closing,
-        }
+        self.note(segment, sender);
         Step::Goes
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringfence_common::verdict::Reason;
 
 use super::{Connections, Judgement};
-use crate::model::{Direction, Workload, WorkloadName};
+use crate::model::{Action, Direction, Rule, Workload, WorkloadName};
 use crate::oracle::connection::{Connection, Side, Step, Tuple, is_tcp, opens};
 use crate::oracle::essential::Way;
 use crate::oracle::fragment::Fragmented;
@@ -60,7 +60,8 @@ impl Connections {
         }
         let judgement = match &packet.transport {
             Transport::Icmp(message) => match &message.meaning {
-                Meaning::Error(quoted) => self.about(end, way, packet, quoted, now),
+                Meaning::Error(Some(quoted)) => self.about(end, way, packet, quoted, now),
+                Meaning::Error(None) => Reason::MalformedEmbedded.into(),
                 _ => self.connection(end, way, packet, now),
             },
             _ => self.connection(end, way, packet, now),
@@ -68,10 +69,12 @@ impl Connections {
         self.first_fragment(end, way, packet, now, judgement)
     }
 
-    /// A packet that says which connection it belongs to.
+    /// A packet that says which connection it belongs to, or that is a question of its own.
     fn connection(&mut self, end: &End, way: Way, packet: &Packet, now: Duration) -> Judgement {
         let sender = Side::sender(way);
-        let tuple = Tuple::of(packet, way).expect("fragments and errors were dealt with");
+        let Some(tuple) = Tuple::of(packet, way) else {
+            return self.policy(end, &Tuple::of_protocol(packet, way), sender);
+        };
         let key = (end.clone(), tuple);
         let Some(mut known) = self.connections.remove(&key) else {
             return self.begin(key, packet, sender, now);
@@ -102,7 +105,7 @@ impl Connections {
     }
 
     /// Semantics 3: a connection that the new policies would not allow is cut at its next packet,
-    /// unless connections are kept; what audit mode let in is decided anew when it is enforced.
+    /// unless connections are kept; what audit mode let in was never allowed, so it is not kept.
     /// Says so if it is cut.
     fn revalidate(
         &self,
@@ -123,7 +126,7 @@ impl Connections {
             return None;
         }
         // In audit mode, what was never allowed is not revoked.
-        let was_allowed = connection.would_be.is_none() || enforced_since;
+        let was_allowed = connection.would_be.is_none() || self.settings.mode == Mode::Enforce;
         let reason = if was_allowed { Reason::Revoked } else { reason };
         connection.would_be = Some(reason);
         Some(Judgement { reason, rules: connection.rules.clone() })
@@ -139,7 +142,7 @@ impl Connections {
     ) -> Judgement {
         let (end, tuple) = &key;
         let asked = self.policy(end, tuple, sender);
-        let (opener, judgement) = if opens(packet) || asked.reason == Reason::NotIsolated {
+        let (opener, judgement) = if opens(packet) || self.is_free(end) {
             let replies = !opens(packet) && !is_tcp(packet);
             (if replies { sender.other() } else { sender }, asked)
         } else if is_tcp(packet) {
@@ -156,6 +159,18 @@ impl Connections {
             self.connections.insert(key, connection);
         }
         judgement
+    }
+
+    /// Whether no policy does anything about an end: it is not watched strictly. Rules that only
+    /// log do nothing (semantics 6).
+    fn is_free(&self, end: &End) -> bool {
+        let Some(subject) = self.subject(end) else { return true };
+        !Oracle::new(&self.set).selecting(subject).any(|policy| {
+            [Direction::Ingress, Direction::Egress].into_iter().any(|direction| {
+                let acts = |rule: &Rule| rule.action != Action::Log;
+                policy.isolates(direction) || policy.rules(direction).iter().any(acts)
+            })
+        })
     }
 
     /// Semantics 10: mid-stream TCP is admitted for a while if policy allows the connection in
@@ -177,6 +192,8 @@ impl Connections {
             if !backward.reason.denies() {
                 return (sender.other(), picked(backward));
             }
+            let reason = Reason::NoConnection;
+            return (sender, Judgement { reason, rules: forward.rules });
         }
         (sender, Reason::NoConnection.into())
     }

@@ -1,7 +1,5 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443): questions, replies, errors.
 
-use ringfence_common::verdict::Reason;
-
 use super::protocol;
 use super::quoted::{self, Quoted};
 
@@ -20,8 +18,9 @@ pub enum Meaning {
     Question { identifier: u16 },
     /// The reply to a question of type `question`.
     Reply { question: u8, identifier: u16 },
-    /// Something happened to this packet.
-    Error(Box<Quoted>),
+    /// Something happened to this packet, if the quote can be read. The quote is what the error
+    /// carries, not a header of it: it matters to whom the error is for.
+    Error(Option<Box<Quoted>>),
     /// Anything else.
     Other,
 }
@@ -56,16 +55,14 @@ impl Type {
 }
 
 /// Reads a message of the protocol `number`; `rest` is what follows the first eight bytes.
-pub fn read(number: u8, header: [u8; 8], rest: &[u8]) -> Result<Message, Reason> {
+pub fn read(number: u8, header: [u8; 8], rest: &[u8]) -> Message {
     let [kind, code, _, _, high, low, ..] = header;
     let identifier = u16::from_be_bytes([high, low]);
     let meaning = match Type::of(number, kind) {
         Type::Question => Meaning::Question { identifier },
         Type::ReplyTo(question) => Meaning::Reply { question, identifier },
-        Type::Error => {
-            Meaning::Error(Box::new(quoted::read(number, rest).ok_or(Reason::MalformedEmbedded)?))
-        }
+        Type::Error => Meaning::Error(quoted::read(number, rest).map(Box::new)),
         Type::Other => Meaning::Other,
     };
-    Ok(Message { kind, code, meaning })
+    Message { kind, code, meaning }
 }

@@ -23,10 +23,10 @@ pub enum About {
     Question { kind: u8, identifier: u16 },
     /// The reply to an ICMP question of type `question`.
     Reply { question: u8, identifier: u16 },
-    /// Of a protocol without ports, or ICMP that neither asks nor replies.
+    /// Of a protocol without ports.
     NoPorts,
-    /// A later fragment, which says nothing about its flow; an ICMP error, about which there are
-    /// no errors (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
+    /// A later fragment, which says nothing about its flow; ICMP that neither asks nor replies; an
+    /// ICMP error, about which there are no errors (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
     NoFlow,
 }
 
@@ -68,7 +68,6 @@ fn about(icmp: u8, number: u8, payload: &[u8]) -> Option<About> {
     Some(match Type::of(number, a) {
         Type::Question => About::Question { kind: a, identifier },
         Type::ReplyTo(question) => About::Reply { question, identifier },
-        Type::Error => About::NoFlow,
-        Type::Other => About::NoPorts,
+        Type::Error | Type::Other => About::NoFlow,
     })
 }

@@ -65,7 +65,7 @@ pub fn read(
         }
         number if number == icmp => {
             let header = start(payload).ok_or(cut(Reason::TruncatedIcmp))?;
-            icmp::read(number, header, &payload[8..]).map(Transport::Icmp)
+            Ok(Transport::Icmp(icmp::read(number, header, &payload[8..])))
         }
         _ => Ok(Transport::Other),
     }

@@ -1,0 +1,189 @@
+//! The oracle and the userspace filter decide alike: generated packets, policy that changes under
+//! them, time that passes, on both sides with the same past. Verdict, reason and rule have to be
+//! the same.
+//!
+//! Some 60,000 frames by default; `RINGFENCE_FRAMES=1000000` asks for more.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod report;
+mod setting;
+mod side_by_side;
+
+use std::env;
+use std::time::Instant;
+
+use ringfence_common::abi::config::Hook;
+use ringfence_common::verdict::Reason;
+use ringfence_dataplane::oracle::{Essential, Established, Mode};
+use ringfence_testbed::packet::generate::{Distribution, Generator, Kind, Random, World};
+
+use report::{Report, TOLD};
+use setting::{Scenario, Setting, UNGUARDED, UPLINK};
+use side_by_side::{Happening, SideBySide};
+
+/// Packets whose connections and fragments are remembered together.
+const BATCH: usize = 2_000;
+
+/// Frames that are compared unless the environment asks for more.
+const FRAMES: usize = 60_000;
+
+/// Where the number of frames is asked for.
+const ASKED: &str = "RINGFENCE_FRAMES";
+
+/// Time passes in steps of this, of which no time-out is a multiple: the filter counts time in
+/// ticks of 8.4 ms, the oracle does not.
+const STEP_MS: u64 = 700;
+
+/// Reasons that no packet meets here: tables are always installed, and are never full.
+const UNMET: [Reason; 2] = [Reason::NotReady, Reason::TableFull];
+
+/// What is enough of each kind of packet, and of each reason.
+const ENOUGH: usize = 5;
+
+/// The scenarios, and how many of ten batches each has.
+fn scenarios() -> [(Scenario, usize); 6] {
+    let plain = Scenario {
+        mode: Mode::Enforce,
+        established: Established::Revalidate,
+        pick_up_seconds: 0,
+        essential_off: &[],
+    };
+    [
+        (plain, 4),
+        (Scenario { established: Established::Keep, ..plain }, 1),
+        (Scenario { pick_up_seconds: 300, ..plain }, 2),
+        (Scenario { essential_off: &Essential::ALL, ..plain }, 1),
+        (Scenario { mode: Mode::Audit, ..plain }, 1),
+        (
+            Scenario {
+                mode: Mode::Audit,
+                established: Established::Keep,
+                pick_up_seconds: 300,
+                ..plain
+            },
+            1,
+        ),
+    ]
+}
+
+#[test]
+fn the_oracle_and_the_userspace_filter_decide_generated_packets_alike() {
+    let started = Instant::now();
+    let asked = env::var(ASKED).map(|number| number.parse().expect("a number of frames"));
+    let frames = asked.unwrap_or(FRAMES);
+    let setting = Setting::new();
+    let mut report = Report::default();
+    let mut distribution = Distribution::default();
+    let mut seed = 0;
+    while report.frames() < frames && report.differences() < TOLD {
+        for (scenario, batches) in scenarios() {
+            for _ in 0..batches {
+                seed += 1;
+                play(&setting, scenario, seed, &mut report, &mut distribution);
+            }
+        }
+    }
+    println!("{report}\n{distribution}\n{:?}", started.elapsed());
+    assert_eq!(report.differences(), 0, "{report}");
+    for kind in Kind::ALL {
+        assert!(distribution.count(*kind) >= ENOUGH, "too few {kind:?}: {distribution}");
+    }
+    for reason in Reason::ALL.iter().filter(|reason| !UNMET.contains(reason)) {
+        assert!(report.reason(*reason) >= ENOUGH, "too few {reason:?}: {report}");
+    }
+}
+
+/// One batch: both sides begin with nothing.
+fn play(
+    setting: &Setting,
+    scenario: Scenario,
+    seed: u64,
+    report: &mut Report,
+    distribution: &mut Distribution,
+) {
+    let mut sides = SideBySide::new(setting, scenario);
+    let world = World::new(&setting.host_tables(0, 1, scenario), UPLINK, UNGUARDED);
+    let mut generator = Generator::new(&world, seed);
+    let mut random = Random::new(seed);
+    let mut past = Vec::new();
+    for number in 0..BATCH {
+        if number % (BATCH / 8) == BATCH / 8 - 1 {
+            let policies = random.below(setting.sets());
+            let scenario = changed(scenario, &mut random);
+            past.push(Happening::Apply { policies, scenario });
+            sides.apply(policies, scenario);
+        }
+        let packet = generator.next_packet();
+        let steps = passed(&mut random);
+        let arrives = if number % 4 == 0 { Hook::Xdp } else { Hook::TcIngress };
+        for (index, (hook, ifindex)) in
+            [(arrives, packet.from), (Hook::TcEgress, packet.to)].into_iter().enumerate()
+        {
+            let after_ms = if index == 0 { steps * STEP_MS } else { 0 };
+            let frame = packet.frame.clone();
+            let happening = Happening::Frame { frame, hook, ifindex, after_ms };
+            past.push(happening.clone());
+            if let Some(difference) = sides.frame(&happening, report) {
+                let shortest = side_by_side::shortest(setting, scenario, &past);
+                report.differs(difference, scenario, seed, shortest);
+                distribution.merge(generator.distribution());
+                return;
+            }
+        }
+    }
+    distribution.merge(generator.distribution());
+}
+
+/// Now and then the mode changes with the policies.
+fn changed(scenario: Scenario, random: &mut Random) -> Scenario {
+    match (scenario.mode, random.chance(30)) {
+        (Mode::Audit, true) => Scenario { mode: Mode::Enforce, ..scenario },
+        _ => scenario,
+    }
+}
+
+/// How many steps of time pass before a packet: mostly none, now and then so many that something is
+/// forgotten.
+fn passed(random: &mut Random) -> u64 {
+    match random.below(200) {
+        0..150 => 0,
+        150..199 => random.number() % 4,
+        _ => random.number() % 200,
+    }
+}
+
+#[test]
+fn a_difference_is_found_told_and_cut_down() {
+    let setting = Setting::new();
+    let (scenario, _) = scenarios()[0];
+    let world = World::new(&setting.host_tables(0, 1, scenario), UPLINK, UNGUARDED);
+    let mut sides = SideBySide::misled(&setting, scenario);
+    let mut report = Report::default();
+    let mut past = Vec::new();
+    for packet in Generator::new(&world, 5).take(BATCH) {
+        let (hook, ifindex) = (Hook::TcEgress, packet.to);
+        past.push(Happening::Frame { frame: packet.frame, hook, ifindex, after_ms: 0 });
+        if let Some(difference) = sides.frame(&past[past.len() - 1], &mut report) {
+            let misled = || SideBySide::misled(&setting, scenario);
+            let shortest = side_by_side::shortest_from(misled, &past);
+            report.differs(difference, scenario, 5, shortest);
+            break;
+        }
+    }
+    let told = report.to_string();
+    assert_eq!((report.differences(), report.shortest().len()), (1, 1), "{told}");
+    for part in ["TcEgress", "DIFFERENT", "oracle", "userspace", "seed 5"] {
+        assert!(told.contains(part), "`{part}` is not told:\n{told}");
+    }
+}
+
+#[test]
+fn dbg() {
+    let setting = Setting::new();
+    let (scenario, _) = scenarios()[2];
+    let mut sides = SideBySide::new(&setting, scenario);
+    for (hook, text) in [(Hook::TcIngress, "02000000000202000000000108004500004200000000401165ac0a0200010a0000fd9da003ff002ef188000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425"), (Hook::TcEgress, "82000000000202000000000108004508006d000000004001668d0a0100000a0200010c00044e0000050045000051000000004011659d0a0200010a0000fd9da003ff003d882e000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334")] {
+        let frame: Vec<u8> = (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect();
+        sides.dbg(&Happening::Frame { frame, hook, ifindex: 7, after_ms: 0 });
+    }
+}

@@ -1,0 +1,237 @@
+//! The host on which both sides decide, as tables for the filter and as a model for the oracle.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ringfence_common::abi::ABI_VERSION;
+use ringfence_common::abi::config::{Config, Hook, essential, flags};
+use ringfence_common::abi::identity::endpoint;
+use ringfence_common::track::ticks;
+use ringfence_dataplane::backend::host::HostTables;
+use ringfence_dataplane::backend::{self, Arrival, Desired, Interface, Role};
+use ringfence_dataplane::compile::{Tables, compile};
+use ringfence_dataplane::document::{self, Input, Validation};
+use ringfence_dataplane::model::{
+    Action, Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyName, PolicySet, Ports,
+    Rule, Selector, Tier, WorkloadName,
+};
+use ringfence_dataplane::oracle::{Essential, Established, Mode, Placement, Settings};
+
+const DOCUMENTS: &str = include_str!("../agreement/policies.yaml");
+
+/// Which workloads are on this host, interface by interface; interface numbers begin with 3.
+const INTERFACES: [&[&str]; 7] = [
+    &["shop/web"],
+    &["shop/api"],
+    &["shop/db"],
+    &["shop/cache", "shop/sidecar"],
+    &["ops/monitor"],
+    &["ops/open"],
+    &["ops/locked"],
+];
+
+const FIRST_INTERFACE: u32 = 3;
+
+/// The interface to everyone else, and one that nobody guards.
+pub const UPLINK: u32 = 90;
+pub const UNGUARDED: u32 = 99;
+
+/// Policies whose absence makes the other set.
+const CHANGING: [&str; 2] = ["api", "cache"];
+
+/// The tick at which both sides begin.
+pub const BEGINNING: u32 = 1_000;
+
+/// How both sides are set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    pub mode: Mode,
+    pub established: Established,
+    pub pick_up_seconds: u32,
+    pub essential_off: &'static [Essential],
+}
+
+impl Scenario {
+    pub fn settings(self) -> Settings {
+        Settings {
+            mode: self.mode,
+            established: self.established,
+            pick_up: Duration::from_secs(self.pick_up_seconds.into()),
+            essential_off: self.essential_off.iter().copied().collect(),
+        }
+    }
+
+    fn config(self, generation: u32) -> Config {
+        let mut config = Config {
+            abi: ABI_VERSION,
+            generation,
+            essential: essential::ALL,
+            pick_up_until: BEGINNING + ticks(self.pick_up_seconds.into()),
+            ..Config::default()
+        };
+        for off in self.essential_off {
+            config.essential &= !bit(*off);
+        }
+        if self.mode == Mode::Audit {
+            config.flags |= flags::AUDIT;
+        }
+        if self.established == Established::Keep {
+            config.flags |= flags::KEEP_ESTABLISHED;
+        }
+        config
+    }
+}
+
+/// The dataplane's bit for a kind of essential traffic.
+fn bit(essential: Essential) -> u32 {
+    match essential {
+        Essential::NonIp => essential::NON_IP,
+        Essential::NeighbourDiscovery => essential::NEIGHBOUR_DISCOVERY,
+        Essential::MulticastListener => essential::MULTICAST_LISTENER,
+        Essential::RelatedErrors => essential::RELATED_ERRORS,
+        Essential::Dhcp => essential::DHCP,
+        Essential::SelfTraffic => essential::SELF,
+        Essential::HostToWorkload => essential::HOST_TO_WORKLOAD,
+    }
+}
+
+/// Sets of policies, each read and compiled.
+pub struct Setting {
+    sets: Vec<(PolicySet, Tables)>,
+}
+
+impl Setting {
+    pub fn new() -> Self {
+        let compiled = |set: PolicySet| {
+            let tables = compile(&set).expect("the policies compile");
+            (set, tables)
+        };
+        Self { sets: policies().into_iter().map(compiled).collect() }
+    }
+
+    /// How many sets of policies there are.
+    pub fn sets(&self) -> usize {
+        self.sets.len()
+    }
+
+    pub fn set(&self, which: usize) -> &PolicySet {
+        &self.sets[which].0
+    }
+
+    /// The name of a rule, as the tables describe its number.
+    pub fn rule_name(&self, number: u32) -> String {
+        let rules = self.sets.iter().find_map(|(_, tables)| tables.rules.get(&number));
+        rules.map_or_else(|| format!("undescribed {number:#x}"), |rule| rule.name.clone())
+    }
+
+    pub fn host_tables(&self, which: usize, generation: u32, scenario: Scenario) -> HostTables {
+        let tables = &self.sets[which].1;
+        let number_of = |name: &str| {
+            let mut endpoints = tables.endpoints.iter();
+            *endpoints.find(|(_, one)| one.name == name).expect("the workload is described").0
+        };
+        let mut interfaces: Vec<Interface> = INTERFACES
+            .iter()
+            .zip(FIRST_INTERFACE..)
+            .map(|(workloads, index)| Interface {
+                index,
+                name: format!("workload{index}"),
+                role: Role::Workload,
+                endpoints: workloads.iter().map(|name| number_of(name)).collect(),
+                arrival: Arrival::Tcx,
+            })
+            .collect();
+        interfaces.push(Interface {
+            index: UPLINK,
+            name: "uplink".to_owned(),
+            role: Role::Uplink,
+            endpoints: BTreeSet::from([endpoint::HOST]),
+            arrival: Arrival::Tcx,
+        });
+        // Frames arrive at both hooks; the tables are the same.
+        let both: Vec<Interface> = interfaces
+            .iter()
+            .flat_map(|one| {
+                let at_xdp = Interface { arrival: Arrival::Xdp, ..one.clone() };
+                [one.clone(), at_xdp]
+            })
+            .collect();
+        let local = interfaces.iter().flat_map(|one| one.endpoints.iter().copied()).collect();
+        let desired = Desired {
+            tables: tables.for_host(&local),
+            interfaces: both,
+            host_addresses: placement().host_addresses,
+            mode: backend::Mode::Enforce,
+            settings: backend::Settings::default(),
+        };
+        desired.host_tables(scenario.config(generation))
+    }
+}
+
+/// Where everything is, for the oracle.
+pub fn placement() -> Placement {
+    let named = |names: &&[&str]| names.iter().map(|name| workload(name)).collect();
+    let extra = ["10.0.0.253", "fd00::fd"].map(|address| address.parse().expect("an address"));
+    Placement { interfaces: INTERFACES.iter().map(named).collect(), host_addresses: extra.into() }
+}
+
+/// Whose interface a hook is at, and which way frames go past it.
+pub fn seen_by(hook: Hook, ifindex: u32) -> (WorkloadName, Direction) {
+    let arrives = hook != Hook::TcEgress;
+    if ifindex == UPLINK {
+        let direction = if arrives { Direction::Ingress } else { Direction::Egress };
+        return (WorkloadName::new("ops", "host"), direction);
+    }
+    let direction = if arrives { Direction::Egress } else { Direction::Ingress };
+    let behind = ifindex.checked_sub(FIRST_INTERFACE).and_then(|at| INTERFACES.get(at as usize));
+    (
+        behind.map_or_else(|| WorkloadName::new("nobody", "nowhere"), |all| workload(all[0])),
+        direction,
+    )
+}
+
+fn workload(name: &str) -> WorkloadName {
+    let (namespace, name) = name.split_once('/').expect("`namespace/name`");
+    WorkloadName::new(namespace, name)
+}
+
+/// All policies; all but [`CHANGING`]; all, with more that is denied.
+fn policies() -> [PolicySet; 3] {
+    let input = Input::Text { name: "policies.yaml".to_owned(), text: DOCUMENTS.to_owned() };
+    let report = document::read(&[input], Validation::Strict);
+    let Some(plain) = report.policies.clone() else { panic!("{}", report.render(false)) };
+    let with = |policy: Policy| {
+        let mut set = plain.clone();
+        set.policies.push(policy);
+        set.policies.sort_by(|a, b| a.name.cmp(&b.name));
+        set
+    };
+    let all = with(denying("192.0.2.64/26"));
+    let mut fewer = all.clone();
+    fewer.policies.retain(|policy| !CHANGING.contains(&policy.name.name.as_str()));
+    [all, fewer, with(denying("10.1.0.0/30"))]
+}
+
+/// What the documents do not say: a rule that denies, and one that only reports.
+fn denying(block: &str) -> Policy {
+    let block = IpBlock::new(block.parse().expect("a prefix"), Vec::new());
+    let rule = |action, peers| Rule { action, peers, ports: Ports::Everything, origin: None };
+    Policy {
+        name: PolicyName {
+            kind: "adminpolicy".to_owned(),
+            namespace: String::new(),
+            name: "denying".to_owned(),
+        },
+        tier: Tier::Admin,
+        priority: 1,
+        subject_namespaces: NamespaceScope::Selected(Selector::everything()),
+        subjects: Selector::everything(),
+        isolates_ingress: false,
+        isolates_egress: false,
+        ingress: vec![
+            rule(Action::Deny, Peers::Any(vec![Peer::Block(block.expect("it has no exception"))])),
+            rule(Action::Log, Peers::Everyone),
+        ],
+        egress: Vec::new(),
+    }
+}
