@@ -129,6 +129,50 @@ fn tiers_and_priorities_are_asked_in_order() {
 }
 
 #[test]
+fn within_a_policy_the_first_rule_that_matches_counts() {
+    let allow_web = || rule(Action::Allow, app("web"), port(80));
+    let deny_all = || everyone(Action::Deny);
+    let narrow_first = shop([policy(Tier::Admin, 0, false, vec![allow_web(), deny_all()])]);
+    assert_ingress(&narrow_first, WEB, tcp(80), Reason::Rule);
+    assert_ingress(&narrow_first, WEB, tcp(81), Reason::DenyRule);
+    assert_ingress(&narrow_first, API, tcp(80), Reason::DenyRule);
+    let wide_first = shop([policy(Tier::Admin, 0, false, vec![deny_all(), allow_web()])]);
+    assert_ingress(&wide_first, WEB, tcp(80), Reason::DenyRule);
+    let passed = vec![rule(Action::Pass, app("web"), Ports::Everything), deny_all()];
+    let passed = shop([policy(Tier::Admin, 0, false, passed)]);
+    assert_ingress(&passed, WEB, tcp(80), Reason::NotIsolated);
+    let logged = vec![everyone(Action::Log), allow_web(), deny_all()];
+    let logged = shop([policy(Tier::Admin, 0, false, logged)]);
+    assert_ingress(&logged, WEB, tcp(80), Reason::Rule);
+}
+
+#[test]
+fn among_policies_of_one_priority_deny_wins_then_allow_then_pass() {
+    use Action::{Allow, Deny, Pass};
+    let says = |action| policy(Tier::Admin, 0, false, vec![everyone(action)]);
+    let set = |actions: &[Action]| {
+        let mut policies: Vec<Policy> = actions.iter().map(|action| says(*action)).collect();
+        policies.push(network_policy(vec![]));
+        shop(policies)
+    };
+    for (actions, expected) in [
+        (&[Allow, Deny, Pass][..], Reason::DenyRule),
+        (&[Pass, Deny], Reason::DenyRule),
+        (&[Pass, Allow], Reason::Rule),
+        (&[Allow, Pass], Reason::Rule),
+        (&[Pass, Pass], Reason::NoRule),
+    ] {
+        assert_ingress(&set(actions), WEB, tcp(1), expected);
+    }
+    // A policy whose first matching rule allows does not deny by a later one.
+    let first = vec![rule(Action::Allow, app("web"), port(80)), everyone(Action::Deny)];
+    let other = vec![rule(Action::Pass, app("web"), Ports::Everything)];
+    let set = shop([policy(Tier::Admin, 0, false, first), policy(Tier::Admin, 0, false, other)]);
+    assert_ingress(&set, WEB, tcp(80), Reason::Rule);
+    assert_ingress(&set, WEB, tcp(81), Reason::DenyRule);
+}
+
+#[test]
 fn passing_leaves_the_flow_to_the_next_tier() {
     let set = shop([
         policy(Tier::Admin, 0, false, vec![rule(Action::Pass, app("web"), port(80))]),

@@ -13,8 +13,15 @@ struct Run {
 
 /// Runs a verb on the shop, in its folder.
 fn ringfence(verb: &str, arguments: &[&str]) -> Run {
+    ringfence_on(&["shop.yaml"], verb, arguments)
+}
+
+/// Runs a verb on some of the fixtures, in their folder.
+fn ringfence_on(files: &[&str], verb: &str, arguments: &[&str]) -> Run {
     let mut command = Command::cargo_bin("ringfence").expect("the binary is built");
-    command.args(["--color", "never", verb, "-f", "shop.yaml"]).args(arguments);
+    command.args(["--color", "never", verb]);
+    files.iter().for_each(|file| _ = command.args(["-f", file]));
+    command.args(arguments);
     command.current_dir(FIXTURES);
     command.env_remove("RINGFENCE_VALIDATE").env_remove("RINGFENCE_DEFAULT_NAMESPACE");
     let output = command.output().expect("the binary runs");
@@ -31,6 +38,35 @@ fn trace_says_why_and_what_was_nearest() {
     let run = trace("-s shop/api -d db --dport 22/tcp");
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     insta::assert_snapshot!(run.stdout);
+}
+
+/// The shop below policies of the whole cluster.
+const GUARDED: [&str; 2] = ["shop.yaml", "guards.yaml"];
+
+#[test]
+fn trace_names_the_tiers_and_their_rules() {
+    let arguments = ["-s", "web", "-d", "db", "--dport", "5432/tcp"];
+    let run = ringfence_on(&GUARDED, "trace", &arguments);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(run.stdout);
+    let run = ringfence_on(&GUARDED, "trace", &[&arguments[..], &["-o", "json"]].concat());
+    let json: Value = serde_json::from_str(&run.stdout).expect("the output is JSON");
+    let policies = &json["traces"][0]["ingress"]["policies"];
+    let place =
+        |index: usize| (policies[index]["tier"].clone(), policies[index]["priority"].clone());
+    assert_eq!(place(0), ("admin".into(), 10.into()));
+    assert_eq!(place(1), ("developer".into(), 0.into()));
+    assert_eq!(place(2), ("baseline".into(), 0.into()));
+}
+
+#[test]
+fn matrix_and_compile_know_policies_of_the_cluster() {
+    let run = ringfence_on(&GUARDED, "matrix", &["--port", "8080/tcp"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    insta::assert_snapshot!(run.stdout);
+    let run = ringfence_on(&GUARDED, "compile", &["-o", "json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.contains("clusternetworkpolicy/quarantine egress[0]"), "{}", run.stdout);
 }
 
 #[test]

@@ -28,8 +28,8 @@ use ringfence_common::abi::identity::identity::ANY;
 use ringfence_common::abi::policy::{PolicyEntry, PolicyKey, action, entry_flags, forms};
 
 use super::identities::{Identities, PeerIndex, SubjectIndex};
-use super::precedence::{Place, Rule, Rules};
-use super::resolve::{Effect, Outcome, Picture};
+use super::precedence::{Rule, Rules};
+use super::resolve::{Effect, Outcome, Painter, Picture};
 use super::services::{ClassIndex, Classes, Services};
 use super::tables::Subject;
 use crate::model::{Action, Direction, Protocol, Tier};
@@ -126,7 +126,8 @@ struct Clauses<'a> {
 }
 
 struct Clause<'a> {
-    tier: Tier,
+    painter: Painter,
+    priority: u32,
     effect: Effect,
     services: Cow<'a, Services>,
 }
@@ -168,7 +169,8 @@ impl<'a> Clauses<'a> {
             Action::Pass => Effect::Pass,
             Action::Log => Effect::Log,
         };
-        self.list.push(Clause { tier: rule.tier, effect, services });
+        let painter = Painter { tier: rule.tier, policy: rule.policy };
+        self.list.push(Clause { painter, priority: rule.priority, effect, services });
     }
 
     /// What is decided about a peer that the clauses of `own` name beside those about everyone.
@@ -183,13 +185,18 @@ impl<'a> Clauses<'a> {
         };
         let mut clause = next();
         for tier in [Tier::Admin, Tier::Developer, Tier::Baseline] {
-            while let Some(of_tier) = clause.map(|c| &self.list[c]).filter(|c| c.tier == tier) {
-                picture.paint(&of_tier.services, tier, of_tier.effect);
+            let of_tier = |c: &&Clause<'_>| c.painter.tier == tier;
+            let mut priority = None;
+            while let Some(stroke) = clause.map(|c| &self.list[c]).filter(of_tier) {
+                if priority.replace(stroke.priority).is_some_and(|last| last != stroke.priority) {
+                    picture.settle(tier);
+                }
+                picture.paint(&stroke.services, stroke.painter, stroke.effect);
                 clause = next();
             }
+            picture.settle(tier);
             if isolated[tier as usize] {
-                let refuse = Effect::Decide { allow: false, place: Place::Isolated, rule: 0 };
-                picture.paint(&Services::Everything, tier, refuse);
+                picture.refuse(tier);
             }
         }
         picture

@@ -2,11 +2,14 @@
 //!
 //! 1. Tiers, in the order of [`Tier`].
 //! 2. Within a tier, priorities, lower first.
-//! 3. At the same priority, deny before allow before pass (semantics 2: at the same place deny
-//!    wins; and a decision is stronger than leaving it to others). Rules that log decide nothing,
-//!    so their position among the others does not matter.
-//! 4. Rules that say the same at the same priority, by policy name and position. They decide
-//!    alike; the first one is named as the reason.
+//! 3. At the same priority, policy by policy, by name; that order decides nothing but which of
+//!    the rules that say the same is named as the reason.
+//! 4. Within a policy, rules in document order: what the first one that matches says, the policy
+//!    says. Rules that log say nothing, so their position among the others does not matter.
+//!
+//! Of what the policies of one priority say, deny is stronger than allow and allow than pass
+//! (semantics 2: at the same place deny wins; and a decision is stronger than leaving it to
+//! others).
 //!
 //! After the last rule of a tier, a subject that a policy of this tier isolates is refused what
 //! nothing decided, unless a rule passed it on to the next tier. After the last tier, what nothing
@@ -24,8 +27,10 @@ use crate::model::{self, Action, Direction, Peers, Policy, Protocol, Tier};
 /// Where a decision was made: rules of one place decide alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
-    /// By rules of this tier, priority and action.
-    Rule(Tier, u32, Action),
+    /// By rules of this tier, priority and action. Where the rules of a policy do not all say
+    /// the same, that one matches does not tell that it decided; so such a rule is a place of
+    /// its own, by its number.
+    Rule(Tier, u32, Action, Option<u32>),
     /// At the end of a tier: isolated, and nothing allowed it.
     Isolated,
     /// After the last tier.
@@ -38,6 +43,10 @@ pub(super) struct Rule<'a> {
     pub(super) number: u32,
     /// Its tier.
     pub(super) tier: Tier,
+    /// Its policy's priority there.
+    pub(super) priority: u32,
+    /// Its policy's position among all.
+    pub(super) policy: usize,
     /// Its place.
     pub(super) place: Place,
     /// What it does.
@@ -71,14 +80,8 @@ impl<'a> Rules<'a> {
         let mut order = Vec::new();
         for (policy, of) in policies.iter().enumerate() {
             for direction in [Direction::Ingress, Direction::Egress] {
-                for (position, rule) in of.rules(direction).iter().enumerate() {
-                    let action = match rule.action {
-                        Action::Deny => 0,
-                        Action::Allow => 1,
-                        Action::Pass => 2,
-                        Action::Log => 3,
-                    };
-                    order.push((of.tier, of.priority, action, policy, direction, position));
+                for position in 0..of.rules(direction).len() {
+                    order.push((of.tier, of.priority, policy, direction, position));
                 }
             }
         }
@@ -88,7 +91,7 @@ impl<'a> Rules<'a> {
         // Policies are sorted by name, so this is the order of the rules' names.
         let numbers = number::number(
             "rule",
-            order.iter().map(|(_, _, _, policy, direction, i)| (*policy, *direction, *i)).collect(),
+            order.iter().map(|(_, _, policy, direction, i)| (*policy, *direction, *i)).collect(),
             |(policy, direction, i), hash| hash.text(&name(*policy, *direction, *i).to_string()),
         );
         let mut rules = Self {
@@ -96,7 +99,7 @@ impl<'a> Rules<'a> {
             of_policy: [vec![Vec::new(); policies.len()], vec![Vec::new(); policies.len()]],
             described: BTreeMap::new(),
         };
-        for (tier, priority, _, policy, direction, position) in order {
+        for (tier, priority, policy, direction, position) in order {
             let rule = &policies[policy].rules(direction)[position];
             let number = numbers[&(policy, direction, position)];
             rules.of_policy[direction as usize][policy].push(rules.list.len());
@@ -122,7 +125,14 @@ impl<'a> Rules<'a> {
             rules.list.push(Rule {
                 number,
                 tier,
-                place: Place::Rule(tier, priority, rule.action),
+                priority,
+                policy,
+                place: Place::Rule(
+                    tier,
+                    priority,
+                    rule.action,
+                    says_several(policies[policy], direction).then_some(number),
+                ),
                 action: rule.action,
                 peers,
                 matches,
@@ -136,6 +146,13 @@ impl<'a> Rules<'a> {
         }
         rules
     }
+}
+
+/// Whether the rules of a policy do not all say the same.
+fn says_several(policy: &Policy, direction: Direction) -> bool {
+    let rules = policy.rules(direction).iter().map(|rule| rule.action);
+    let mut said = rules.filter(|action| *action != Action::Log);
+    said.next().is_some_and(|first| said.any(|action| action != first))
 }
 
 /// The numbers that the named ports of an egress rule stand for, and for whom of its peers. Only

@@ -1,13 +1,15 @@
 //! Precedence resolved: which rule decides each service, for one subject, direction and peer.
 //!
 //! Goals: (1) the answer for *every* service, without asking one by one; (2) rules are asked in
-//! the order of [`super::precedence`], the first that decides wins.
+//! the order of [`super::precedence`]: the first of a policy's rules says what the policy says, the
+//! strongest of what the policies of one priority say counts, and the first priority wins.
 //!
 //! Design: a [`Picture`] has one [`Cell`] for the protocols without ports, one per protocol for
 //! "a port no rule has singled out", and one for each class of ports that some rule has. Rules
-//! paint on it in order; a cell that is decided keeps its colour (2). A class that a rule singles
-//! out for the first time starts from its protocol's cell, because only rules about the whole
-//! protocol have touched it so far (1).
+//! paint on it in order; a cell takes one stroke of a policy, keeps the strongest of a priority's
+//! until that priority is settled, and once decided keeps its colour (2). A class that a rule
+//! singles out for the first time starts from its protocol's cell, because only rules about the
+//! whole protocol have touched it so far (1).
 
 use std::collections::BTreeMap;
 
@@ -40,8 +42,8 @@ impl Outcome {
     }
 }
 
-/// What a rule, or the end of a tier, does to the flows it matches.
-#[derive(Clone, Copy, Debug)]
+/// What a rule does to the flows it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Decides.
     Decide {
@@ -58,22 +60,71 @@ pub(super) enum Effect {
     Log,
 }
 
+impl Effect {
+    /// Which of what the policies of one priority say counts: the lowest.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Decide { allow: false, .. } => 0,
+            Self::Decide { allow: true, .. } => 1,
+            Self::Pass => 2,
+            Self::Log => 3,
+        }
+    }
+}
+
+/// Whose rule paints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Painter {
+    /// The tier of its policy.
+    pub(super) tier: Tier,
+    /// The policy's position among all.
+    pub(super) policy: usize,
+}
+
 /// What is known so far about some services.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cell {
     decided: Option<(bool, Place, u32)>,
     passed: Option<Tier>,
     log: bool,
+    /// The last policy of the priority that is being asked that said something.
+    heard: Option<usize>,
+    /// The strongest that the policies of that priority said so far.
+    said: Option<Effect>,
 }
 
 impl Cell {
-    fn paint(&mut self, tier: Tier, effect: Effect) {
-        match effect {
-            Effect::Log => self.log = true,
-            _ if self.decided.is_some() || self.passed == Some(tier) => {}
-            Effect::Decide { allow, place, rule } => self.decided = Some((allow, place, rule)),
-            Effect::Pass => self.passed = Some(tier),
+    fn paint(&mut self, painter: Painter, effect: Effect) {
+        if effect == Effect::Log {
+            self.log = true;
+        } else if self.is_open(painter.tier) && self.heard != Some(painter.policy) {
+            self.heard = Some(painter.policy);
+            if self.said.is_none_or(|said| effect.rank() < said.rank()) {
+                self.said = Some(effect);
+            }
         }
+    }
+
+    fn settle(&mut self, tier: Tier) {
+        self.heard = None;
+        match self.said.take() {
+            Some(Effect::Decide { allow, place, rule }) => {
+                self.decided = Some((allow, place, rule))
+            }
+            Some(Effect::Pass) => self.passed = Some(tier),
+            Some(Effect::Log) | None => {}
+        }
+    }
+
+    fn refuse(&mut self, tier: Tier) {
+        if self.is_open(tier) {
+            self.decided = Some((false, Place::Isolated, 0));
+        }
+    }
+
+    /// Whether rules of `tier` still have a say.
+    fn is_open(&self, tier: Tier) -> bool {
+        self.decided.is_none() && self.passed != Some(tier)
     }
 
     fn outcome(&self) -> Outcome {
@@ -96,29 +147,41 @@ struct Protocol {
 }
 
 impl Picture {
-    /// Lets a rule of `tier`, or its end, say what happens to `services`.
-    pub(super) fn paint(&mut self, services: &Services, tier: Tier, effect: Effect) {
+    /// Lets a rule say what happens to `services`.
+    pub(super) fn paint(&mut self, services: &Services, painter: Painter, effect: Effect) {
         match services {
-            Services::Everything => {
-                self.portless.paint(tier, effect);
-                self.protocols.iter_mut().for_each(|protocol| protocol.every(tier, effect));
-            }
+            Services::Everything => self.every(|cell| cell.paint(painter, effect)),
             Services::Ports(sets) => {
                 for (protocol, set) in self.protocols.iter_mut().zip(sets) {
                     match set {
                         PortSet::None => {}
-                        PortSet::Every => protocol.every(tier, effect),
+                        PortSet::Every => protocol.every(|cell| cell.paint(painter, effect)),
                         PortSet::Classes(ranges) => {
                             for class in ranges.iter().cloned().flatten() {
                                 let rest = protocol.rest;
                                 let cell = protocol.classes.entry(class).or_insert(rest);
-                                cell.paint(tier, effect);
+                                cell.paint(painter, effect);
                             }
                         }
                     }
                 }
             }
         }
+    }
+
+    /// Lets what the policies of one priority of `tier` have said count, after the last of them.
+    pub(super) fn settle(&mut self, tier: Tier) {
+        self.every(|cell| cell.settle(tier));
+    }
+
+    /// Refuses what `tier` has neither decided nor passed on, after its last priority.
+    pub(super) fn refuse(&mut self, tier: Tier) {
+        self.every(|cell| cell.refuse(tier));
+    }
+
+    fn every(&mut self, mut change: impl FnMut(&mut Cell)) {
+        change(&mut self.portless);
+        self.protocols.iter_mut().for_each(|protocol| protocol.every(&mut change));
     }
 
     /// Protocols without ports.
@@ -144,9 +207,9 @@ impl Picture {
 }
 
 impl Protocol {
-    fn every(&mut self, tier: Tier, effect: Effect) {
-        self.rest.paint(tier, effect);
-        self.classes.values_mut().for_each(|cell| cell.paint(tier, effect));
+    fn every(&mut self, mut change: impl FnMut(&mut Cell)) {
+        change(&mut self.rest);
+        self.classes.values_mut().for_each(change);
     }
 }
 
@@ -161,7 +224,14 @@ mod tests {
 
     fn decide(tier: Tier, allow: bool, rule: u32) -> Effect {
         let action = if allow { Action::Allow } else { Action::Deny };
-        Effect::Decide { allow, place: Place::Rule(tier, 0, action), rule }
+        Effect::Decide { allow, place: Place::Rule(tier, 0, action, None), rule }
+    }
+
+    /// Paints the rules of one policy, and settles them.
+    fn paint(picture: &mut Picture, tier: Tier, rules: &[(Services, Effect)]) {
+        let painter = Painter { tier, policy: 0 };
+        rules.iter().for_each(|(services, effect)| picture.paint(services, painter, *effect));
+        picture.settle(tier);
     }
 
     fn http() -> Services {
@@ -176,9 +246,11 @@ mod tests {
     #[test]
     fn the_first_rule_that_decides_wins() {
         let mut picture = Picture::default();
-        picture.paint(&http(), Tier::Admin, decide(Tier::Admin, true, 1));
-        picture.paint(&tcp(), Tier::Admin, decide(Tier::Admin, false, 2));
-        picture.paint(&Services::Everything, Tier::Developer, decide(Tier::Developer, true, 3));
+        let admin =
+            [(http(), decide(Tier::Admin, true, 1)), (tcp(), decide(Tier::Admin, false, 2))];
+        paint(&mut picture, Tier::Admin, &admin);
+        let developer = [(Services::Everything, decide(Tier::Developer, true, 3))];
+        paint(&mut picture, Tier::Developer, &developer);
         let rules = [
             picture.class(0, HTTP),
             picture.class(0, 9),
@@ -193,26 +265,62 @@ mod tests {
     #[test]
     fn a_class_inherits_what_was_said_about_its_protocol() {
         let mut picture = Picture::default();
-        picture.paint(&tcp(), Tier::Admin, decide(Tier::Admin, false, 1));
-        picture.paint(&http(), Tier::Developer, decide(Tier::Developer, true, 2));
+        paint(&mut picture, Tier::Admin, &[(tcp(), decide(Tier::Admin, false, 1))]);
+        paint(&mut picture, Tier::Developer, &[(http(), decide(Tier::Developer, true, 2))]);
         assert_eq!((picture.class(0, HTTP).allow, picture.class(0, HTTP).rule), (false, 1));
+        // Also before the priority is settled.
+        let mut picture = Picture::default();
+        picture.paint(&tcp(), Painter { tier: Tier::Admin, policy: 0 }, Effect::Pass);
+        let deny = decide(Tier::Admin, false, 1);
+        picture.paint(&http(), Painter { tier: Tier::Admin, policy: 0 }, deny);
+        picture.settle(Tier::Admin);
+        assert!(picture.class(0, HTTP).allow);
+    }
+
+    #[test]
+    fn of_policies_of_one_priority_the_strongest_counts() {
+        let (deny, allow) = (decide(Tier::Admin, false, 1), decide(Tier::Admin, true, 2));
+        for (said, expected) in [
+            ([allow, deny, Effect::Pass], (false, 1)),
+            ([Effect::Pass, allow, allow], (true, 2)),
+            ([Effect::Log, Effect::Pass, deny], (false, 1)),
+        ] {
+            let mut picture = Picture::default();
+            for (policy, effect) in said.into_iter().enumerate() {
+                let painter = Painter { tier: Tier::Admin, policy };
+                picture.paint(&Services::Everything, painter, effect);
+            }
+            picture.settle(Tier::Admin);
+            let outcome = picture.portless();
+            assert_eq!((outcome.allow, outcome.rule), expected, "{said:?}");
+        }
     }
 
     #[test]
     fn passing_skips_the_rest_of_the_tier_alone() {
         let mut picture = Picture::default();
-        picture.paint(&http(), Tier::Admin, Effect::Pass);
-        picture.paint(&Services::Everything, Tier::Admin, decide(Tier::Admin, false, 1));
-        picture.paint(&tcp(), Tier::Developer, decide(Tier::Developer, true, 2));
+        paint(&mut picture, Tier::Admin, &[(http(), Effect::Pass)]);
+        let deny = [(Services::Everything, decide(Tier::Admin, false, 1))];
+        paint(&mut picture, Tier::Admin, &deny);
+        paint(&mut picture, Tier::Developer, &[(tcp(), decide(Tier::Developer, true, 2))]);
         assert_eq!((picture.class(0, HTTP).allow, picture.class(0, HTTP).rule), (true, 2));
         assert_eq!((picture.rest(0).allow, picture.rest(0).rule), (false, 1));
     }
 
     #[test]
+    fn isolation_refuses_what_the_tier_neither_decided_nor_passed() {
+        let mut picture = Picture::default();
+        paint(&mut picture, Tier::Developer, &[(http(), Effect::Pass)]);
+        picture.refuse(Tier::Developer);
+        assert_eq!(picture.class(0, HTTP).place, Place::Open);
+        assert_eq!(picture.rest(0), Outcome::REFUSED);
+    }
+
+    #[test]
     fn logging_decides_nothing_wherever_it_stands() {
         let mut picture = Picture::default();
-        picture.paint(&tcp(), Tier::Admin, decide(Tier::Admin, false, 1));
-        picture.paint(&http(), Tier::Baseline, Effect::Log);
+        paint(&mut picture, Tier::Admin, &[(tcp(), decide(Tier::Admin, false, 1))]);
+        paint(&mut picture, Tier::Baseline, &[(http(), Effect::Log)]);
         let outcome = picture.class(0, HTTP);
         assert_eq!((outcome.allow, outcome.log, outcome.rule), (false, true, 1));
         assert!(!picture.rest(0).log);

@@ -94,6 +94,8 @@ codes! {
     LabelValue = "0031", "invalid label value";
     /// Values where the operator takes none, or none where it needs some.
     OperatorValues = "0032", "operator and values do not fit";
+    /// A label that says who the host is.
+    ReservedLabel = "0033", "label that only the host carries";
     /// A peer that names nobody.
     EmptyPeer = "0040", "peer that names nobody";
     /// A peer with addresses and selectors at once.
@@ -134,6 +136,32 @@ codes! {
     IdlePeer = "0071", "peer that selects nobody";
     /// A port name that no workload has.
     IdlePortName = "0072", "port name that no workload has";
+    /// None or several of the fields of which one must be set.
+    NotOneField = "0080", "not exactly one field";
+    /// A list without items that needs one.
+    EmptyList = "0081", "empty list";
+    /// A peer of nodes.
+    NodesPeer = "0082", "peers that are nodes";
+    /// A peer of domain names.
+    DomainNamesPeer = "0083", "peers by domain name";
+    /// A port's name beside addresses.
+    NamedPortOfNetwork = "0084", "port name of addresses";
+    /// A list with more items than the API takes.
+    TooManyItems = "0085", "more items than the API takes";
+    /// A port range whose end is not above its start.
+    BackwardRange = "0086", "port range that does not ascend";
+    /// A cluster-wide policy with a namespace.
+    Namespaced = "0087", "cluster-wide policy with a namespace";
+    /// AdminNetworkPolicy and BaselineAdminNetworkPolicy.
+    OlderKind = "0088", "policy of an older API";
+    /// Policies of one tier and priority that say different things.
+    PriorityTie = "0090", "policies of one priority that disagree";
+    /// `Pass` where no tier follows.
+    BaselinePass = "0091", "pass in the last tier";
+    /// A rule that an earlier one of its policy leaves nothing.
+    ShadowedRule = "0092", "rule that never counts";
+    /// A cluster-wide policy without rules.
+    NoRules = "0093", "policy without rules";
 }
 
 impl fmt::Display for Code {

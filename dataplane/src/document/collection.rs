@@ -25,9 +25,13 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    pub fn add_policy(&mut self, context: &mut Context, document: PolicyDocument) {
+    pub fn add_policy(
+        &mut self,
+        context: &mut Context,
+        kind: DocumentKind,
+        document: PolicyDocument,
+    ) {
         let name = document.policy.name.clone();
-        let kind = DocumentKind::NetworkPolicy;
         let digest = Some(Digest::of(&document.policy));
         if self.describe(context, kind, &name.namespace, &name.name, document.span, digest) {
             self.policies.push(document);
@@ -111,7 +115,8 @@ impl Collection {
     /// Everything together, after a look for what cannot have been meant.
     pub fn join(&mut self, context: &mut Context) -> PolicySet {
         let uses = self.policies.iter().flat_map(|document| &document.uses);
-        lint::check(context, &self.inventory, uses);
+        lint::idle::check(context, &self.inventory, uses);
+        lint::tiers::check(context, &self.inventory, &self.policies);
         let documents = std::mem::take(&mut self.policies);
         let mut policies: Vec<Policy> =
             documents.into_iter().map(|document| document.policy).collect();
@@ -119,12 +124,12 @@ impl Collection {
         PolicySet { policies, inventory: std::mem::take(&mut self.inventory) }
     }
 
-    /// The documents that were understood, in the order they were read.
     /// Whether nothing has been described.
     pub fn is_empty(&self) -> bool {
         self.documents.is_empty()
     }
 
+    /// The documents that were understood, in the order they were read.
     pub fn into_summaries(self) -> Vec<DocumentSummary> {
         self.documents
     }

@@ -36,3 +36,7 @@ pub const DIAGNOSTICS: usize = 1_000;
 /// Bytes of a line that is drawn in a diagnostic. Minified JSON has its whole document on one line,
 /// and drawing it a thousand times would take longer than reading it.
 pub const DRAWN_LINE_BYTES: usize = 10_000;
+
+/// Comparisons of rules, peers and workloads that the warnings about tiers may take, which compare
+/// pairs. What is left over is not warned about.
+pub const COMPARISONS: u64 = 20_000_000;

@@ -3,23 +3,36 @@
 use super::codes::Code;
 use super::collection::Collection;
 use super::context::{Context, Fields, Object, list, nearest};
-use super::kubernetes::{Namespace, NetworkPolicy, Pod};
+use super::kubernetes::{ClusterNetworkPolicy, Namespace, NetworkPolicy, Pod};
 use super::native::WorkloadDocument;
 use super::report::DocumentKind;
 use super::yaml::Node;
 
+/// The version of the project network-policy-api that is read.
+const CLUSTER_POLICY: &str = "policy.networking.k8s.io/v1alpha2";
+
+/// The kinds of its first version, and the tiers that took their place.
+const OLDER: [(&str, &str); 4] = [
+    ("AdminNetworkPolicy", "Admin"),
+    ("AdminNetworkPolicyList", "Admin"),
+    ("BaselineAdminNetworkPolicy", "Baseline"),
+    ("BaselineAdminNetworkPolicyList", "Baseline"),
+];
+
 /// `apiVersion` and `kind` of every object that is read.
-const OBJECTS: [(&str, &str, DocumentKind); 4] = [
+const OBJECTS: [(&str, &str, DocumentKind); 5] = [
     ("networking.k8s.io/v1", "NetworkPolicy", DocumentKind::NetworkPolicy),
+    (CLUSTER_POLICY, "ClusterNetworkPolicy", DocumentKind::ClusterNetworkPolicy),
     ("v1", "Namespace", DocumentKind::Namespace),
     ("v1", "Pod", DocumentKind::Pod),
     ("ringfence.dev/v1alpha1", "Workload", DocumentKind::Workload),
 ];
 
 /// `apiVersion` and `kind` of every list, and what its items are if they do not say.
-const LISTS: [(&str, &str, Option<DocumentKind>); 5] = [
+const LISTS: [(&str, &str, Option<DocumentKind>); 6] = [
     ("v1", "List", None),
     ("networking.k8s.io/v1", "NetworkPolicyList", Some(DocumentKind::NetworkPolicy)),
+    (CLUSTER_POLICY, "ClusterNetworkPolicyList", Some(DocumentKind::ClusterNetworkPolicy)),
     ("v1", "NamespaceList", Some(DocumentKind::Namespace)),
     ("v1", "PodList", Some(DocumentKind::Pod)),
     ("ringfence.dev/v1alpha1", "WorkloadList", Some(DocumentKind::Workload)),
@@ -48,6 +61,8 @@ pub(super) fn read(
         read_kind(context, node, kind, collection);
     } else if let Some((.., implied)) = LISTS.into_iter().find(|list| same((list.0, list.1))) {
         read_list(context, node, implied, collection);
+    } else if let Some((_, tier)) = OLDER.into_iter().find(|(older, _)| *older == kind) {
+        older(context, &object, kind, tier);
     } else {
         unknown(context, &object, version, kind);
     }
@@ -57,7 +72,12 @@ fn read_kind(context: &mut Context, node: &Node, kind: DocumentKind, collection:
     match kind {
         DocumentKind::NetworkPolicy => {
             if let Some(policy) = NetworkPolicy::read(context, node) {
-                collection.add_policy(context, policy.to_model(context));
+                collection.add_policy(context, kind, policy.to_model(context));
+            }
+        }
+        DocumentKind::ClusterNetworkPolicy => {
+            if let Some(policy) = ClusterNetworkPolicy::read(context, node) {
+                collection.add_policy(context, kind, policy.to_model(context));
             }
         }
         DocumentKind::Namespace => {
@@ -104,6 +124,24 @@ fn header<'n>(context: &mut Context, object: &Object<'n, '_>, field: &str) -> Op
             None
         }
     }
+}
+
+/// Refuses a kind of v1alpha1, whatever the validation: its rules must not be left out unseen.
+fn older(context: &mut Context, object: &Object, kind: &str, tier: &str) {
+    let span = object.value("kind").map_or(object.span, |node| node.span);
+    let priority = match tier {
+        "Baseline" => "give it a `priority`",
+        _ => "keep its `priority`",
+    };
+    context
+        .error(Code::OlderKind, span, format!("`{kind}` is a kind of an older API"))
+        .label("a ClusterNetworkPolicy took its place")
+        .help(format!(
+            "write `apiVersion: {CLUSTER_POLICY}`, `kind: ClusterNetworkPolicy` and `tier: {tier}`; \
+             {priority}, `Allow` is `Accept` now, and `ports` are `protocols`; \
+             `ringfence explain {}` shows it",
+            Code::OlderKind
+        ));
 }
 
 fn unknown(context: &mut Context, object: &Object, version: &str, kind: &str) {

@@ -29,6 +29,8 @@ pub struct Report {
 pub enum DocumentKind {
     /// `networking.k8s.io/v1` NetworkPolicy.
     NetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
+    ClusterNetworkPolicy,
     /// `v1` Namespace.
     Namespace,
     /// `v1` Pod.
@@ -43,6 +45,7 @@ impl DocumentKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
             Self::Namespace => "Namespace",
             Self::Pod => "Pod",
             Self::Workload => "Workload",
@@ -61,7 +64,7 @@ impl fmt::Display for DocumentKind {
 pub struct DocumentSummary {
     /// Its kind.
     pub kind: DocumentKind,
-    /// Its namespace, also where that is the default one; empty for namespaces themselves.
+    /// Its namespace, also where that is the default one; empty for what is in none.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -149,9 +152,10 @@ impl Report {
         let count = |kinds: &[DocumentKind]| {
             self.documents.iter().filter(|document| kinds.contains(&document.kind)).count()
         };
+        let policies = [DocumentKind::NetworkPolicy, DocumentKind::ClusterNetworkPolicy];
         format!(
             "{}, {}, {}: {}, {}",
-            counted(count(&[DocumentKind::NetworkPolicy]), "policy", "policies"),
+            counted(count(&policies), "policy", "policies"),
             counted(count(&[DocumentKind::Pod, DocumentKind::Workload]), "workload", "workloads"),
             counted(count(&[DocumentKind::Namespace]), "namespace", "namespaces"),
             counted(self.errors, &Severity::Error.to_string(), "errors"),

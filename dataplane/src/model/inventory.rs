@@ -9,8 +9,12 @@ use super::{Labels, Protocol};
 /// Label that every namespace carries with its own name as value (Kubernetes does this too).
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
+/// Label that the host itself carries, with the value `true`, and no other workload: by it a
+/// selector can leave out the host, as those of ClusterNetworkPolicies do.
+pub const HOST_LABEL: &str = "ringfence.dev/host";
+
 /// All namespaces and workloads. No two workloads share an address; every workload's namespace
-/// exists.
+/// exists; the host, and nobody else, carries [`HOST_LABEL`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     namespaces: BTreeMap<String, Namespace>,
@@ -134,7 +138,8 @@ impl Inventory {
         self.namespaces.insert(namespace.name.clone(), namespace);
     }
 
-    /// Adds a workload; its namespace comes into being if it is not there.
+    /// Adds a workload; its namespace comes into being if it is not there. Whatever its labels
+    /// say, it carries [`HOST_LABEL`] exactly if it is the host.
     ///
     /// # Errors
     ///
@@ -145,6 +150,11 @@ impl Inventory {
         }
         workload.addresses.sort();
         workload.addresses.dedup();
+        if workload.host {
+            workload.labels.insert(HOST_LABEL.to_owned(), "true".to_owned());
+        } else {
+            workload.labels.remove(HOST_LABEL);
+        }
         for address in &workload.addresses {
             if let Some(owner) = self.owners.get(address) {
                 return Err(InventoryError::AddressTaken {

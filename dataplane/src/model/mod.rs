@@ -13,7 +13,8 @@ mod port;
 mod selector;
 
 pub use inventory::{
-    Inventory, InventoryError, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Workload, WorkloadName,
+    HOST_LABEL, Inventory, InventoryError, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Workload,
+    WorkloadName,
 };
 pub use label::Labels;
 pub use peer::{IpBlock, NamespaceScope, Peer, PeerBlockError, Peers};

@@ -21,7 +21,8 @@ pub enum Action {
 }
 
 /// Where a policy stands among the others. Lower tiers are asked first; within a tier the lower
-/// priority first; at the same place deny wins over allow (semantics 2).
+/// priority first. A policy says what its first matching rule says; where policies of one tier
+/// and priority say different things, deny wins over allow and allow over pass (semantics 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// Set by who runs the cluster or host; cannot be overridden.
@@ -49,9 +50,9 @@ pub struct Policy {
     pub isolates_ingress: bool,
     /// Whether the subjects are isolated for egress.
     pub isolates_egress: bool,
-    /// Ingress rules in document order.
+    /// Ingress rules in document order, in which they are asked.
     pub ingress: Vec<Rule>,
-    /// Egress rules in document order.
+    /// Egress rules in document order, in which they are asked.
     pub egress: Vec<Rule>,
 }
 
@@ -90,7 +91,8 @@ pub struct Rule {
     pub peers: Peers,
     /// The services (of the destination, in both directions).
     pub ports: Ports,
-    /// Where the rule stands in its document, `file:line`, for people.
+    /// How people find the rule in its document: `file:line`, and after it in quotes the name
+    /// that the document gives it, if any.
     pub origin: Option<String>,
 }
 

@@ -11,10 +11,11 @@
 //! 2. The host may always talk to a workload: its own egress does not keep it from that, nor does
 //!    the workload's ingress. What the workload sends to the host follows policy.
 //! 3. Tiers are asked in their order, Admin, Developer, Baseline; within a tier priorities, the
-//!    lower first. At one priority, of the policies that select the workload,
-//!    a. if a rule that denies matches, the flow is refused (semantics 2);
-//!    b. if a rule that allows matches, it is allowed;
-//!    c. if a rule that passes matches, the rest of the tier is skipped, its isolation too.
+//!    lower first. At one priority each policy that selects the workload says what the first of
+//!    its rules that matches says. Then,
+//!    a. if a policy denies, the flow is refused (semantics 2);
+//!    b. else if a policy allows, it is allowed;
+//!    c. else if a policy passes, the rest of the tier is skipped, its isolation too.
 //! 4. At the end of a tier, the flow is refused if a policy of that tier selects the workload and
 //!    isolates it in this direction.
 //! 5. After all tiers, it is allowed.
@@ -147,9 +148,7 @@ impl<'a> Oracle<'a> {
             allowed: !reason.denies(),
             reason,
             isolated,
-            logged: self
-                .matching(subject, direction, flow)
-                .any(|(_, rule, _)| rule.action == Action::Log),
+            logged: self.matching(subject, direction, flow).any(|rule| rule.action == Action::Log),
             rules,
         }
     }
@@ -167,25 +166,27 @@ impl<'a> Oracle<'a> {
             priorities.sort_unstable();
             priorities.dedup();
             for priority in priorities {
-                let with = |action| {
-                    let mut rules: Vec<RuleName> = self
-                        .matching(subject, direction, flow)
-                        .filter(|(policy, ..)| policy.tier == tier && policy.priority == priority)
-                        .filter(|(_, rule, _)| rule.action == action)
-                        .map(|(_, _, name)| name)
-                        .collect();
+                let said: Vec<(Action, Vec<RuleName>)> = self
+                    .selecting(subject)
+                    .filter(|policy| policy.tier == tier && policy.priority == priority)
+                    .filter_map(|policy| self.says(policy, direction, flow))
+                    .collect();
+                let saying = |action| {
+                    let rules = said.iter().filter(|(said, _)| *said == action);
+                    let mut rules: Vec<RuleName> =
+                        rules.flat_map(|(_, rules)| rules).cloned().collect();
                     rules.sort();
                     rules
                 };
-                let deny = with(Action::Deny);
+                let deny = saying(Action::Deny);
                 if !deny.is_empty() {
                     return (Reason::DenyRule, deny);
                 }
-                let allow = with(Action::Allow);
+                let allow = saying(Action::Allow);
                 if !allow.is_empty() {
                     return (Reason::Rule, allow);
                 }
-                if !with(Action::Pass).is_empty() {
+                if !saying(Action::Pass).is_empty() {
                     continue 'tiers;
                 }
             }
@@ -195,6 +196,26 @@ impl<'a> Oracle<'a> {
             }
         }
         (Reason::NotIsolated, Vec::new())
+    }
+
+    /// What a policy says about a flow: the action of its first rule that matches and does not
+    /// only log, and the rules that say it, which are those before the first one that says
+    /// otherwise. Nothing if no such rule matches.
+    fn says(
+        &self,
+        policy: &Policy,
+        direction: Direction,
+        flow: &Flow,
+    ) -> Option<(Action, Vec<RuleName>)> {
+        let rules = policy.rules(direction).iter().enumerate();
+        let deciding: Vec<(usize, Action)> = rules
+            .filter(|(_, rule)| rule.action != Action::Log)
+            .filter(|(_, rule)| rule_matches(rule, direction, flow, &self.set.inventory))
+            .map(|(index, rule)| (index, rule.action))
+            .collect();
+        let (_, first) = *deciding.first()?;
+        let alike = deciding.iter().take_while(|(_, action)| *action == first);
+        Some((first, alike.map(|(index, _)| policy.rule_name(direction, *index)).collect()))
     }
 
     /// The policies that select a workload.
@@ -209,13 +230,9 @@ impl<'a> Oracle<'a> {
         subject: &Workload,
         direction: Direction,
         flow: &Flow,
-    ) -> impl Iterator<Item = (&'a Policy, &'a Rule, RuleName)> {
+    ) -> impl Iterator<Item = &'a Rule> {
         let inventory = &self.set.inventory;
-        self.selecting(subject).flat_map(move |policy| {
-            let rules = policy.rules(direction).iter().enumerate();
-            rules
-                .filter(move |(_, rule)| rule_matches(rule, direction, flow, inventory))
-                .map(move |(index, rule)| (policy, rule, policy.rule_name(direction, index)))
-        })
+        let rules = self.selecting(subject).flat_map(move |policy| policy.rules(direction));
+        rules.filter(move |rule| rule_matches(rule, direction, flow, inventory))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::matching::{peers_match, ports_match, selects};
 use super::{Answer, Flow, Oracle};
-use crate::model::{Action, Direction, PolicyName, RuleName, Tier};
+use crate::model::{Action, Direction, NamespaceScope, Policy, PolicyName, RuleName, Tier};
 
 /// How an answer came about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub struct PolicyTrace {
     pub tier: Tier,
     /// Its priority.
     pub priority: u32,
-    /// The selector by which it selects, as kubectl writes selectors.
+    /// The selector by which it selects, as kubectl writes selectors; after it that of the
+    /// namespaces, where it selects some of them.
     pub selector: String,
     /// Whether it isolates the subject in this direction.
     pub isolates: bool,
@@ -47,7 +48,8 @@ pub struct PolicyTrace {
 pub struct RuleTrace {
     /// Its name.
     pub rule: RuleName,
-    /// `file:line`.
+    /// Where it stands in its document, and its own name there; see
+    /// [`Rule::origin`](crate::model::Rule::origin).
     pub origin: Option<String>,
     /// What it does with the flows it matches.
     pub action: Action,
@@ -119,7 +121,7 @@ impl Oracle<'_> {
                     policy: policy.name.clone(),
                     tier: policy.tier,
                     priority: policy.priority,
-                    selector: policy.subjects.to_string(),
+                    selector: selector(policy),
                     isolates: policy.isolates(direction),
                     rules: rules.collect(),
                 }
@@ -128,5 +130,14 @@ impl Oracle<'_> {
         policies
             .sort_by(|a, b| (a.tier, a.priority, &a.policy).cmp(&(b.tier, b.priority, &b.policy)));
         SideTrace { subject: Some(subject.name.to_string()), policies }
+    }
+}
+
+fn selector(policy: &Policy) -> String {
+    match &policy.subject_namespaces {
+        NamespaceScope::Selected(namespaces) if !namespaces.is_everything() => {
+            format!("{} in namespaces {namespaces}", policy.subjects)
+        }
+        NamespaceScope::Selected(_) | NamespaceScope::Named(_) => policy.subjects.to_string(),
     }
 }

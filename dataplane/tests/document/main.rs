@@ -2,10 +2,12 @@
 
 mod accepted;
 mod all_at_once;
+mod cluster_network_policy;
 mod explanations;
 mod hostile;
 mod meaning;
 mod refused;
+mod tiers;
 
 use ringfence_dataplane::document::{self, Input, Options, Report, Validation};
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Namespace, NetworkPolicy, Pod};
+use super::{ClusterNetworkPolicy, Namespace, NetworkPolicy, Pod};
 use crate::document::Options;
 use crate::document::context::Context;
 use crate::document::diagnostic::Findings;
@@ -171,6 +171,76 @@ fn network_policy() -> BoxedStrategy<Json> {
         .boxed()
 }
 
+/// A ClusterNetworkPolicy with nothing that could be left out, so that it is its own canonical
+/// form: there are no types of the API to compare with.
+fn cluster_network_policy() -> BoxedStrategy<Json> {
+    fn workloads() -> BoxedStrategy<Json> {
+        let pods = (option::of(without_nulls(selector())), without_nulls(selector())).prop_map(
+            |(namespaces, pods)| match namespaces {
+                Some(namespaces) => {
+                    json!({"pods": {"namespaceSelector": namespaces, "podSelector": pods}})
+                }
+                None => json!({"pods": {"podSelector": pods}}),
+            },
+        );
+        let namespaces = without_nulls(selector()).prop_map(|s| json!({"namespaces": s}));
+        prop_oneof![namespaces, pods].boxed()
+    }
+    fn rule(peers: &'static str, peer: BoxedStrategy<Json>) -> BoxedStrategy<Json> {
+        let port = prop_oneof![
+            (1..=65535_u16).prop_map(|port| json!({"number": port})),
+            (1..=65534_u16, 1..9_u16).prop_map(|(start, more)| {
+                json!({"range": {"start": start, "end": start.saturating_add(more)}})
+            }),
+        ];
+        let transport = (select(&["tcp", "udp", "sctp"][..]), port)
+            .prop_map(|(protocol, port)| json!({protocol: {"destinationPort": port}}));
+        let name = option::of(select(&["", "allow dns", "\u{1b}[31m"][..]));
+        let action = select(&["Accept", "Deny", "Pass"][..]);
+        (action, name, vec(peer, 1..3), option::of(vec(transport, 1..3)))
+            .prop_map(move |(action, name, list, protocols)| {
+                let mut rule = json!({"action": action, peers: list});
+                if let Some(name) = name {
+                    rule["name"] = name.into();
+                }
+                if let Some(protocols) = protocols {
+                    rule["protocols"] = protocols.into();
+                }
+                rule
+            })
+            .boxed()
+    }
+    let networks = Just(json!({"networks": ["10.0.0.0/8", "fd00::/8"]}));
+    let egress = prop_oneof![workloads(), networks].boxed();
+    let tier = select(&["Admin", "Baseline"][..]);
+    let ingress = option::of(vec(rule("from", workloads()), 0..3));
+    let egress = option::of(vec(rule("to", egress), 0..3));
+    (without_nulls(metadata()), tier, 0..=1000_u32, workloads(), ingress, egress)
+        .prop_map(|(mut metadata, tier, priority, subject, ingress, egress)| {
+            metadata.as_object_mut().expect("a mapping").remove("namespace");
+            let mut spec = json!({"tier": tier, "priority": priority, "subject": subject});
+            if let Some(rules) = ingress {
+                spec["ingress"] = rules.into();
+            }
+            if let Some(rules) = egress {
+                spec["egress"] = rules.into();
+            }
+            json!({"apiVersion": "policy.networking.k8s.io/v1alpha2",
+                "kind": "ClusterNetworkPolicy", "metadata": metadata, "spec": spec})
+        })
+        .boxed()
+}
+
+/// The same objects without fields that are null, which mean the same.
+fn without_nulls(objects: BoxedStrategy<Json>) -> BoxedStrategy<Json> {
+    objects
+        .prop_map(|mut object| {
+            object.as_object_mut().expect("a mapping").retain(|_, value| !value.is_null());
+            object
+        })
+        .boxed()
+}
+
 fn pod() -> BoxedStrategy<Json> {
     let ports = list(
         object(vec![("name", text(&["http", "dns", "m-1"]))])
@@ -239,6 +309,20 @@ proptest! {
         prop_assert_eq!(&ours, &theirs);
         let yaml = serde_saphyr::to_string(&document).expect("JSON is YAML");
         prop_assert_eq!(both(&yaml, &document), (ours, theirs));
+    }
+
+    #[test]
+    fn cluster_network_policies_serialise_as_they_are_written(
+        document in cluster_network_policy(),
+    ) {
+        let json = serde_json::to_string(&document).expect("JSON is text");
+        let yaml = serde_saphyr::to_string(&document).expect("JSON is YAML");
+        for text in [json, yaml] {
+            let ours = read_all(&text, ClusterNetworkPolicy::read);
+            prop_assert_eq!(ours.len(), 1, "{}", text);
+            let ours = serde_json::to_value(&ours[0]).expect("our types serialise");
+            prop_assert_eq!(&ours, &document);
+        }
     }
 
     #[test]

@@ -8,9 +8,10 @@ use serde_json::Value as Json;
 use super::Spanned;
 use super::label::{read_annotations, read_labels};
 use super::name::NameRule;
+use crate::document::codes::Code;
 use crate::document::context::{Context, Fields};
 use crate::document::yaml::{Entry, Node, Resolved, Value};
-use crate::model::Labels;
+use crate::model::{HOST_LABEL, Labels};
 
 /// What a field holds that the API server fills in and that is not looked into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +103,22 @@ impl ObjectMeta {
             Some(namespace) => namespace.value.clone(),
             None => context.options.default_namespace.clone(),
         }
+    }
+
+    /// The labels of a workload, which is the host or not. Reports the label that only the host
+    /// carries, because policy tells the host by it.
+    pub fn workload_labels(&self, context: &mut Context, host: bool) -> Labels {
+        if !host && self.labels().contains_key(HOST_LABEL) {
+            context
+                .error(
+                    Code::ReservedLabel,
+                    self.name.span,
+                    format!("`{}` carries the label `{HOST_LABEL}`", self.name.value),
+                )
+                .label("it is not the host")
+                .help("remove the label; the Workload with `host: true` gets it by itself");
+        }
+        self.labels()
     }
 
     /// The labels.

@@ -1,6 +1,7 @@
 //! Documents of the Kubernetes API. The types have the API's shape, so that they serialise as the
 //! API does; reading them reports what does not fit.
 
+mod cluster_network_policy;
 mod label;
 mod meta;
 mod name;
@@ -20,12 +21,13 @@ use serde::{Serialize, Serializer};
 
 use super::source::Span;
 
+pub(super) use cluster_network_policy::ClusterNetworkPolicy;
 pub(super) use meta::ObjectMeta;
 pub(super) use name::{NameRule, is_port_name};
 pub(super) use namespace::Namespace;
 pub(super) use network_policy::NetworkPolicy;
 pub(super) use pod::Pod;
-pub(super) use policy_model::{PolicyDocument, Role, Use};
+pub(super) use policy_model::{PolicyDocument, Role, TierSpans, Use};
 pub(super) use workload_port::{read_port_fields, unique_ports};
 
 /// The values of a field `protocol`.

@@ -140,7 +140,13 @@ impl IpBlock {
 }
 
 impl Cidr {
-    fn read(context: &mut Context, node: &Node) -> Option<Self> {
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads a CIDR block; host bits are warned about.
+    pub fn read(context: &mut Context, node: &Node) -> Option<Self> {
         let text = context.text(node, "a CIDR block")?;
         let net = match parse(text) {
             Some(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => {

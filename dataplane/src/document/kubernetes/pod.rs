@@ -78,7 +78,7 @@ impl Pod {
         }
         let workload = Workload {
             name,
-            labels: self.metadata.labels(),
+            labels: self.metadata.workload_labels(context, false),
             addresses: self.addresses.iter().map(|address| address.value).collect(),
             ports: self.ports.clone(),
             interface: None,

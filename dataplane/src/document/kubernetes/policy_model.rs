@@ -18,6 +18,29 @@ pub(in crate::document) struct PolicyDocument {
     pub span: Span,
     pub policy: Policy,
     pub uses: Vec<Use>,
+    /// Where a ClusterNetworkPolicy says what orders it among the others.
+    pub tier: Option<TierSpans>,
+}
+
+/// Where a policy of a tier of its own says what orders it.
+#[derive(Clone, Debug)]
+pub(in crate::document) struct TierSpans {
+    /// Its priority.
+    pub priority: Span,
+    /// The actions of its ingress rules.
+    pub ingress: Vec<Span>,
+    /// The actions of its egress rules.
+    pub egress: Vec<Span>,
+}
+
+impl TierSpans {
+    /// The actions of the rules of one direction.
+    pub fn actions(&self, direction: Direction) -> &[Span] {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
 }
 
 /// A place that depends on what workloads there are.
@@ -25,8 +48,8 @@ pub(in crate::document) struct PolicyDocument {
 pub(in crate::document) enum Use {
     /// A selector of workloads.
     Workloads { span: Span, role: Role, namespaces: NamespaceScope, workloads: Selector },
-    /// A port's name.
-    PortName { span: Span, protocol: model::Protocol, name: String },
+    /// A port's name, of one protocol or of any.
+    PortName { span: Span, protocol: Option<model::Protocol>, name: String },
 }
 
 /// What a selector is for.
@@ -77,7 +100,7 @@ impl NetworkPolicy {
             ingress,
             egress,
         };
-        PolicyDocument { span: name.span, policy, uses: lowering.uses }
+        PolicyDocument { span: name.span, policy, uses: lowering.uses, tier: None }
     }
 }
 
@@ -129,7 +152,7 @@ impl Lowering<'_, '_> {
 
     fn port(&mut self, port: &NetworkPolicyPort) -> model::PortMatch {
         if let Some(Spanned { span, value: IntOrString::Name(name) }) = &port.port {
-            let protocol = port.protocol();
+            let protocol = Some(port.protocol());
             self.uses.push(Use::PortName { span: *span, protocol, name: name.clone() });
         }
         port.to_model()

@@ -155,7 +155,7 @@ pub(super) fn invalid_port_name(context: &mut Context, node: &Node, name: &str) 
         .label("not a valid name")
         .help(
             "use up to 15 lower-case letters, digits and single `-` between them, \
-             with one letter at least; for a range use `port` and `endPort`",
+             with one letter at least; the ends of a range are numbers in fields of their own",
         );
 }
 
@@ -168,9 +168,7 @@ pub(super) fn read_number(context: &mut Context, node: &Node, what: &str) -> Opt
             context
                 .error(Code::PortRange, node.span, format!("there is no port {number}"))
                 .label("ports are 1 to 65535")
-                .help(format!(
-                    "give {what} a number from 1 to 65535; without `port` every port is meant"
-                ));
+                .help(format!("give {what} a number from 1 to 65535"));
             None
         }
     }

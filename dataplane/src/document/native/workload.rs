@@ -46,13 +46,14 @@ impl WorkloadDocument {
         }
         let metadata = metadata?;
         let namespace = metadata.namespace_or_default(context);
+        let host = host.unwrap_or(false);
         let workload = Workload {
             name: WorkloadName::new(namespace, &metadata.name.value),
-            labels: metadata.labels(),
+            labels: metadata.workload_labels(context, host),
             addresses: addresses.iter().map(|address| address.value).collect(),
             ports: unique_ports(context, ports, Severity::Error),
             interface,
-            host: host.unwrap_or(false),
+            host,
         };
         let good = context.findings.errors == before;
         good.then_some(Self { name: metadata.name, workload, addresses })

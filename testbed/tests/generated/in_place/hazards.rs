@@ -126,7 +126,7 @@ fn denials_could_go_before_what_they_stood_against() {
     let everyone = |port| allow(Peers::Everyone, Some(port));
     let before = |set: &mut PolicySet| {
         let web = rule(Action::Deny, app("web"), None);
-        set.policies[0].ingress = vec![everyone(5_432), everyone(6_379), web];
+        set.policies[0].ingress = vec![web, everyone(5_432), everyone(6_379)];
     };
     let after = |set: &mut PolicySet| {
         set.policies[0].ingress = vec![allow(app("api"), Some(5_432)), everyone(6_379)];

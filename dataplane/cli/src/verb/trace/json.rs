@@ -54,6 +54,8 @@ struct JsonSide {
 #[serde(rename_all = "camelCase")]
 struct JsonPolicy {
     policy: String,
+    tier: String,
+    priority: u32,
     selector: String,
     isolates: bool,
     rules: Vec<JsonRule>,
@@ -123,6 +125,8 @@ impl JsonPolicy {
     fn of(policy: &PolicyTrace) -> Self {
         Self {
             policy: policy.policy.to_string(),
+            tier: format!("{:?}", policy.tier).to_lowercase(),
+            priority: policy.priority,
             selector: policy.selector.clone(),
             isolates: policy.isolates,
             rules: policy.rules.iter().map(JsonRule::of).collect(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use ringfence_dataplane::model::Action;
+use ringfence_dataplane::model::{Action, Tier};
 use ringfence_dataplane::oracle::{PolicyTrace, Reason, RuleTrace, Side, SideTrace};
 
 use super::Traced;
@@ -80,8 +80,13 @@ fn write_side(
 }
 
 fn write_policy(out: &mut impl Write, policy: &PolicyTrace) -> io::Result<()> {
+    let tier = match policy.tier {
+        Tier::Admin => format!("Admin tier, priority {}, ", policy.priority),
+        Tier::Baseline => format!("Baseline tier, priority {}, ", policy.priority),
+        Tier::Developer => String::new(),
+    };
     let isolates = if policy.isolates { "; isolates" } else { "" };
-    writeln!(out, "* {}: selected by {}{isolates}", policy.policy, policy.selector)?;
+    writeln!(out, "* {}: {tier}selected by {}{isolates}", policy.policy, policy.selector)?;
     if policy.rules.is_empty() {
         writeln!(out, "    no rules")?;
     }

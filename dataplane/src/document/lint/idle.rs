@@ -1,15 +1,15 @@
-//! What is right by the letter but cannot have been meant: selectors that select nobody and port
-//! names that nobody has. Only with an inventory; without one nobody is known.
+//! Selectors that select nobody and port names that nobody has. Only with an inventory; without
+//! one nobody is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::codes::Code;
-use super::context::Context;
-use super::kubernetes::{Role, Use};
+use crate::document::codes::Code;
+use crate::document::context::Context;
+use crate::document::kubernetes::{Role, Use};
 use crate::model::{Inventory, NamespaceScope, Operator, Protocol, Selector, Workload};
 
 /// Warns about each of `uses` that comes to nothing in `inventory`.
-pub(super) fn check<'u>(
+pub(in crate::document) fn check<'u>(
     context: &mut Context,
     inventory: &Inventory,
     uses: impl Iterator<Item = &'u Use>,
@@ -31,9 +31,7 @@ pub(super) fn check<'u>(
                     Role::Subject => {
                         (Code::IdlePolicy, "the policy selects nobody", "it protects nobody")
                     }
-                    Role::Peer => {
-                        (Code::IdlePeer, "the peer selects nobody", "this peer allows nobody")
-                    }
+                    Role::Peer => (Code::IdlePeer, "the peer selects nobody", "it matches nobody"),
                 };
                 let nobody = if workloads.is_everything() {
                     format!("there is no workload {scope}")
@@ -45,10 +43,11 @@ pub(super) fn check<'u>(
                     .label(format!("{nobody}; {effect}"))
                     .help("check the labels for a slip; or the workloads are not among the inputs");
             }
-            Use::PortName { span, protocol, name }
-                if !index.ports.contains(&(*protocol, name.as_str())) =>
-            {
-                let message = format!("no workload has a {protocol} port named `{name}`");
+            Use::PortName { span, protocol, name } if !index.names(*protocol, name) => {
+                let message = match protocol {
+                    Some(protocol) => format!("no workload has a {protocol} port named `{name}`"),
+                    None => format!("no workload has a port named `{name}`"),
+                };
                 context
                     .warning(Code::IdlePortName, *span, message)
                     .label("this matches nothing")
@@ -97,6 +96,12 @@ impl<'i> Index<'i> {
             namespace.is_some_and(|namespace| scope.contains(namespace.name(), namespace.labels()))
                 && selector.matches(&workload.labels)
         })
+    }
+
+    /// Whether a workload calls a port `name`, one of `protocol` if that is given.
+    fn names(&self, protocol: Option<Protocol>, name: &str) -> bool {
+        let is = |protocol| self.ports.contains(&(protocol, name));
+        protocol.map_or_else(|| Protocol::ALL.into_iter().any(is), is)
     }
 
     /// A set of workloads that holds all those selected, as small as is easily found.
