@@ -3,14 +3,22 @@
 //! It installs the same [`HostTables`] as the kernel's maps and runs the same
 //! [`ringfence_common::decide`], so every difference between the two lies in bytes and look-ups,
 //! and a generated packet finds it.
+//!
+//! [`Filter`] is for one thread, [`SharedFilter`] for several; [`live`] runs one between interfaces
+//! and [`capture`] over recorded packets.
 
 mod bounded;
+pub mod capture;
+pub mod live;
 mod lookup;
+mod shared;
 mod state;
 
 use ringfence_common::abi::config::{Config, Hook};
 use ringfence_common::decide::{Outcome, Place, Work, decide};
 use ringfence_common::packet::{Packet, PacketRead};
+
+pub use self::shared::{Generation, SharedFilter};
 
 use self::lookup::Lookup;
 use self::state::Memory;
