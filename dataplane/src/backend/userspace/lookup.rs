@@ -146,6 +146,6 @@ mod tests {
         assert_eq!(classes.len(), 65_536);
         let ports = [0, 21, 22, 79, 80, 81, 65_534, 65_535];
         assert_eq!(ports.map(|port| classes[port]), [0, 0, 22, 22, 80, 81, 81, 65_535]);
-        assert_eq!(class_of_every_port([].into_iter()), []);
+        assert_eq!(class_of_every_port(std::iter::empty()), [0_u16; 0]);
     }
 }

@@ -15,6 +15,7 @@ mod shared;
 mod state;
 
 use ringfence_common::abi::config::{Config, Hook};
+use ringfence_common::abi::event::Event;
 use ringfence_common::decide::{Outcome, Place, Work, decide};
 use ringfence_common::packet::{Packet, PacketRead};
 
@@ -84,6 +85,41 @@ impl Filter {
     #[must_use]
     pub fn fragmented_packets(&self) -> usize {
         self.memory.fragments.len()
+    }
+}
+
+/// The event that the kernel's programs would report of a frame of `length` bytes that was seen at
+/// a hook of interface `ifindex` at `time_ns`.
+#[must_use]
+pub fn event(
+    packet: &Packet,
+    outcome: &Outcome,
+    (ifindex, hook): (u32, Hook),
+    time_ns: u64,
+    length: usize,
+) -> Event {
+    Event {
+        time_ns,
+        generation: outcome.generation,
+        rule: outcome.decision.rule,
+        source_identity: outcome.source_identity,
+        destination_identity: outcome.destination_identity,
+        endpoint: outcome.endpoint,
+        ifindex,
+        source: packet.source,
+        destination: packet.destination,
+        source_port: packet.source_port,
+        destination_port: packet.destination_port,
+        length: u16::try_from(length).unwrap_or(u16::MAX),
+        protocol: packet.protocol,
+        family: packet.family,
+        verdict: outcome.decision.verdict as u8,
+        reason: outcome.decision.reason as u8,
+        hook: hook as u8,
+        direction: outcome.direction as u8,
+        tcp_flags: packet.tcp_flags,
+        new_flow: outcome.new_flow.into(),
+        reserved: [0; 2],
     }
 }
 
