@@ -211,9 +211,7 @@ impl Topology {
         })?;
         let filter = match wiring {
             Wiring::Direct => None,
-            Wiring::ThroughBox => {
-                Some(FilterBox { namespace: new_box()?, links: Vec::new() })
-            }
+            Wiring::ThroughBox => Some(FilterBox { namespace: new_box()?, links: Vec::new() }),
         };
         let places = Vec::new();
         let mut topology = Self { host, node, places, filter };

@@ -68,18 +68,16 @@ fn assert_as_expected(topology: &Topology, processes: &[Process], documents: &Do
 fn every_connection_of_the_demo_is_as_expected_before_and_after_a_change() {
     let Some(_granted) = require::privileged() else { return };
     let (before, after) = (shop().unwrap(), change().unwrap());
-    let topology = Topology::build_wired(
-        &before.policies.inventory,
-        &outsiders(),
-        Wiring::ThroughBox,
-    )
-    .unwrap();
+    let topology =
+        Topology::build_wired(&before.policies.inventory, &outsiders(), Wiring::ThroughBox)
+            .unwrap();
     let processes = start_all(&topology, &PORTS).unwrap();
     let mut running = start(&topology, &before, 2);
 
     let first = assert_as_expected(&topology, &processes, &before);
     let changed = tables(&topology, &after);
-    let wires = topology.filter_box().unwrap().namespace.run(|| placed(&topology, &changed)).unwrap();
+    let wires =
+        topology.filter_box().unwrap().namespace.run(|| placed(&topology, &changed)).unwrap();
     assert_eq!(running.replace(&wires, &changed).unwrap(), 2);
     let second = assert_as_expected(&topology, &processes, &after);
     assert_eq!(first.flips(&second).len(), 4, "the change opens two ways and closes two");

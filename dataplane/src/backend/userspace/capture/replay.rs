@@ -13,7 +13,7 @@
 //!
 //! Time is what the capture says; it never goes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ringfence_common::abi::config::Hook;
@@ -27,7 +27,7 @@ use ringfence_common::verdict::Verdict;
 
 use super::Record;
 use crate::backend::userspace::{Filter, event};
-use crate::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
+use crate::backend::{Arrival, Desired, Mode, Role, Settings};
 use crate::compile::Tables;
 
 /// The interface to everybody who is no workload.
@@ -93,20 +93,19 @@ impl Replay {
     /// A replay that has seen nothing yet.
     #[must_use]
     pub fn new(tables: &Tables, options: &Options) -> Self {
-        let workloads = tables.endpoints.iter().filter(|(_, endpoint)| !endpoint.host);
-        let interfaces: BTreeMap<u32, u32> =
-            workloads.map(|(number, _)| *number).zip(UPLINK + 1..).collect();
+        let mut numbers = UPLINK + 1..;
+        let interface_of = |_: &str| numbers.next().unwrap_or(UPLINK);
+        let mut desired = Desired::all_local(tables.clone(), Arrival::Tcx, UPLINK, interface_of);
+        desired.mode = options.mode;
+        desired.settings = options.settings;
         let owners = tables.endpoints.iter().flat_map(|(number, endpoint)| {
             endpoint.addresses.iter().map(|address| (*address, *number))
         });
-        let desired = Desired {
-            tables: tables.clone(),
-            interfaces: guarded(tables, &interfaces),
-            host_addresses: BTreeSet::new(),
-            mode: options.mode,
-            settings: options.settings,
-        };
-        let config = options.settings.config(options.mode, 1, START);
+        let workloads = desired.interfaces.iter().filter(|one| one.role == Role::Workload);
+        let interfaces = workloads
+            .flat_map(|one| one.endpoints.iter().map(|number| (*number, one.index)))
+            .collect();
+        let config = desired.config(1, START, 0);
         Self {
             filter: Filter::new(&desired.host_tables(config)),
             at: options.at,
@@ -189,23 +188,6 @@ impl Replay {
         self.latest_ns = self.latest_ns.max(time_ns);
         START.wrapping_add((self.latest_ns.saturating_sub(first) >> TICK_SHIFT) as u32)
     }
-}
-
-/// Every workload's interface, and the uplink with the host behind it if there is one.
-fn guarded(tables: &Tables, interfaces: &BTreeMap<u32, u32>) -> Vec<Interface> {
-    let interface = |index: u32, name: String, role, endpoints| Interface {
-        index,
-        name,
-        role,
-        endpoints,
-        arrival: Arrival::Tcx,
-    };
-    let host = tables.endpoints.contains_key(&endpoint::HOST).then_some(endpoint::HOST);
-    let uplink = interface(UPLINK, "uplink".to_owned(), Role::Uplink, host.into_iter().collect());
-    let workloads = interfaces.iter().map(|(number, index)| {
-        interface(*index, format!("workload-{index}"), Role::Workload, [*number].into())
-    });
-    std::iter::once(uplink).chain(workloads).collect()
 }
 
 fn address(of_family: u8, bytes: &AddressBytes) -> IpAddr {

@@ -37,6 +37,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringfence_common::abi::config::Config;
 
@@ -171,7 +172,9 @@ pub struct Running {
 /// [`LiveError`]; nothing runs then.
 pub fn start(wires: Vec<Wire>, tables: &Tables, options: Options) -> Result<Running, LiveError> {
     let now = worker::now().map_err(|source| LiveError::Wait(source.into()))?;
-    let config = options.settings.config(options.mode, 1, now);
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let installed_at = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+    let config = options.settings.config(options.mode, 1, now, installed_at);
     let threads = options.threads.get();
     let sets = tables::tables(&wires, tables, config);
     let filter = Arc::new(SharedFilter::new(&sets, threads * SHARDS_PER_THREAD));
