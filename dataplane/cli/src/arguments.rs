@@ -66,6 +66,10 @@ pub enum Verb {
     Status(verb::status::Arguments),
     /// Take everything of Ringfence off this host, which opens it
     Off(verb::off::Arguments),
+    /// Say what policy makes of recorded packets, frame by frame
+    Replay(verb::replay::Arguments),
+    /// Filter between two interfaces in this process, where eBPF may not be loaded
+    RunUserspace(verb::run_userspace::Arguments),
     /// Print what policies become: identities, entries, map sizes
     Compile(verb::compile::Arguments),
     /// Say why a flow is allowed or denied: policies, rules, nearest misses

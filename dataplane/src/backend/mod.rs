@@ -71,20 +71,7 @@ impl Desired {
     /// the epoch.
     #[must_use]
     pub fn config(&self, generation: u32, now: u32, installed_at: u64) -> Config {
-        let settings = &self.settings;
-        let bits = [
-            (flags::AUDIT, self.mode == Mode::Audit),
-            (flags::KEEP_ESTABLISHED, settings.keep_established),
-        ];
-        Config {
-            abi: ABI_VERSION,
-            generation,
-            essential: settings.essential,
-            flags: bits.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum(),
-            report: settings.report,
-            pick_up_until: now.wrapping_add(ticks(u64::from(settings.pick_up_seconds))),
-            installed_at,
-        }
+        self.settings.config(self.mode, generation, now, installed_at)
     }
 }
 
@@ -128,6 +115,24 @@ impl Default for Settings {
             report: report::DENIED,
             keep_established: false,
             pick_up_seconds: 60,
+        }
+    }
+}
+
+impl Settings {
+    /// As [`Desired::config`], in the mode `mode`.
+    #[must_use]
+    pub fn config(&self, mode: Mode, generation: u32, now: u32, installed_at: u64) -> Config {
+        let bits =
+            [(flags::AUDIT, mode == Mode::Audit), (flags::KEEP_ESTABLISHED, self.keep_established)];
+        Config {
+            abi: ABI_VERSION,
+            generation,
+            essential: self.essential,
+            flags: bits.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum(),
+            report: self.report,
+            pick_up_until: now.wrapping_add(ticks(u64::from(self.pick_up_seconds))),
+            installed_at,
         }
     }
 }

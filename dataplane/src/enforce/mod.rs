@@ -17,6 +17,7 @@ mod placement;
 mod privilege;
 mod status;
 mod summary;
+mod wires;
 
 pub use self::apply::{HookChoice, Options, apply, desired, off};
 pub use self::error::EnforceError;
@@ -31,3 +32,4 @@ pub use self::placement::{
 };
 pub use self::status::{RuleStatus, Status, status};
 pub use self::summary::{Change, Summary};
+pub use self::wires::{Ends, WireError, WireWarning, Wires, wires};

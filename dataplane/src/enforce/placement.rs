@@ -46,6 +46,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub(super) use self::finding::did_you_mean;
 pub use self::finding::{PlacementError, PlacementErrors, PlacementWarning};
 
 use super::host::{Hop, Host, Interface, LinkLayer, Route, RouteKind};
@@ -372,7 +373,7 @@ fn reference(interface: &Interface) -> InterfaceRef {
 }
 
 /// Names that `name` may be a slip of, at most three, the likest first.
-fn similar(name: &str, interfaces: &[Interface]) -> Vec<String> {
+pub(super) fn similar(name: &str, interfaces: &[Interface]) -> Vec<String> {
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     let mut similar: Vec<(usize, &str)> = interfaces
         .iter()

@@ -57,7 +57,7 @@ fn end(address: IpAddr, port: Option<u16>, identity: u32, inventory: &Inventory)
     }
 }
 
-fn decision(event: &Event) -> String {
+pub(super) fn decision(event: &Event) -> String {
     let direction = match event.direction {
         direction if direction == Direction::Ingress as u8 => "INGRESS",
         _ => "EGRESS",

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use ringfence_dataplane::model::{Inventory, Workload};
 
-use self::wiring::{attach, in_network, new_host, new_namespace, outside, single};
+use self::wiring::{attach, in_network, new_box, new_host, new_namespace, outside, single};
 use crate::netns::{Namespace, NamespaceError};
 use crate::veth::{NetlinkError, Via};
 
@@ -220,9 +220,7 @@ impl Topology {
         })?;
         let filter = match wiring {
             Wiring::Direct => None,
-            Wiring::ThroughBox => {
-                Some(FilterBox { namespace: new_namespace()?, links: Vec::new() })
-            }
+            Wiring::ThroughBox => Some(FilterBox { namespace: new_box()?, links: Vec::new() }),
         };
         let places = Vec::new();
         let mut topology = Self { host, node, places, filter };

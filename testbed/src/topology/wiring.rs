@@ -38,6 +38,15 @@ const SETTINGS: [(&str, &str); 9] = [
 const HOST_SETTINGS: [(&str, &str); 2] =
     [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")];
 
+/// Settings of the box, whose kernel neither forwards nor speaks: whatever passes there, a filter
+/// has carried.
+const BOX_SETTINGS: [(&str, &str); 4] = [
+    ("ipv4/ip_forward", "0"),
+    ("ipv6/conf/all/forwarding", "0"),
+    ("ipv6/conf/all/disable_ipv6", "1"),
+    ("ipv6/conf/default/disable_ipv6", "1"),
+];
+
 /// The host's namespace, which forwards.
 pub(super) fn new_host() -> Result<Arc<Namespace>, TopologyError> {
     let host = Arc::new(Namespace::isolated_host()?);
@@ -45,7 +54,14 @@ pub(super) fn new_host() -> Result<Arc<Namespace>, TopologyError> {
     Ok(host)
 }
 
-/// The namespace of a workload, of the world, or of the box.
+/// The namespace of the box, with the file systems of a host.
+pub(super) fn new_box() -> Result<Arc<Namespace>, TopologyError> {
+    let namespace = Arc::new(Namespace::isolated_host()?);
+    configure(&namespace, &BOX_SETTINGS)?;
+    Ok(namespace)
+}
+
+/// The namespace of a workload, or of the world.
 pub(super) fn new_namespace() -> Result<Arc<Namespace>, TopologyError> {
     let namespace = Arc::new(Namespace::new()?);
     configure(&namespace, &[])?;

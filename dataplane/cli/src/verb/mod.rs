@@ -9,6 +9,8 @@ pub mod explain;
 pub mod man;
 pub mod matrix;
 pub mod off;
+pub mod replay;
+pub mod run_userspace;
 pub mod status;
 pub mod trace;
 
@@ -23,6 +25,8 @@ pub fn run(arguments: Arguments) -> exit::Result {
         Verb::Apply(arguments) => apply::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Off(arguments) => off::run(&arguments),
+        Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::RunUserspace(arguments) => run_userspace::run(&arguments),
         Verb::Compile(arguments) => compile::run(&arguments),
         Verb::Trace(arguments) => trace::run(&arguments),
         Verb::Matrix(arguments) => matrix::run(&arguments),

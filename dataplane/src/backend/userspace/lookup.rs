@@ -24,7 +24,7 @@ pub struct Lookup {
     addresses_v6: HashMap<Ipv6Addr, AddressEntry>,
     prefixes_v4: PrefixMap<Ipv4Net, u32>,
     prefixes_v6: PrefixMap<Ipv6Net, u32>,
-    /// By [`class_table`]: port → class.
+    /// By [`class_table`]: port → class. Empty where every port is of class 0.
     classes: [Vec<u16>; CLASSED_PROTOCOLS.len()],
     policy: HashMap<PolicyKey, PolicyEntry>,
 }
@@ -101,7 +101,8 @@ impl Tables for Lookup {
     }
 
     fn class(&self, protocol: u8, port: u16) -> u16 {
-        class_table(protocol).map_or(0, |table| self.classes[table as usize][usize::from(port)])
+        let table = class_table(protocol).map(|table| &self.classes[table as usize]);
+        table.and_then(|classes| classes.get(usize::from(port))).copied().unwrap_or(0)
     }
 
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
@@ -118,8 +119,13 @@ const fn outside(identity: u32) -> AddressEntry {
     AddressEntry { identity, endpoint: endpoint::NONE }
 }
 
-/// Port → class, a class being named by its first port. `starts` is sorted.
+/// Port → class, a class being named by its first port; nothing where there is no class but 0.
+/// `starts` is sorted.
 fn class_of_every_port(starts: impl Iterator<Item = u16>) -> Vec<u16> {
+    let mut starts = starts.peekable();
+    if starts.peek().is_none() {
+        return Vec::new();
+    }
     let mut classes = Vec::with_capacity(1 << 16);
     let mut class = 0;
     for start in starts {
@@ -140,5 +146,6 @@ mod tests {
         assert_eq!(classes.len(), 65_536);
         let ports = [0, 21, 22, 79, 80, 81, 65_534, 65_535];
         assert_eq!(ports.map(|port| classes[port]), [0, 0, 22, 22, 80, 81, 81, 65_535]);
+        assert_eq!(class_of_every_port(std::iter::empty()), [0_u16; 0]);
     }
 }

@@ -3,14 +3,23 @@
 //! It installs the same [`HostTables`] as the kernel's maps and runs the same
 //! [`ringfence_common::decide`], so every difference between the two lies in bytes and look-ups,
 //! and a generated packet finds it.
+//!
+//! [`Filter`] is for one thread, [`SharedFilter`] for several; [`live`] runs one between interfaces
+//! and [`capture`] over recorded packets.
 
 mod bounded;
+pub mod capture;
+pub mod live;
 mod lookup;
+mod shared;
 mod state;
 
 use ringfence_common::abi::config::{Config, Hook};
+use ringfence_common::abi::event::Event;
 use ringfence_common::decide::{Outcome, Place, Work, decide};
 use ringfence_common::packet::{Packet, PacketRead};
+
+pub use self::shared::{Generation, SharedFilter};
 
 use self::lookup::Lookup;
 use self::state::Memory;
@@ -76,6 +85,41 @@ impl Filter {
     #[must_use]
     pub fn fragmented_packets(&self) -> usize {
         self.memory.fragments.len()
+    }
+}
+
+/// The event that the kernel's programs would report of a frame of `length` bytes that was seen at
+/// a hook of interface `ifindex` at `time_ns`.
+#[must_use]
+pub fn event(
+    packet: &Packet,
+    outcome: &Outcome,
+    (ifindex, hook): (u32, Hook),
+    time_ns: u64,
+    length: usize,
+) -> Event {
+    Event {
+        time_ns,
+        generation: outcome.generation,
+        rule: outcome.decision.rule,
+        source_identity: outcome.source_identity,
+        destination_identity: outcome.destination_identity,
+        endpoint: outcome.endpoint,
+        ifindex,
+        source: packet.source,
+        destination: packet.destination,
+        source_port: packet.source_port,
+        destination_port: packet.destination_port,
+        length: u16::try_from(length).unwrap_or(u16::MAX),
+        protocol: packet.protocol,
+        family: packet.family,
+        verdict: outcome.decision.verdict as u8,
+        reason: outcome.decision.reason as u8,
+        hook: hook as u8,
+        direction: outcome.direction as u8,
+        tcp_flags: packet.tcp_flags,
+        new_flow: outcome.new_flow.into(),
+        reserved: [0; 2],
     }
 }
 

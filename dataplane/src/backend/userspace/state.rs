@@ -1,23 +1,111 @@
-//! Flows and fragments.
+//! Flows and fragments, for one thread or for several.
 
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::DefaultHashBuilder;
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, flow_flags};
 use ringfence_common::abi::limits;
 use ringfence_common::decide::State;
 
 use super::bounded::{Bounded, Worth};
 
-/// What the filter remembers, with the kernel maps' limits.
+/// What a filter remembers.
 pub struct Memory {
     pub flows: Bounded<FlowKey, FlowEntry>,
     pub fragments: Bounded<FragmentKey, FragmentEntry>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
+impl Memory {
+    /// Room for one part in `parts` of what the kernel's maps hold.
+    fn part(parts: usize) -> Self {
         Self {
-            flows: Bounded::new(limits::FLOWS as usize),
-            fragments: Bounded::new(limits::FRAGMENTED_PACKETS as usize),
+            flows: Bounded::new(limits::FLOWS as usize / parts),
+            fragments: Bounded::new(limits::FRAGMENTED_PACKETS as usize / parts),
         }
+    }
+}
+
+impl Default for Memory {
+    /// With the kernel maps' limits.
+    fn default() -> Self {
+        Self::part(1)
+    }
+}
+
+/// A memory that several threads use: parts with a lock each, chosen by the hash of the key. All
+/// parts together hold what the kernel's maps hold, so a part can be full and evict while
+/// another has room; with random keys that begins close to the limit.
+///
+/// Every access is one step under the part's lock. Two steps of one decision are not one, which is
+/// what the kernel's maps promise too, and what `decide` is written for.
+pub struct Shards {
+    hash: DefaultHashBuilder,
+    shards: Box<[Mutex<Memory>]>,
+}
+
+impl Shards {
+    /// An empty memory in `parts` parts, one at least.
+    pub fn new(parts: usize) -> Self {
+        let parts = parts.max(1);
+        Self {
+            hash: DefaultHashBuilder::default(),
+            shards: (0..parts).map(|_| Mutex::new(Memory::part(parts))).collect(),
+        }
+    }
+
+    /// Flows and fragmented packets remembered.
+    pub fn counts(&self) -> (usize, usize) {
+        let counts = self.shards.iter().map(|shard| {
+            let shard = unpoisoned(shard);
+            (shard.flows.len(), shard.fragments.len())
+        });
+        counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+    }
+
+    fn of<K: Hash>(&self, key: &K) -> MutexGuard<'_, Memory> {
+        let hash = self.hash.hash_one(key);
+        unpoisoned(&self.shards[(hash >> 32) as usize % self.shards.len()])
+    }
+}
+
+/// A thread that died while it held the lock had an entry in its hands, which is whole whenever
+/// nobody is inside `change`; the worst it can leave is a packet that was counted twice.
+fn unpoisoned(shard: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State for &Shards {
+    fn with_flow<R>(
+        &mut self,
+        key: &FlowKey,
+        change: impl FnOnce(&mut FlowEntry) -> R,
+    ) -> Option<R> {
+        self.of(key).with_flow(key, change)
+    }
+
+    fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool {
+        self.of(key).put_flow(key, entry)
+    }
+
+    fn remove_flow(&mut self, key: &FlowKey) {
+        self.of(key).remove_flow(key);
+    }
+
+    fn with_fragments<R>(
+        &mut self,
+        key: &FragmentKey,
+        change: impl FnOnce(&mut FragmentEntry) -> R,
+    ) -> Option<R> {
+        self.of(key).with_fragments(key, change)
+    }
+
+    fn put_fragments(&mut self, key: &FragmentKey, entry: &FragmentEntry) -> bool {
+        self.of(key).put_fragments(key, entry)
+    }
+
+    fn remove_fragments(&mut self, key: &FragmentKey) {
+        self.of(key).remove_fragments(key);
     }
 }
 

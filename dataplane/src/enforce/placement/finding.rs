@@ -218,7 +218,7 @@ impl fmt::Display for PlacementWarning {
     }
 }
 
-fn did_you_mean(similar: &[String]) -> String {
+pub(crate) fn did_you_mean(similar: &[String]) -> String {
     let quoted: Vec<String> = similar.iter().map(|name| format!("`{name}`")).collect();
     if quoted.is_empty() { String::new() } else { format!(" (similar: {})", quoted.join(", ")) }
 }

@@ -1,0 +1,180 @@
+//! One thread: takes frames from its sockets, decides, sends.
+
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
+use ringfence_common::abi::config::Hook;
+use ringfence_common::abi::flow::TICK_SHIFT;
+use ringfence_common::decide::{Outcome, Place, Work};
+use ringfence_common::packet::PacketRead as _;
+use ringfence_common::verdict::Verdict;
+
+use super::batch::{Batch, FRAMES, Frame};
+use super::counters::{Tally, Way};
+use super::socket::Socket;
+use super::tables::{inside_set, outside_set};
+use super::{LiveError, Port, Wire};
+use crate::backend::userspace::{Generation, SharedFilter};
+
+/// What one thread counts: for each wire, both ways.
+pub(super) type Tallies = Arc<Mutex<Vec<[Tally; 2]>>>;
+
+/// One thread's share of every wire.
+pub(super) struct Worker {
+    pub wires: Arc<[Wire]>,
+    /// For each wire the socket inside and the socket outside.
+    pub sockets: Vec<[Socket; 2]>,
+    pub filter: Arc<SharedFilter>,
+    pub tallies: Tallies,
+    /// Ends when the thread shall end.
+    pub stop: UnixStream,
+}
+
+impl Worker {
+    /// Forwards until it is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`LiveError`] when an interface is gone or the kernel refuses to wait.
+    pub fn run(&self) -> Result<(), LiveError> {
+        let mut batch = Batch::new();
+        let mut work = Work::new();
+        let ends = self.sockets.iter().flat_map(|both| both.iter());
+        let mut waiting: Vec<PollFd<'_>> =
+            ends.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        waiting.push(PollFd::new(self.stop.as_fd(), PollFlags::POLLIN));
+        loop {
+            match poll(&mut waiting, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(source) => return Err(LiveError::Wait(source.into())),
+            }
+            let is_ready = |one: &PollFd<'_>| one.any().unwrap_or(true);
+            if waiting.last().is_some_and(is_ready) {
+                self.count_lost();
+                return Ok(());
+            }
+            for (number, _) in waiting.iter().enumerate().filter(|(_, one)| is_ready(one)) {
+                let way = Way::ALL[number % 2];
+                self.forward(number / 2, way, &mut batch, &mut work)?;
+            }
+        }
+    }
+
+    /// Moves one batch of frames from one end of a wire to the other.
+    fn forward(
+        &self,
+        number: usize,
+        way: Way,
+        batch: &mut Batch,
+        work: &mut Work,
+    ) -> Result<(), LiveError> {
+        let [inside, outside] = &self.sockets[number];
+        let (from, to) = match way {
+            Way::Out => (inside, outside),
+            Way::In => (outside, inside),
+        };
+        let received = batch.receive(from);
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = &mut tallies[number][way as usize];
+        let received = match received {
+            Ok(received) => received,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+            // The interface is down: it may come up again. One that is gone does not.
+            Err(Errno::ENETDOWN | Errno::ENXIO | Errno::ENODEV) => {
+                return self.wires[number].port(way).still_there();
+            }
+            Err(_) => {
+                tally.unreadable();
+                return Ok(());
+            }
+        };
+        // Taken after the frames: what arrives after a change of tables is decided by the new ones.
+        let generation = self.filter.generation();
+        let now = now().map_err(|source| LiveError::Wait(source.into()))?;
+        let mut passes = [false; FRAMES];
+        for (index, passes) in passes.iter_mut().enumerate().take(received) {
+            match batch.frame(index) {
+                Some(frame) => {
+                    let length = frame.length();
+                    let asked = Asked { number, way, generation: &generation, now };
+                    let outcome = self.decide(&asked, &frame, work);
+                    *passes = outcome.decision.passes();
+                    tally.decided(&outcome, length);
+                }
+                None => tally.cut(),
+            }
+        }
+        batch.send(to, &passes, |cause| tally.not_sent(cause));
+        Ok(())
+    }
+
+    /// What becomes of the frame. What comes from outside is seen twice, as on a host: where it
+    /// arrives and where it leaves; the first denial wins, one that audit mode lets pass too.
+    fn decide(&self, asked: &Asked<'_>, frame: &Frame<'_>, work: &mut Work) -> Outcome {
+        let wire = &self.wires[asked.number];
+        let mut at = |set, port: &Port, hook| {
+            let place = Place { ifindex: port.index, hook, now: asked.now };
+            self.filter.decide(asked.generation, set, frame, &place, work)
+        };
+        match asked.way {
+            Way::Out => at(inside_set(asked.number), &wire.inside, Hook::TcIngress),
+            Way::In => {
+                let arriving = at(outside_set(asked.number), &wire.outside, Hook::TcIngress);
+                if !arriving.decision.passes() {
+                    return arriving;
+                }
+                let leaving = at(inside_set(asked.number), &wire.inside, Hook::TcEgress);
+                let audited = arriving.decision.verdict == Verdict::Audit;
+                if audited && leaving.decision.passes() { arriving } else { leaving }
+            }
+        }
+    }
+
+    fn count_lost(&self) {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        for (sockets, ways) in self.sockets.iter().zip(tallies.iter_mut()) {
+            for (socket, tally) in sockets.iter().zip(ways) {
+                tally.lost(socket.lost());
+            }
+        }
+    }
+}
+
+/// Where a frame is, and by what it is decided.
+struct Asked<'a> {
+    number: usize,
+    way: Way,
+    generation: &'a Generation,
+    now: u32,
+}
+
+impl Wire {
+    /// Where frames of that way arrive.
+    fn port(&self, way: Way) -> &Port {
+        match way {
+            Way::Out => &self.inside,
+            Way::In => &self.outside,
+        }
+    }
+}
+
+impl Port {
+    fn still_there(&self) -> Result<(), LiveError> {
+        match if_nametoindex(self.name.as_str()) {
+            Ok(index) if index == self.index => Ok(()),
+            _ => Err(LiveError::Gone { interface: self.name.clone() }),
+        }
+    }
+}
+
+/// Now, in ticks.
+pub(super) fn now() -> nix::Result<u32> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    let ns = now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs();
+    Ok((ns >> TICK_SHIFT) as u32)
+}

@@ -1,0 +1,4 @@
+//! The userspace filter between real interfaces.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod matrix;
