@@ -8,6 +8,7 @@ pub mod demo;
 pub mod netns;
 pub mod packet;
 pub mod require;
+pub mod suite;
 pub mod topology;
 pub mod transfer;
 pub mod veth;

@@ -11,6 +11,7 @@ pub mod matrix;
 pub mod off;
 pub mod status;
 pub mod trace;
+pub mod verify;
 
 use crate::arguments::{Arguments, Verb};
 use crate::exit;
@@ -26,6 +27,7 @@ pub fn run(arguments: Arguments) -> exit::Result {
         Verb::Compile(arguments) => compile::run(&arguments),
         Verb::Trace(arguments) => trace::run(&arguments),
         Verb::Matrix(arguments) => matrix::run(&arguments),
+        Verb::Verify(verify) => verify::run(&verify, &arguments.global),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
