@@ -275,14 +275,16 @@ impl<T: Tables> Context<'_, T> {
             work.outcome.direction = direction;
             self.side(frame, state, work);
             if work.outcome.decision.verdict == Verdict::Deny {
-                if !self.is_audit() || direction == Direction::Ingress {
+                if !self.is_audit() {
                     return;
                 }
-                work.first = work.outcome;
+                if direction == Direction::Egress {
+                    work.first = work.outcome;
+                }
             }
         }
         if work.first.decision.verdict == Verdict::Deny {
-            // The second side has only remembered the flow.
+            // What enforcement would have said; the second side has only remembered the flow.
             work.outcome = work.first;
         }
     }

@@ -87,8 +87,12 @@ pub fn open(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u32) 
     entry.last_seen = now;
     entry.state = state::OPEN;
     // Whoever gets a reply has asked, though nobody saw it.
-    if from_local == (packet.icmp == Icmp::Reply) {
+    let answers = packet.icmp == Icmp::Reply;
+    if from_local == answers {
         entry.flags = flow_flags::OPENED_BY_REMOTE;
+    }
+    if answers {
+        entry.flags |= flow_flags::BEGUN_BY_ANSWER;
     }
     if packet.protocol == protocol::TCP {
         open_tcp(entry, packet, from_local);
@@ -131,13 +135,12 @@ pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u3
         note_sequence(entry, packet, from_local);
     }
     entry.last_seen = now;
-    if forward {
-        return Step::Forward;
-    }
-    if entry.flags & flow_flags::CONFIRMED == 0 {
+    // The other side's first packet.
+    let begun_by_opener = entry.flags & flow_flags::BEGUN_BY_ANSWER == 0;
+    if forward != begun_by_opener && entry.flags & flow_flags::CONFIRMED == 0 {
         entry.flags |= flow_flags::CONFIRMED;
     }
-    Step::Reply
+    if forward { Step::Forward } else { Step::Reply }
 }
 
 /// Whether the flow has been silent for too long to count.
@@ -147,13 +150,13 @@ const fn is_expired(entry: &FlowEntry, now: u32) -> bool {
 }
 
 /// Whether the local side (else the remote one) has sent a packet of this flow that somebody may
-/// still complain about.
+/// still complain about. Of what was under way before anybody looked, both have.
 #[must_use]
 #[inline(always)]
 pub const fn has_sent(entry: &FlowEntry, local: bool, now: u32) -> bool {
     let opened_by_local = entry.flags & flow_flags::OPENED_BY_REMOTE == 0;
-    !is_expired(entry, now)
-        && (opened_by_local == local || entry.flags & flow_flags::CONFIRMED != 0)
+    let both = flow_flags::CONFIRMED | flow_flags::PICKED_UP | flow_flags::BEGUN_BY_ANSWER;
+    !is_expired(entry, now) && (opened_by_local == local || entry.flags & both != 0)
 }
 
 /// Whether `then` lies after `now`: another CPU has seen a packet a moment later.
@@ -242,14 +245,22 @@ fn syn_ack(
 ) -> Step {
     match entry.state {
         state::SYN_SENT if !forward => {
+            // Which SYN the endpoint answers, the endpoint knows best: one may be forged.
             let (_, opener) = ends(entry, from_local);
-            if *opener.end != packet.tcp_acknowledgement {
+            if from_local {
+                *opener.end = packet.tcp_acknowledgement;
+            } else if *opener.end != packet.tcp_acknowledgement {
                 return Step::Invalid(Reason::OutOfWindow);
             }
             entry.state = state::SYN_RECEIVED;
             belongs
         }
-        state::SYN_RECEIVED => belongs,
+        state::SYN_RECEIVED => {
+            if from_local {
+                entry.remote_end = packet.tcp_acknowledgement;
+            }
+            belongs
+        }
         // Repeated, or the endpoint accepts a connection after one that it has forgotten.
         state::ESTABLISHED | state::CLOSING if !forward => {
             if from_local {
@@ -272,7 +283,7 @@ fn finish(entry: &mut FlowEntry, from_local: bool) {
 }
 
 /// A reset ends the connection only if its sequence number fits; one that answers a SYN has to
-/// acknowledge it (RFC 9293 §3.5.2, RFC 5961 §3).
+/// acknowledge it, if it is not the endpoint's (RFC 9293 §3.5.2, RFC 5961 §3).
 #[inline(always)]
 fn reset(entry: &mut FlowEntry, packet: &Packet, from_local: bool, belongs: Step) -> Step {
     let sent_syn = entry.state == state::SYN_SENT;
@@ -283,7 +294,7 @@ fn reset(entry: &mut FlowEntry, packet: &Packet, from_local: bool, belongs: Step
     }
     let (own, other) = ends(entry, from_local);
     let fits = if sent_syn {
-        packet.tcp_flags & tcp::ACK != 0 && packet.tcp_acknowledgement == *other.end
+        packet.tcp_flags & tcp::ACK != 0 && (from_local || packet.tcp_acknowledgement == *other.end)
     } else {
         fits(&own, &other, packet.tcp_sequence)
     };
@@ -317,7 +328,14 @@ fn note_sequence(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
     let end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
     let acknowledgement = packet.tcp_acknowledgement;
     if flags & tcp::SYN != 0 {
-        if matches!(state, state::SYN_SENT | state::SYN_RECEIVED) {
+        // The remote side's first SYN counts, and a SYN+ACK that acknowledges what was sent; any
+        // other may be forged.
+        let counts = match flags & tcp::ACK {
+            _ if from_local => true,
+            0 => *own.end == 0,
+            _ => acknowledgement == *other.end,
+        };
+        if counts && matches!(state, state::SYN_SENT | state::SYN_RECEIVED) {
             *own.end = end;
             *own.acknowledged = if flags & tcp::ACK != 0 { acknowledgement } else { 0 };
         }

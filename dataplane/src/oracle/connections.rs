@@ -169,18 +169,18 @@ impl Connections {
         if !comes_from_here {
             return Reason::Spoofed.into();
         }
-        match self.sides(&place, way, &packet) {
-            Ok(sides) => self.ask(&sides, &packet, now),
-            Err(reason) => reason.into(),
-        }
+        self.ask(&self.sides(&place, way, &packet), &packet, now)
     }
 
     /// Asks each side in turn. In audit mode the first would-be denial is told, and the others see
     /// the packet all the same, for it passes.
-    fn ask(&mut self, sides: &[(End, Way)], packet: &Packet, now: Duration) -> Judgement {
+    fn ask(&mut self, sides: &[(Option<End>, Way)], packet: &Packet, now: Duration) -> Judgement {
         let mut told: Judgement = Reason::NotSubject.into();
         for (end, way) in sides {
-            let judgement = self.side(end, *way, packet, now);
+            let judgement = match end {
+                Some(end) => self.side(end, *way, packet, now),
+                None => Reason::UnknownEndpoint.into(),
+            };
             if !told.reason.denies() {
                 told = judgement;
             }
@@ -194,8 +194,9 @@ impl Connections {
     /// The ends that are decided at a place: the workload behind the interface, and the host, which
     /// is behind all of them. What is for everyone or for a group is for the host too. Whatever goes
     /// to an interface with one workload behind it is for this workload: the interface comes first,
-    /// the address second (safety P12). Where neither is concerned, nothing is decided.
-    fn sides(&self, place: &Place, way: Way, packet: &Packet) -> Result<Vec<(End, Way)>, Reason> {
+    /// the address second (safety P12). Where several are behind it, one of them has to have the
+    /// address. Where nobody is concerned, nothing is decided.
+    fn sides(&self, place: &Place, way: Way, packet: &Packet) -> Vec<(Option<End>, Way)> {
         let source = self.owner(packet.source);
         let destination = self.owner(packet.destination);
         // A host that the inventory does not describe has no policy to ask.
@@ -206,23 +207,23 @@ impl Connections {
         let mut sides = Vec::new();
         match (place, way) {
             (Place::Workloads(_), Way::Out) => {
-                sides.extend(source.map(|end| (end, Way::Out)));
-                sides.extend(to_host.then_some((End::Host, Way::In)));
+                sides.push((source, Way::Out));
+                sides.extend(to_host.then_some((Some(End::Host), Way::In)));
             }
             (Place::Workloads(behind), Way::In) => {
-                sides.extend(from_host.then_some((End::Host, Way::Out)));
+                sides.extend(from_host.then_some((Some(End::Host), Way::Out)));
                 let receiver = match behind.as_slice() {
                     [only] => Some(only),
                     behind => behind.iter().find(|end| destination.as_ref() == Some(end)),
                 };
-                sides.push((receiver.ok_or(Reason::UnknownEndpoint)?.clone(), Way::In));
+                sides.push((receiver.cloned(), Way::In));
             }
             (Place::Uplink, Way::Out) => {
-                sides.extend(from_host.then_some((End::Host, Way::Out)));
+                sides.extend(from_host.then_some((Some(End::Host), Way::Out)));
             }
-            (Place::Uplink, Way::In) => sides.extend(to_host.then_some((End::Host, Way::In))),
+            (Place::Uplink, Way::In) => sides.extend(to_host.then_some((Some(End::Host), Way::In))),
         }
-        Ok(sides)
+        sides
     }
 
     /// Semantics 13: what leaves a workload's interface has an address of a workload behind it; what

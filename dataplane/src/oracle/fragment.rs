@@ -24,7 +24,8 @@ pub struct Fragmented {
     passed: Vec<Range<usize>>,
     /// Where the packet ends, once its last fragment has passed.
     end: Option<usize>,
-    overlapped: bool,
+    /// Whether fragments contradicted each other.
+    lost: bool,
 }
 
 impl Fragmented {
@@ -36,7 +37,7 @@ impl Fragmented {
         now: Duration,
     ) -> Self {
         let passed = vec![first.bytes.clone()];
-        Self { rules, would_be, begun: now, passed, end: None, overlapped: false }
+        Self { rules, would_be, begun: now, passed, end: None, lost: false }
     }
 
     /// Whether it is no longer waited for.
@@ -54,13 +55,14 @@ impl Fragmented {
         let bytes = &piece.bytes;
         let overlaps = |passed: &Range<usize>| passed.start < bytes.end && bytes.start < passed.end;
         // RFC 5722 §3: everything after an overlap is lost.
-        if self.overlapped || self.passed.iter().any(overlaps) {
-            self.overlapped = true;
+        if self.lost || self.passed.iter().any(overlaps) {
+            self.lost = true;
             return Err(Reason::OverlappingFragment);
         }
         let behind_the_end = self.end.is_some_and(|end| bytes.end > end || !piece.more);
         let end_before_others = !piece.more && bytes.end < self.passed_until();
         if behind_the_end || end_before_others {
+            self.lost = true;
             return Err(Reason::BadFragment);
         }
         self.passed.push(bytes.clone());

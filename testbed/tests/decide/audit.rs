@@ -121,6 +121,30 @@ fn the_first_side_that_would_deny_is_told_and_the_other_remembers_the_flow() {
 }
 
 #[test]
+fn where_both_sides_would_deny_the_first_is_told_as_enforcement_would_tell_it() {
+    for family in FAMILIES {
+        let closed = || audited().isolate(Host, true);
+        let stray = between(Web, Host, family).tcp(1, 22).ack(1);
+        let mut scene = closed();
+        let outcome = scene.outcome(FROM_WEB, &stray.build());
+        assert_eq!(outcome.decision, would_be(Reason::NoConnection));
+        assert_eq!((outcome.endpoint, outcome.direction), (Web.endpoint(), Egress));
+        // After a SYN, as a step that no connection has.
+        let syn = between(Web, Host, family).tcp(2, 22).sequence(5).syn();
+        let odd = between(Web, Host, family).tcp(2, 22).sequence(6).ack(1);
+        let mut scene = closed();
+        scene.expect(FROM_WEB, &syn, would_be(Reason::NoRule), "SYN");
+        let outcome = scene.outcome(FROM_WEB, &odd.build());
+        assert_eq!(outcome.decision, would_be(Reason::InvalidTransition));
+        assert_eq!((outcome.endpoint, outcome.direction), (Web.endpoint(), Egress));
+        let mut enforcing = Scene::locked().isolate(Host, true);
+        let outcome = enforcing.outcome(FROM_WEB, &stray.build());
+        assert_eq!(outcome.decision, denied(Reason::NoConnection));
+        assert_eq!((outcome.endpoint, outcome.direction), (Web.endpoint(), Egress));
+    }
+}
+
+#[test]
 fn what_is_allowed_is_allowed() {
     for family in FAMILIES {
         let mut scene = audited();

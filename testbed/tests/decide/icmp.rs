@@ -1,7 +1,7 @@
 //! ICMP: questions and replies are separate, errors belong to a flow in the right direction
 //! (safety P9).
 
-use ringfence_common::abi::policy::protocol::{ICMP, ICMPV6, UDP};
+use ringfence_common::abi::policy::protocol::{ICMP, ICMPV6, TCP, UDP};
 use ringfence_common::track::ticks;
 use ringfence_common::verdict::Reason;
 use ringfence_testbed::packet::{Frame, quote};
@@ -127,7 +127,8 @@ fn errors_that_are_forged_foreign_or_turned_round_are_denied() {
         }
         let spoofed = between(Partner, Web, family).port_unreachable(&quoted);
         scene.expect(FROM_WEB, &spoofed, denied(Reason::Spoofed), "from inside");
-        for length in 0..(quote(&question.build(), 1_000).len() - 64 - 4) {
+        // RFC 792: the header and eight bytes.
+        for length in 0..(quote(&question.build(), 1_000).len() - 64) {
             let cut = between(Partner, Web, family).port_unreachable(&quoted[..length]);
             scene.expect(TO_WEB, &cut, denied(Reason::MalformedEmbedded), "cut");
         }
@@ -150,6 +151,43 @@ fn an_endpoint_may_send_errors_only_to_whoever_sent_it_something() {
         scene.expect(FROM_WEB, &error(Partner), related, "to the sender");
         scene.expect(FROM_WEB, &error(Stranger), denied(Reason::Unrelated), "to a stranger");
         scene.expect(FROM_WEB, &error(Host), denied(Reason::Unrelated), "to the host");
+    }
+}
+
+#[test]
+fn an_error_about_a_flow_that_new_policy_still_allows_is_related() {
+    for family in FAMILIES {
+        let (mut scene, question) = asked(family);
+        let quoted = quote(&question.build(), 64);
+        let error = between(Stranger, Web, family).too_big(1_280, &quoted);
+        for entry in scene.tables.policy.values_mut() {
+            entry.rule = 12;
+        }
+        scene.next_generation();
+        let related = ringfence_common::verdict::Decision::allow(Reason::Related, 12);
+        scene.expect(TO_WEB, &error, related, "before the next packet of the flow");
+        let established = ringfence_common::verdict::Decision::allow(Reason::Established, 12);
+        scene.expect(FROM_WEB, &question, established, "the next packet");
+        scene.tables.policy.clear();
+        scene.next_generation();
+        scene.expect(TO_WEB, &error, denied(Reason::Unrelated), "no longer allowed");
+        scene.expect(FROM_WEB, &question, denied(Reason::Revoked), "nor is the flow");
+    }
+}
+
+#[test]
+fn an_error_about_a_packet_of_a_picked_up_connection_reaches_its_sender() {
+    for family in FAMILIES {
+        // `web` serves; what it sends was under way when the engine came.
+        let mut scene = Scene::locked()
+            .allow(1, Web, Ingress, Partner, TCP, Some(443))
+            .configured(|config| config.pick_up_until = 200);
+        let data = between(Web, Partner, family).tcp(443, 40_000).ack(1).payload(64);
+        let picked = ringfence_common::verdict::Decision::allow(Reason::PickedUp, 1);
+        scene.expect(FROM_WEB, &data, picked, "the packet");
+        let related = ringfence_common::verdict::Decision::allow(Reason::Related, 1);
+        let error = between(Stranger, Web, family).too_big(1_280, &quote(&data.build(), 100));
+        scene.expect(TO_WEB, &error, related, "too big");
     }
 }
 

@@ -176,14 +176,3 @@ fn a_difference_is_found_told_and_cut_down() {
         assert!(told.contains(part), "`{part}` is not told:\n{told}");
     }
 }
-
-#[test]
-fn dbg() {
-    let setting = Setting::new();
-    let (scenario, _) = scenarios()[2];
-    let mut sides = SideBySide::new(&setting, scenario);
-    for (hook, text) in [(Hook::TcIngress, "02000000000202000000000108004500004200000000401165ac0a0200010a0000fd9da003ff002ef188000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425"), (Hook::TcEgress, "82000000000202000000000108004508006d000000004001668d0a0100000a0200010c00044e0000050045000051000000004011659d0a0200010a0000fd9da003ff003d882e000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334")] {
-        let frame: Vec<u8> = (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect();
-        sides.dbg(&Happening::Frame { frame, hook, ifindex: 7, after_ms: 0 });
-    }
-}

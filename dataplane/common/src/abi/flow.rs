@@ -110,6 +110,8 @@ pub mod flow_flags {
     pub const REMOTE_FIN: u8 = 1 << 3;
     /// TCP: opened before the engine watched; sequence numbers are not yet known.
     pub const PICKED_UP: u8 = 1 << 4;
+    /// The first packet that was seen came from the side that did not open the flow.
+    pub const BEGUN_BY_ANSWER: u8 = 1 << 5;
 }
 
 /// A fragmented packet on its way past one endpoint in one direction.

@@ -3,7 +3,7 @@
 use super::side::{Scratch, Side, flow_key, query_type, remembered};
 use super::{Context, Question, State, Tables, Work};
 use crate::abi::config::essential;
-use crate::abi::flow::{FlowEntry, flow_flags};
+use crate::abi::flow::{FlowEntry, FlowKey, flow_flags};
 use crate::abi::identity::endpoint;
 use crate::abi::limits;
 use crate::abi::policy::{Direction, forms, protocol};
@@ -56,25 +56,13 @@ impl<T: Tables> Context<'_, T> {
         if self.is_current(entry) {
             return remembered(entry.audit_reason, reason, entry.rule);
         }
-        let opened_by_remote = entry.flags & flow_flags::OPENED_BY_REMOTE != 0;
-        let (direction, port) = if opened_by_remote {
-            (Direction::Ingress, key.local_port)
-        } else {
-            (Direction::Egress, key.remote_port)
-        };
-        let asked = asked_service(packet, port);
-        let answer = self.ask(side, packet, direction, asked);
+        let answer = self.ask_again(side, packet, key, entry);
         let denied = answer.verdict != Verdict::Allow;
         if denied && !self.is_audit() {
             state.remove_flow(key);
             return Decision::deny(Reason::Revoked, answer.rule);
         }
-        // What only audit mode has let in was never allowed, so nothing is revoked.
-        let audit = match (denied, entry.audit_reason) {
-            (false, _) => 0,
-            (true, 0) => Reason::Revoked as u8,
-            (true, _) => answer.reason as u8,
-        };
+        let audit = audit_reason(entry, answer);
         let (rule, generation) = (answer.rule, self.config.generation);
         state.with_flow(key, |entry| {
             entry.generation = generation;
@@ -82,6 +70,24 @@ impl<T: Tables> Context<'_, T> {
             entry.audit_reason = audit;
         });
         remembered(audit, reason, rule)
+    }
+
+    /// What policy says today about a known flow, asked as it was asked when the flow began.
+    #[inline(always)]
+    pub(super) fn ask_again(
+        &self,
+        side: &Side,
+        packet: &Packet,
+        key: &FlowKey,
+        entry: &FlowEntry,
+    ) -> Decision {
+        let opened_by_remote = entry.flags & flow_flags::OPENED_BY_REMOTE != 0;
+        let (direction, port) = if opened_by_remote {
+            (Direction::Ingress, key.local_port)
+        } else {
+            (Direction::Egress, key.remote_port)
+        };
+        self.ask(side, packet, direction, asked_service(packet, port))
     }
 
     /// A packet that may open the flow of `work.scratch.key`.
@@ -134,6 +140,7 @@ impl<T: Tables> Context<'_, T> {
         let reply = self.ask(side, packet, other, packet.source_port);
         if reply.verdict == Verdict::Allow {
             entry.flags ^= flow_flags::OPENED_BY_REMOTE;
+            entry.flags |= flow_flags::BEGUN_BY_ANSWER;
             return Decision::allow(Reason::PickedUp, reply.rule);
         }
         Decision::deny(Reason::NoConnection, forward.rule)
@@ -172,6 +179,16 @@ impl<T: Tables> Context<'_, T> {
             (side.endpoint.subject, side.peer.identity, packet.protocol);
         super::policy(self.tables, &Question { subject, peer, direction, forms, protocol, port })
     }
+}
+
+/// The reason for which audit mode reports a flow that policy was asked about again; 0 if it is
+/// allowed. What only audit mode has let in was never allowed, so nothing is revoked.
+#[inline(always)]
+pub(super) const fn audit_reason(entry: &FlowEntry, answer: Decision) -> u8 {
+    if !answer.reason.denies() {
+        return 0;
+    }
+    if entry.audit_reason == 0 { Reason::Revoked as u8 } else { answer.reason as u8 }
 }
 
 /// The service a flow was opened for: the destination's port; in ICMP the query's type and code,

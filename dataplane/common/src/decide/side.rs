@@ -1,5 +1,6 @@
 //! One side of a flow: step 9 of the order.
 
+use super::flow::audit_reason;
 use super::{Context, State, Tables, Work};
 use crate::abi::config::{essential, flags};
 use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, asker};
@@ -179,8 +180,8 @@ impl<T: Tables> Context<'_, T> {
     }
 
     /// An ICMP error passes if the packet it quotes is one that its receiver has sent in a tracked
-    /// flow (safety P9). The quoted packet has just passed, so it has renewed the flow's entry if
-    /// policy has changed; an entry that is older may be of a flow that policy no longer allows.
+    /// flow (safety P9). If policy has changed since the flow's last packet, policy is asked again;
+    /// the flow's next packet will write down what it says.
     #[inline(never)]
     fn icmp_error<S: State>(
         &self,
@@ -196,8 +197,19 @@ impl<T: Tables> Context<'_, T> {
             *copy = *entry;
             track::has_sent(entry, of_local, now)
         });
-        if sent != Some(true) || !self.is_current(copy) {
+        if sent != Some(true) {
             return Decision::deny(Reason::Unrelated, 0);
+        }
+        if !self.is_current(copy) {
+            // Whoever sends the error is not always the flow's other end.
+            let peer = self.tables.address(self.config, quoted.family, &key.remote);
+            let side = Side { peer, ..*side };
+            let answer = self.ask_again(&side, quoted, key, copy);
+            if answer.reason.denies() && !self.is_audit() {
+                return Decision::deny(Reason::Unrelated, 0);
+            }
+            copy.audit_reason = audit_reason(copy, answer);
+            copy.rule = answer.rule;
         }
         if !self.is_essential(essential::RELATED_ERRORS) {
             return Decision::deny(Reason::EssentialOff, 0);

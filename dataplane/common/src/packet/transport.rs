@@ -16,6 +16,8 @@ pub mod tcp {
 }
 
 const PORTS: usize = 4;
+/// What an ICMP error quotes of a packet's payload at least (RFC 792, RFC 1122 §3.2.2).
+const QUOTED: usize = 8;
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 const SCTP_HEADER: usize = 12;
@@ -33,7 +35,7 @@ pub fn parse<R: PacketRead + ?Sized>(
         (protocol::UDP, Depth::Outer) => udp_header(frame, offset, end, packet),
         (protocol::SCTP, Depth::Outer) => sctp_header(frame, offset, end, packet),
         (protocol::TCP | protocol::UDP | protocol::SCTP, Depth::Embedded) => {
-            if offset + PORTS > end {
+            if offset + QUOTED > end {
                 return Err(Reason::MalformedEmbedded);
             }
             let ports = frame.read::<PORTS>(offset).ok_or(Reason::MalformedEmbedded)?;

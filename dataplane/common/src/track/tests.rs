@@ -120,6 +120,51 @@ fn a_syn_ack_has_to_acknowledge_the_syn() {
 }
 
 #[test]
+fn which_syn_the_endpoint_answers_the_endpoint_knows_best() {
+    // The second SYN is forged, or damaged on the way.
+    let twice = || {
+        let mut flow = Flow::open(R, &segment(tcp::SYN, 100, 0, 0));
+        flow.walk(&[(R, tcp::SYN, 9_000, 0, 0, Step::Forward, state::SYN_SENT)]);
+        flow
+    };
+    for asked in [100, 9_000] {
+        twice().walk(&[
+            (L, SYN_ACK, 500, asked + 1, 0, Step::Reply, state::SYN_RECEIVED),
+            (R, tcp::ACK, asked + 1, 501, 0, Step::Forward, state::ESTABLISHED),
+            (R, tcp::RST, asked + 1, 0, 0, Step::Forward, state::RESET),
+        ]);
+        twice().walk(&[(L, RST_ACK, 0, asked + 1, 0, Step::Reply, state::RESET)]);
+    }
+}
+
+#[test]
+fn a_forged_syn_or_syn_ack_does_not_move_the_window_in_which_a_reset_fits() {
+    let answered = |opener: bool| {
+        let mut flow = Flow::open(opener, &segment(tcp::SYN, 100, 0, 0));
+        let step = flow.step(!opener, &segment(SYN_ACK, 500, 101, 0));
+        assert_eq!(step, Step::Reply);
+        flow
+    };
+    answered(R).walk(&[
+        (R, tcp::SYN, 70_000, 0, 0, Step::Forward, state::SYN_RECEIVED),
+        (R, tcp::RST, 70_001, 0, 0, OUT_OF_WINDOW, state::SYN_RECEIVED),
+        (R, tcp::ACK, 101, 501, 0, Step::Forward, state::ESTABLISHED),
+    ]);
+    answered(L).walk(&[
+        (R, SYN_ACK, 70_000, 90_000, 0, Step::Reply, state::SYN_RECEIVED),
+        (R, tcp::RST, 70_001, 0, 0, OUT_OF_WINDOW, state::SYN_RECEIVED),
+        (R, tcp::RST, 501, 0, 0, Step::Reply, state::RESET),
+    ]);
+    // The forged SYN seems to cross; the answer that acknowledges counts.
+    Flow::open(L, &segment(tcp::SYN, 100, 0, 0)).walk(&[
+        (R, tcp::SYN, 70_000, 0, 0, Step::Reply, state::SYN_RECEIVED),
+        (R, SYN_ACK, 500, 101, 0, Step::Reply, state::SYN_RECEIVED),
+        (R, tcp::RST, 70_001, 0, 0, OUT_OF_WINDOW, state::SYN_RECEIVED),
+        (L, tcp::ACK, 101, 501, 0, Step::Forward, state::ESTABLISHED),
+    ]);
+}
+
+#[test]
 fn two_syns_that_cross_make_one_connection() {
     let mut flow = Flow::open(L, &segment(tcp::SYN, 100, 0, 0));
     flow.walk(&[
@@ -449,6 +494,24 @@ fn datagrams_sctp_and_protocols_without_ports_are_open_both_ways() {
             assert_eq!(flow.step(opener, &packet), Step::Forward);
         }
     }
+}
+
+#[test]
+fn of_what_was_under_way_before_anybody_looked_both_sides_have_sent() {
+    let reply = Packet { protocol: protocol::ICMP, icmp: Icmp::Reply, ..Packet::default() };
+    for packet in [segment(tcp::ACK, 100, 500, 30), reply] {
+        for from in [L, R] {
+            let flow = Flow::open(from, &packet);
+            assert!(has_sent(&flow.entry, L, flow.now) && has_sent(&flow.entry, R, flow.now));
+        }
+    }
+    // Two replies are no conversation; a query and a reply are one, whichever was seen first.
+    let query = Packet { icmp: Icmp::Query, ..reply };
+    let mut flow = Flow::open(R, &reply);
+    assert_eq!(flow.step(R, &reply), Step::Reply);
+    assert_eq!(flow.entry.flags & flow_flags::CONFIRMED, 0);
+    assert_eq!(flow.step(L, &query), Step::Forward);
+    assert_eq!(flow.entry.flags & flow_flags::CONFIRMED, flow_flags::CONFIRMED);
 }
 
 #[test]

@@ -80,7 +80,11 @@ impl Connections {
             return self.begin(key, packet, sender, now);
         };
         match known.step(packet, sender, now) {
-            Step::Anew => self.begin(key, packet, sender, now),
+            Step::Anew => {
+                // What is denied changes nothing.
+                self.connections.insert(key.clone(), known);
+                self.begin(key, packet, sender, now)
+            }
             Step::Refused(reason) => {
                 let judgement = Judgement { reason, rules: known.rules.clone() };
                 self.connections.insert(key, known);
@@ -113,9 +117,8 @@ impl Connections {
         tuple: &Tuple,
         connection: &mut Connection,
     ) -> Option<Judgement> {
-        let enforced_since = connection.would_be.is_some() && self.settings.mode == Mode::Enforce;
-        let kept = self.settings.established == Established::Keep;
-        if !enforced_since && (kept || connection.generation == self.generation) {
+        let kept = self.settings.established == Established::Keep && connection.would_be.is_none();
+        if kept || connection.generation == self.generation {
             return None;
         }
         connection.generation = self.generation;
@@ -250,12 +253,12 @@ impl Connections {
             .and_then(|key| Some((self.connections.get(&key)?.clone(), key)))
             .filter(|(connection, _)| connection.has_sent(sender, now));
         let Some((mut connection, key)) = found else { return Reason::Unrelated.into() };
-        if !self.is_on(Essential::RelatedErrors) {
-            return Reason::EssentialOff.into();
-        }
         let revoked = self.revalidate(end, &key.1, &mut connection).is_some();
         if revoked && self.settings.mode == Mode::Enforce {
             return Reason::Unrelated.into();
+        }
+        if !self.is_on(Essential::RelatedErrors) {
+            return Reason::EssentialOff.into();
         }
         let reason = connection.would_be.unwrap_or(Reason::Related);
         Judgement { reason, rules: connection.rules }

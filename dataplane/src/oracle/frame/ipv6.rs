@@ -114,6 +114,10 @@ impl<'a> Chain<'a> {
                 None => Reason::TruncatedExtension,
             };
             let header: [u8; 8] = start(rest).ok_or(cut)?;
+            // RFC 5095: routing headers of type 0 with segments left are forbidden.
+            if next == ROUTING && header[2] == 0 && header[3] > 0 {
+                return Err(Reason::SourceRouted);
+            }
             let length = match next {
                 FRAGMENT => 8,
                 AUTHENTICATION => (usize::from(header[1]) + 2) * 4,
@@ -121,10 +125,6 @@ impl<'a> Chain<'a> {
             };
             if length > rest.len() {
                 return Err(cut);
-            }
-            // RFC 5095: routing headers of type 0 with segments left are forbidden.
-            if next == ROUTING && header[2] == 0 && header[3] > 0 {
-                return Err(Reason::SourceRouted);
             }
             rest = &rest[length..];
             if next == FRAGMENT {
