@@ -2,7 +2,8 @@
 //!
 //! Goals:
 //! 1. Whatever `kubectl get -o yaml` prints and whatever people keep in repositories is read as it
-//!    is: Kubernetes NetworkPolicies, Namespaces and Pods, lists of them, native Workloads.
+//!    is: Kubernetes NetworkPolicies and ClusterNetworkPolicies, Namespaces and Pods, lists of
+//!    them, native Workloads.
 //! 2. A slip never widens a policy. An unknown field is an error, a value that YAML takes for
 //!    something else is an error, and nothing is guessed.
 //! 3. All faults of all files come in one run, each with file, line, column, a stable [`Code`] and

@@ -139,7 +139,7 @@ fn policies() -> [PolicySet; 2] {
     [all, fewer]
 }
 
-/// What documents cannot say yet: a rule that denies, and one that only reports.
+/// What documents cannot say: denials for the host too, and a rule that only reports.
 fn denying() -> Policy {
     let block = IpBlock::new("192.0.2.64/26".parse().expect("a prefix"), Vec::new());
     let rule = |action, peers| Rule { action, peers, ports: Ports::Everything, origin: None };

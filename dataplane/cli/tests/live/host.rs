@@ -39,6 +39,16 @@ pub fn ingress(app: &str, from: &str, port: u16) -> String {
     )
 }
 
+/// A policy of the whole cluster, `rest` being what follows its rules' peers.
+pub fn cluster(name: &str, action: &str, rest: &str) -> String {
+    format!(
+        "---\n{{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, \
+         metadata: {{name: {name}}}, \
+         spec: {{tier: Admin, priority: 10, subject: {{namespaces: {{}}}}, ingress: \
+         [{{action: {action}, from: [{{namespaces: {{}}}}]{rest}}}]}}}}\n"
+    )
+}
+
 pub struct Host {
     topology: Topology,
     folder: TempDir,

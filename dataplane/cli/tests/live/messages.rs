@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, umount2};
 use ringfence_testbed::require;
 use serde_json::Value;
 
-use crate::host::{Host, Run, command, ingress};
+use crate::host::{Host, Run, cluster, command, ingress};
 
 const NOBODY: u32 = 65_534;
 
@@ -150,4 +150,24 @@ fn json_is_versioned_and_the_same_story() {
     assert!(off.code == Some(0) && off.stdout.contains("This host is open"), "{off:?}");
     let off = host.ringfence(&["off"]);
     assert_eq!((off.code, off.stdout.as_str()), (Some(0), "Nothing was installed.\n"));
+}
+
+#[test]
+fn policies_of_the_cluster_are_named_and_told_apart() {
+    let Some(_granted) = require::kernel() else { return };
+    let host = Host::start();
+    let shop = ingress("db", "api", 5432);
+    let telnet = ", protocols: [{tcp: {destinationPort: {number: 23}}}]";
+    let apply = |policies: &[String]| host.apply(&host.documents("policies.yaml", policies));
+    for (guard, expected) in [
+        (Some(cluster("guard", "Deny", "")), "clusternetworkpolicy/guard created"),
+        (Some(cluster("guard", "Deny", "")), "clusternetworkpolicy/guard unchanged"),
+        (Some(cluster("guard", "Deny", telnet)), "clusternetworkpolicy/guard configured"),
+        (Some(cluster("guard", "Accept", telnet)), "clusternetworkpolicy/guard configured"),
+        (None, "clusternetworkpolicy/guard pruned"),
+    ] {
+        let run = apply(&guard.into_iter().chain([shop.clone()]).collect::<Vec<_>>());
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.stdout.lines().any(|line| line == expected), "{expected}: {run:?}");
+    }
 }
