@@ -80,7 +80,14 @@ pub fn run(arguments: &Arguments) -> Result {
     };
     let mut running = live::start(placed.wires, &tables, options)?;
     say_filtering(arguments, 1);
-    runtime.block_on(signals.follow(arguments, &mut running));
+    // A thread that has stopped ends the filter: what it carried does not pass.
+    while running.is_whole() {
+        match runtime.block_on(signals.next()) {
+            Event::End => break,
+            Event::Reload => reload(arguments, &mut running),
+            Event::Nothing => {}
+        }
+    }
     let flows = running.flows();
     let (counters, end) = running.stop();
     match arguments.output {
@@ -136,17 +143,21 @@ impl Signals {
         })
     }
 
-    /// Reloads when asked to, until a signal or a fault ends the filter.
-    async fn follow(&mut self, arguments: &Arguments, running: &mut Running) {
-        while running.is_whole() {
-            tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
-                _ = self.reload.recv() => reload(arguments, running),
-                () = tokio::time::sleep(ROUND) => {}
-            }
+    /// Waits a round for a signal.
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.interrupt.recv() => Event::End,
+            _ = self.terminate.recv() => Event::End,
+            _ = self.reload.recv() => Event::Reload,
+            () = tokio::time::sleep(ROUND) => Event::Nothing,
         }
     }
+}
+
+enum Event {
+    End,
+    Reload,
+    Nothing,
 }
 
 /// Reads the documents again. The old policy stays where the new cannot be used.

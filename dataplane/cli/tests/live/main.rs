@@ -4,3 +4,4 @@ mod host;
 mod kills;
 mod messages;
 mod refusing_kernel;
+mod userspace;
