@@ -1,6 +1,6 @@
 //! A trace as JSON.
 
-use ringfence_dataplane::oracle::{PolicyTrace, RuleTrace, Side, SideTrace};
+use ringfence_dataplane::oracle::{PolicyTrace, Reason, RuleTrace, Side, SideTrace};
 use serde::Serialize;
 
 use super::Traced;
@@ -107,7 +107,10 @@ impl JsonTrace {
 
 impl JsonSide {
     fn of(trace: &SideTrace, side: &Side) -> Self {
-        let misses = if side.allowed { Vec::new() } else { trace.nearest_misses() };
+        let misses = match side.reason {
+            Reason::NoRule => trace.nearest_misses(),
+            _ => Vec::new(),
+        };
         Self {
             subject: trace.subject.clone(),
             verdict: verdict(side.allowed),

@@ -70,7 +70,8 @@ fn write_side(
     for rule in &side.rules {
         writeln!(out, "  decided by {rule}")?;
     }
-    if !side.allowed {
+    // Against a rule that denies, a rule that nearly allows is no way out.
+    if side.reason == Reason::NoRule {
         for rule in trace.nearest_misses().into_iter().take(NEAREST) {
             writeln!(out, "  nearest miss: {}", miss(rule))?;
         }
