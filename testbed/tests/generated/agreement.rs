@@ -192,7 +192,7 @@ mod tests {
         ];
         let result = TestRunner::new(config).run(&(sets, any::<u64>()), |(set, seed)| {
             let tables = tables_of(&set);
-            let boundaries = Boundaries::of(&[&tables]);
+            let boundaries = Boundaries::of_sets(&[&set]);
             // While an example is made smaller, its flow shall not get lost.
             let flows = match found.get() {
                 true => boundaries.all(),

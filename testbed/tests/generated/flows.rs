@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use ringfence_dataplane::compile::Tables;
+use ringfence_dataplane::model::{
+    Peer, Peers, Policy, PolicySet, PortMatch, Ports, Protocol, Rule,
+};
 use ringfence_dataplane::oracle::Flow;
 use ringfence_testbed::packet::generate::Random;
 
@@ -21,24 +24,70 @@ pub struct Boundaries {
 
 /// All flows worth asking about `tables`; those of one workload with itself among them.
 pub fn all(tables: &[&Tables]) -> Vec<Flow> {
-    Boundaries::of(tables).all()
+    let workloads = tables.iter().flat_map(|tables| tables.addresses.keys().copied());
+    let prefixes = tables.iter().flat_map(|tables| tables.prefixes.keys().copied());
+    let starts = tables.iter().flat_map(|tables| &tables.classes);
+    let starts = starts.flat_map(|(of, starts)| starts.iter().map(|start| (*of, *start)));
+    Boundaries::of(workloads.collect(), prefixes, starts.collect()).all()
 }
 
 impl Boundaries {
-    /// Those of all `tables` together.
-    pub fn of(tables: &[&Tables]) -> Self {
-        let workloads: BTreeSet<IpAddr> =
-            tables.iter().flat_map(|tables| tables.addresses.keys().copied()).collect();
+    /// What the policies and inventories of `sets` name, read from the model: tables that are
+    /// wrong do not hide where.
+    pub fn of_sets(sets: &[&PolicySet]) -> Self {
+        let everybody = || sets.iter().flat_map(|set| set.inventory.workloads());
+        let workloads = everybody().flat_map(|workload| workload.addresses.iter().copied());
+        let named = everybody().flat_map(|workload| &workload.ports);
+        let mut starts: BTreeSet<(u8, u16)> = BTreeSet::new();
+        let mut cut = |protocol: Protocol, first: u16, last: u16| {
+            starts.insert((protocol.number(), first));
+            starts.extend(last.checked_add(1).map(|next| (protocol.number(), next)));
+        };
+        named.for_each(|port| cut(port.protocol, port.port, port.port));
+        let mut prefixes = Vec::new();
+        for rule in sets.iter().flat_map(|set| &set.policies).flat_map(rules) {
+            if let Ports::Any(ports) = &rule.ports {
+                for port in ports {
+                    if let PortMatch::Range(protocol, range) = port {
+                        cut(*protocol, range.first(), range.last());
+                    }
+                }
+            }
+            if let Peers::Any(peers) = &rule.peers {
+                for peer in peers {
+                    if let Peer::Block(block) = peer {
+                        prefixes.push(block.block());
+                        prefixes.extend(block.except());
+                    }
+                }
+            }
+        }
+        Self::of(workloads.collect(), prefixes.into_iter(), starts)
+    }
+
+    /// `starts` are the ports, by protocol, where something may begin.
+    fn of(
+        workloads: BTreeSet<IpAddr>,
+        prefixes: impl Iterator<Item = IpNet>,
+        starts: BTreeSet<(u8, u16)>,
+    ) -> Self {
         let mut everyone: BTreeSet<IpAddr> =
             ["203.0.113.7", "2001:db8:ffff::1"].map(|a| a.parse().unwrap()).into();
-        for prefix in tables.iter().flat_map(|tables| tables.prefixes.keys()) {
-            everyone.extend(around(prefix));
-        }
+        everyone.extend(prefixes.flat_map(|prefix| around(&prefix)));
         everyone.extend(&workloads);
+        // ICMP, GRE and ICMPv6 have no ports.
+        let mut services: BTreeSet<Service> = BTreeSet::from([(1, None), (47, None), (58, None)]);
+        for protocol in Protocol::ALL.map(Protocol::number) {
+            services.extend([0, u16::MAX, 4_321].map(|port| (protocol, Some(port))));
+        }
+        let edges = starts.into_iter().flat_map(|(protocol, start)| {
+            [start.checked_sub(1), Some(start)].into_iter().flatten().map(move |p| (protocol, p))
+        });
+        services.extend(edges.map(|(protocol, port)| (protocol, Some(port))));
         Self {
             workloads: workloads.into_iter().collect(),
             everyone: everyone.into_iter().collect(),
-            services: services(tables).into_iter().collect(),
+            services: services.into_iter().collect(),
         }
     }
 
@@ -101,14 +150,6 @@ fn around(prefix: &IpNet) -> Vec<IpAddr> {
     vec![first, last, step(first, false), step(last, true)]
 }
 
-fn services(tables: &[&Tables]) -> BTreeSet<Service> {
-    // ICMP, GRE and ICMPv6 have no ports.
-    let mut services = BTreeSet::from([(1, None), (47, None), (58, None)]);
-    for protocol in [6, 17, 132] {
-        let mut ports = BTreeSet::from([0, u16::MAX, 4_321]);
-        let starts = tables.iter().filter_map(|tables| tables.classes.get(&protocol)).flatten();
-        ports.extend(starts.flat_map(|start| [start - 1, *start]));
-        services.extend(ports.into_iter().map(|port| (protocol, Some(port))));
-    }
-    services
+fn rules(policy: &Policy) -> impl Iterator<Item = &Rule> {
+    policy.ingress.iter().chain(&policy.egress)
 }

@@ -1,14 +1,14 @@
 //! A host on which all workloads of some tables are, each behind an interface of its own, the host
 //! itself behind the uplink; and where on it a packet is seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ringfence_common::abi::ABI_VERSION;
 use ringfence_common::abi::config::{Config, Hook, essential};
 use ringfence_common::abi::identity::endpoint;
 use ringfence_dataplane::backend::host::HostTables;
-use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
+use ringfence_dataplane::backend::{Arrival, Desired};
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::Direction;
 use ringfence_dataplane::oracle::Flow;
@@ -51,24 +51,15 @@ impl Host {
 
     /// The state to be installed, with packets that arrive seen at `arrival`.
     pub fn desired(&self, tables: &Tables, arrival: Arrival) -> Desired {
-        let interface = |index, role, number| Interface {
-            index,
-            name: format!("if{index}"),
-            role,
-            endpoints: BTreeSet::from([number]),
-            arrival,
-        };
-        let workloads = self.interfaces.iter().filter(|(number, _)| **number != endpoint::HOST);
-        let mut interfaces: Vec<Interface> =
-            workloads.map(|(number, index)| interface(*index, Role::Workload, *number)).collect();
-        interfaces.push(interface(UPLINK, Role::Uplink, endpoint::HOST));
-        Desired {
-            tables: tables.clone(),
-            interfaces,
-            host_addresses: BTreeSet::new(),
-            mode: Mode::Enforce,
-            settings: Settings { pick_up_seconds: 0, ..Settings::default() },
-        }
+        let by_name: BTreeMap<&str, u32> = tables
+            .endpoints
+            .iter()
+            .map(|(number, described)| (described.name.as_str(), self.interfaces[number]))
+            .collect();
+        let index_of = |name: &str| by_name[name];
+        let mut desired = Desired::all_local(tables.clone(), arrival, UPLINK, index_of);
+        desired.settings.pick_up_seconds = 0;
+        desired
     }
 
     /// What is looked up on the host, at XDP and at tcx alike.

@@ -31,8 +31,7 @@ type Verdicts = Vec<(String, bool)>;
 
 /// Flows at the boundaries of all `sets`.
 fn flows(sets: &[&PolicySet], seed: u64) -> Vec<Flow> {
-    let tables: Vec<_> = sets.iter().map(|set| tables_of(set)).collect();
-    Boundaries::of(&tables.iter().collect::<Vec<_>>()).sample(FLOWS, seed)
+    Boundaries::of_sets(sets).sample(FLOWS, seed)
 }
 
 /// What everyone says about `flows`.
