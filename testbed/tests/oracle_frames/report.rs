@@ -20,7 +20,6 @@ pub struct Report {
 /// A frame about which the sides do not agree.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    pub happening: Happening,
     pub seen: Seen,
     pub decided: Decided,
 }
