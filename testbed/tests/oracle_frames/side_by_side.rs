@@ -133,6 +133,11 @@ pub fn shortest_from<'s>(begin: impl Fn() -> SideBySide<'s>, past: &[Happening])
 impl SideBySide<'_> {
     pub fn dbg(&mut self, happening: &Happening) {
         let d = self.frame(happening, &mut Report::default());
-        println!("{:?} {:?}\n{:#?}", d.as_ref().map(|d| &d.seen), d.as_ref().map(|d| &d.decided), self.oracle);
+        println!(
+            "{:?} {:?}\n{:#?}",
+            d.as_ref().map(|d| &d.seen),
+            d.as_ref().map(|d| &d.decided),
+            self.oracle
+        );
     }
 }
