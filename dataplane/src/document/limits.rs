@@ -39,4 +39,4 @@ pub const DRAWN_LINE_BYTES: usize = 10_000;
 
 /// Comparisons of rules, peers and workloads that the warnings about tiers may take, which compare
 /// pairs. What is left over is not warned about.
-pub const COMPARISONS: u64 = 20_000_000;
+pub const COMPARISONS: u64 = 10_000_000;

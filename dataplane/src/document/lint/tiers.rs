@@ -36,10 +36,16 @@ pub(in crate::document) fn check(
         }
         tiers.entry((policy.tier, policy.priority)).or_default().push((policy, spans));
     }
-    for policies in tiers.values() {
+    for policies in tiers.values().filter(|policies| policies.len() > 1) {
+        let subjects: Vec<Vec<usize>> =
+            policies.iter().map(|(policy, _)| checker.subjects(policy)).collect();
         for (index, (policy, spans)) in policies.iter().enumerate() {
-            let disagrees = |(other, _): &&(&Policy, &TierSpans)| checker.disagree(policy, other);
-            if let Some((other, first)) = policies[..index].iter().find(disagrees) {
+            let disagrees = |earlier: &usize| {
+                checker.share(&subjects[index], &subjects[*earlier])
+                    && checker.disagree(policy, policies[*earlier].0)
+            };
+            if let Some(earlier) = (0..index).find(disagrees) {
+                let (other, first) = policies[earlier];
                 tie(context, policy, spans.priority, other, first.priority);
             }
         }
@@ -125,7 +131,32 @@ impl Checker<'_> {
             }
     }
 
-    /// Whether a flow may be told different things by two policies.
+    /// The workloads that a policy selects, by their position in the inventory.
+    fn subjects(&mut self, policy: &Policy) -> Vec<usize> {
+        let inventory = self.inventory;
+        let subject = Peer::Workloads {
+            namespaces: policy.subject_namespaces.clone(),
+            workloads: policy.subjects.clone(),
+        };
+        if !self.afford(inventory.workloads().count()) {
+            return Vec::new();
+        }
+        let workloads = inventory.workloads().enumerate();
+        let selected = workloads.filter(|(_, workload)| is_peer(workload, &subject, inventory));
+        selected.map(|(position, _)| position).collect()
+    }
+
+    /// Whether two policies may have a subject in common; both lists are in order.
+    fn share(&mut self, subjects: &[usize], others: &[usize]) -> bool {
+        if self.inventory.workloads().next().is_none() {
+            return true;
+        }
+        let (few, many) =
+            if subjects.len() < others.len() { (subjects, others) } else { (others, subjects) };
+        self.afford(few.len()) && few.iter().any(|one| many.binary_search(one).is_ok())
+    }
+
+    /// Whether two policies may say different things about a flow of a subject of both.
     fn disagree(&mut self, policy: &Policy, other: &Policy) -> bool {
         let pairs = DIRECTIONS.into_iter().flat_map(|direction| {
             policy.rules(direction).iter().flat_map(move |rule| {
@@ -133,19 +164,10 @@ impl Checker<'_> {
                 others.map(move |other| (rule, other))
             })
         });
-        let mut opposite = pairs.filter(|(rule, other)| rule.action != other.action).peekable();
-        if opposite.peek().is_none() {
-            return false;
-        }
-        let subjects = [policy, other].map(|policy| Peer::Workloads {
-            namespaces: policy.subject_namespaces.clone(),
-            workloads: policy.subjects.clone(),
-        });
-        self.meet(&subjects[0], &subjects[1])
-            && opposite.any(|(rule, other)| {
-                self.ports_meet(&rule.ports, &other.ports)
-                    && self.peers_meet(&rule.peers, &other.peers)
-            })
+        let mut opposite = pairs.filter(|(rule, other)| rule.action != other.action);
+        opposite.any(|(rule, other)| {
+            self.ports_meet(&rule.ports, &other.ports) && self.peers_meet(&rule.peers, &other.peers)
+        })
     }
 
     fn ports_meet(&mut self, ports: &Ports, others: &Ports) -> bool {
