@@ -39,7 +39,7 @@ impl<'c> Cluster<'c> {
     }
 
     fn read(&self, walk: &mut Walk, at: Location, documents: &str) -> Option<PolicySet> {
-        let name = format!("{} (line {})", walk.place(at).file, at.line());
+        let name = format!("{} (from line {})", walk.place(at).file, at.line());
         let input = Input::Text { name, text: documents.to_owned() };
         let options = Options {
             validation: Validation::Strict,

@@ -51,6 +51,9 @@ const OTHERS: [&str; 14] = [
     "family IPv6",
 ];
 
+/// The rule protects the host.
+const HOST: &str = "subject host";
+
 /// What rules of each tier can do.
 const TIERS: [(Tier, Action); 6] = [
     (Tier::Admin, Action::Allow),
@@ -82,18 +85,21 @@ type Place = (BackendName, Option<Hook>);
 pub fn missing(cases: &[Case], report: &Report) -> Vec<String> {
     let tried = Tried::of(cases, &report.answered);
     let mut lines = Vec::new();
-    for (direction, places) in &tried.places {
+    for direction in [Direction::Egress, Direction::Ingress] {
         let word = match direction {
             Direction::Ingress => "ingress",
             Direction::Egress => "egress",
         };
         for matcher in all_matchers() {
-            let key = (matcher.clone(), *direction);
-            let seen = tried.matchers.get(&key);
-            push(&mut lines, &format!("{matcher}, {word}"), places, seen);
+            let decides = |(_, hook): &Place| match hook {
+                None => true,
+                Some(hook) => decided_at(&matcher, direction).contains(hook),
+            };
+            let wanted = tried.places.iter().copied().filter(decides).collect();
+            let seen = tried.matchers.get(&(matcher.clone(), direction));
+            push(&mut lines, &format!("{matcher}, {word}"), &wanted, seen);
         }
     }
-    let all: BTreeSet<Place> = tried.places.values().flatten().copied().collect();
     for reason in Reason::ALL.iter().copied().filter(|reason| reason.denies()) {
         let is_excused = |place: &Place| {
             EXCUSED.iter().any(|(excused, hook, _)| {
@@ -101,11 +107,19 @@ pub fn missing(cases: &[Case], report: &Report) -> Vec<String> {
             })
         };
         let wanted: BTreeSet<Place> =
-            all.iter().copied().filter(|place| !is_excused(place)).collect();
+            tried.places.iter().copied().filter(|place| !is_excused(place)).collect();
         let what = format!("reason {}", reason.name());
         push(&mut lines, &what, &wanted, tried.reasons.get(&reason));
     }
     lines
+}
+
+/// The hooks that decide a direction of a workload; for [`HOST`], of the host.
+fn decided_at(matcher: &str, direction: Direction) -> &'static [Hook] {
+    match (direction, matcher == HOST) {
+        (Direction::Egress, false) | (Direction::Ingress, true) => &[Hook::Xdp, Hook::TcIngress],
+        (Direction::Ingress, false) | (Direction::Egress, true) => &[Hook::TcEgress],
+    }
 }
 
 /// Adds a line with the places that are wanted and not seen.
@@ -131,6 +145,7 @@ fn push(
 
 fn all_matchers() -> Vec<String> {
     let plain = PEERS.iter().chain(&SERVICES).chain(&OTHERS).map(|name| (*name).to_owned());
+    let plain = plain.chain([HOST.to_owned()]);
     plain.chain(TIERS.map(|(tier, action)| matchers::tier_name(tier, action))).collect()
 }
 
@@ -138,8 +153,8 @@ fn all_matchers() -> Vec<String> {
 struct Tried {
     matchers: BTreeMap<(String, Direction), BTreeSet<Place>>,
     reasons: BTreeMap<Reason, BTreeSet<Place>>,
-    /// Where each direction of a workload was ever decided.
-    places: BTreeMap<Direction, BTreeSet<Place>>,
+    /// Where anything was ever decided.
+    places: BTreeSet<Place>,
 }
 
 impl Tried {
@@ -150,9 +165,9 @@ impl Tried {
             let Answered { case_index, item, backend, hook, direction, reason } = one.clone();
             let place = (backend, hook);
             let case = &cases[case_index];
+            tried.places.insert(place);
             match item {
                 Item::Probe(index) => {
-                    tried.places.entry(direction).or_default().insert(place);
                     let matchers = known
                         .entry((case_index, item))
                         .or_insert_with(|| matchers_of(case, &case.probes[index]));

@@ -52,6 +52,11 @@ pub fn matchers_of(case: &Case, probe: &Probe) -> Vec<(Direction, String)> {
             for rule in &answer.rules {
                 names.extend(asked.of_rule(rule));
             }
+            let own = if direction == Direction::Egress { *source } else { *destination };
+            let subject = case.policies.inventory.owner(own);
+            if !answer.rules.is_empty() && subject.is_some_and(|subject| subject.host) {
+                names.push(super::HOST.to_owned());
+            }
             names.extend(passed(side));
             found.extend(names.into_iter().map(|name| (direction, name)));
         }

@@ -1,0 +1,162 @@
+//! `ringfence verify`: exit codes, lines and JSON.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+
+const SHOP: &str = include_str!("fixtures/cases/shop.yaml");
+
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn verify(folder: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::cargo_bin("ringfence").expect("the binary is built");
+    command.args(["--color", "never", "verify"]).args(arguments).current_dir(folder);
+    let output = command.output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is text");
+    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A folder with the shop's case after `change`.
+fn shop(change: impl FnOnce(String) -> String) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let text = change(SHOP.to_owned());
+    fs::write(folder.path().join("shop.yaml"), text).expect("a file can be written");
+    folder
+}
+
+#[test]
+fn agreement_is_exit_0_and_totals() {
+    let folder = shop(|text| text);
+    let run = verify(folder.path(), &["."]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    let totals = "0 wrong of 2 probes and 1 frames, 0 skipped";
+    let line = |name: &str| format!("{name:<12} {totals}");
+    let expected = [
+        "1 cases, 2 probes, 1 frames".to_owned(),
+        line("oracle"),
+        line("userspace"),
+        line("  xdp"),
+        line("  tc"),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_wrong_verdict_is_exit_1_and_a_line_for_each_backend_and_hook() {
+    let folder = shop(|text| text.replace("expect: deny, reason: NoRule", "expect: allow"));
+    let run = verify(folder.path(), &["shop.yaml", "--backend", "userspace"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(1), ""));
+    let wrong: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("WRONG")).collect();
+    let line = |way: &str| {
+        format!(
+            "WRONG db-only-from-api: probe 2 shop/web -> shop/db 5432/TCP [10.1.0.4 -> 10.1.0.3]: \
+             userspace {way}: expected allow, actual deny, reason NoRule, no rule"
+        )
+    };
+    assert_eq!(wrong, [line("xdp"), line("tc")]);
+    assert!(run.stdout.contains("userspace    1 wrong of 2 probes"), "{}", run.stdout);
+}
+
+#[test]
+fn json_has_totals_failures_and_unknown_keys() {
+    let folder = shop(|text| text.replace("expect: allow, reason: Rule", "expect: deny"));
+    let run = verify(folder.path(), &["shop.yaml", "-o", "json"]);
+    assert_eq!(run.code, Some(1));
+    let json: Value = serde_json::from_str(&run.stdout).expect("the output is JSON");
+    assert_eq!(
+        (&json["cases"], &json["probes"], &json["frames"]),
+        (&1.into(), &2.into(), &1.into())
+    );
+    for backend in ["oracle", "userspace"] {
+        let totals = &json["backends"][backend];
+        let counts = ["probes", "wrong", "skipped"].map(|key| totals[key].as_u64());
+        assert_eq!(counts, [Some(2), Some(1), Some(0)], "{backend}");
+    }
+    assert_eq!(json["backends"]["userspace"]["hooks"]["tc"]["wrong"], 1);
+    let failures = json["failures"].as_array().expect("failures are a list");
+    let who: Vec<(&Value, &Value)> =
+        failures.iter().map(|failure| (&failure["backend"], &failure["hook"])).collect();
+    let (oracle, userspace) = (json!("oracle"), json!("userspace"));
+    let (none, xdp, tc) = (json!(null), json!("xdp"), json!("tc"));
+    assert_eq!(who, [(&oracle, &none), (&userspace, &xdp), (&userspace, &tc)]);
+    let first = &failures[0];
+    assert_eq!(first["case"], "db-only-from-api");
+    assert_eq!((&first["expected"], &first["actual"]), (&json!("deny"), &json!("allow")));
+    assert_eq!(first["rules"], json!(["networkpolicy/shop/db ingress[0]"]));
+    assert_eq!(json["extra"][0]["keys"], json!({ "title": "the database is for the api" }));
+}
+
+#[test]
+fn cases_that_cannot_be_read_are_exit_2_with_all_places() {
+    let folder = shop(|text| {
+        let text = text.replace("from: shop/web", "from: shop/wep");
+        text.replace("reason: Rule", "reason: Rule, prot: TCP")
+    });
+    fs::write(folder.path().join("broken.json"), "{").expect("a file can be written");
+    let run = verify(folder.path(), &["."]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    let expected = [
+        "error: ./broken.json:1:1: this is neither YAML nor JSON: ",
+        "./shop.yaml:17:13: there is no pod `shop/wep` (did you mean `shop/web`?); pods are named",
+    ];
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{}", run.stderr);
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}\nis not\n{expected}");
+    }
+
+    let missing = verify(folder.path(), &["nowhere.yaml"]);
+    assert_eq!(missing.code, Some(2));
+    assert!(
+        missing.stderr.starts_with("error: cannot read `nowhere.yaml`: "),
+        "{}",
+        missing.stderr
+    );
+}
+
+#[test]
+fn policies_with_errors_are_shown_with_the_case_they_stand_in() {
+    let folder = shop(|text| text.replace("ingress: [ { from:", "ingress: [ { form:"));
+    let run = verify(folder.path(), &["shop.yaml"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    for part in
+        ["error: shop.yaml:5:3: ", "error[RF0021]", "shop.yaml (from line 5):6:16", "`form`"]
+    {
+        assert!(run.stderr.contains(part), "`{part}` is not in\n{}", run.stderr);
+    }
+}
+
+#[test]
+fn unknown_backends_and_those_to_come_are_exit_2() {
+    let folder = shop(|text| text);
+    for (backend, expected) in [
+        ("ebfp", "there is no backend `ebfp`; choose among oracle, userspace and ebpf"),
+        ("oracle,nftables", "backend `nftables` is not there yet; choose among oracle,"),
+    ] {
+        let run = verify(folder.path(), &["shop.yaml", "--backend", backend]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{backend}");
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn unknown_keys_inside_are_warnings_that_quiet_leaves_out() {
+    let folder = shop(|text| text.replace("reason: NoRule", "reason: NoRule, reson: x"));
+    let run = verify(folder.path(), &["shop.yaml", "--backend", "oracle"]);
+    assert_eq!(run.code, Some(0));
+    let warning = "warning: shop.yaml:17:93: a probe has no key `reson` (did you mean `reason`?); \
+                   it is left out\n";
+    assert_eq!(run.stderr, warning);
+    let quiet = verify(folder.path(), &["-q", "shop.yaml", "--backend", "oracle"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+    let verbose = verify(folder.path(), &["-qv", "shop.yaml", "--backend", "oracle"]);
+    let key = "db-only-from-api: title: \"the database is for the api\"\n";
+    assert!(verbose.stdout.starts_with(key), "{}", verbose.stdout);
+}
