@@ -4,12 +4,15 @@
 
 mod shop;
 
+use std::collections::BTreeSet;
+
+use ringfence_common::abi::identity::endpoint;
 use ringfence_dataplane::compile::{Answers, compile};
 use ringfence_dataplane::model::{
     Action, IpBlock, NamedPort, NamespaceScope, Operator, Peer, Peers, Policy, PolicySet,
-    PortMatch, PortRange, Ports, Protocol, Requirement, Rule, Selector, Tier,
+    PortMatch, PortRange, Ports, Protocol, Requirement, Rule, Selector, Tier, WorkloadName,
 };
-use ringfence_dataplane::oracle::{Flow, Oracle, Reason};
+use ringfence_dataplane::oracle::{self, Flow, Oracle, Reason};
 
 const API: &str = "10.1.0.2";
 const DB: &str = "10.1.0.3";
@@ -239,9 +242,8 @@ fn a_workload_may_talk_to_itself_and_the_host_to_its_workloads() {
 }
 
 #[test]
-fn an_isolated_host_may_talk_to_its_workloads_and_to_nobody_else() {
+fn the_host_reaches_its_own_workloads_whatever_its_egress_policy_says() {
     let mut set = shop([Policy {
-        subject_namespaces: NamespaceScope::Selected(Selector::everything()),
         subjects: Selector::everything(),
         isolates_egress: true,
         ..network_policy(vec![])
@@ -252,14 +254,22 @@ fn an_isolated_host_may_talk_to_its_workloads_and_to_nobody_else() {
         workload.host = workload.name.name == "web";
         set.inventory.add_workload(workload).unwrap();
     }
+    let (source, destination) = (WEB.parse().unwrap(), DB.parse().unwrap());
+    let flow = Flow { source, destination, protocol: TCP, port: Some(1) };
+    let reasons = |answer: oracle::Answer| [answer.egress.reason, answer.ingress.reason];
+    let own = [Reason::HostToWorkload; 2];
+    assert_eq!(reasons(Oracle::new(&set).decide(&flow)), own);
     let tables = compile(&set).unwrap();
-    for (destination, expected) in [(DB, Reason::HostToWorkload), (WORLD, Reason::NoRule)] {
-        let (source, destination) = (WEB.parse().unwrap(), destination.parse().unwrap());
-        let flow = Flow { source, destination, protocol: TCP, port: Some(1) };
-        assert_eq!(Oracle::new(&set).decide(&flow).egress.reason, expected, "oracle {flow:?}");
-        let sides = Answers::new(&tables).ask(source, destination, TCP, 1);
-        assert_eq!(sides.egress.reason, expected, "tables {flow:?}");
-    }
+    let sides = Answers::new(&tables).ask(source, destination, TCP, 1);
+    assert_eq!([sides.egress.reason, sides.ingress.reason], own);
+
+    // Elsewhere they are nobody's own, and both ends follow policy.
+    let elsewhere = BTreeSet::from([WorkloadName::new("shop", "api")]);
+    let answer = Oracle::placed(&set, &elsewhere).decide(&flow);
+    assert_eq!(reasons(answer), [Reason::NoRule; 2]);
+    let host = tables.for_host(&BTreeSet::from([endpoint::HOST]));
+    let sides = Answers::new(&host).ask(source, destination, TCP, 1);
+    assert_eq!(sides.egress.reason, Reason::NoRule);
 }
 
 #[test]

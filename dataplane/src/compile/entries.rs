@@ -99,9 +99,11 @@ impl<'a> Entries<'a> {
         }
         let subject = self.identities.subjects[side.subject].number;
         let forms = self.subjects.entry(subject).or_default();
+        let isolated = if side.isolated.contains(&true) { forms::ISOLATED } else { 0 };
+        let all = used | forms::ENFORCED | isolated;
         match side.direction {
-            Direction::Ingress => forms.ingress_forms = used | forms::ENFORCED,
-            Direction::Egress => forms.egress_forms = used | forms::ENFORCED,
+            Direction::Ingress => forms.ingress_forms = all,
+            Direction::Egress => forms.egress_forms = all,
         }
         self.count += entries.len();
         for (peer, service, entry) in entries {

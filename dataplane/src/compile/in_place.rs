@@ -163,9 +163,9 @@ fn same_actions(diff: &TablesDiff) -> bool {
 }
 
 fn enforcement(before: &super::Subject, after: &super::Subject) -> bool {
-    let enforced = |subject: &super::Subject| {
-        (subject.ingress_forms & forms::ENFORCED, subject.egress_forms & forms::ENFORCED)
-    };
+    let bits = forms::ENFORCED | forms::ISOLATED;
+    let enforced =
+        |subject: &super::Subject| (subject.ingress_forms & bits, subject.egress_forms & bits);
     enforced(before) != enforced(after)
 }
 

@@ -60,6 +60,7 @@ impl<'a> Answers<'a> {
         let side = |number: u32, direction, peer: IpAddr| match number {
             endpoint::NONE => Decision::allow(Reason::NotIsolated, 0),
             _ if from == to => Decision::allow(Reason::SelfTraffic, 0),
+            // To an endpoint of these tables: those of other hosts are left to policy.
             _ if from == endpoint::HOST && to != endpoint::NONE => {
                 Decision::allow(Reason::HostToWorkload, 0)
             }

@@ -61,6 +61,7 @@ fn entry(tables: &Tables, entry: &PolicyEntry) -> String {
 fn forms(forms: u8) -> String {
     let names = [
         (forms::ENFORCED, "enforced"),
+        (forms::ISOLATED, "isolated"),
         (forms::PEER_CLASS, "peer+class"),
         (forms::PEER_PROTOCOL, "peer+protocol"),
         (forms::PEER, "peer"),

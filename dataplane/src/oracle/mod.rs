@@ -8,8 +8,9 @@
 //! For each end of a flow that is a workload:
 //!
 //! 1. A workload may always talk to itself (semantics 8).
-//! 2. The host may always talk to a workload: its own egress does not keep it from that, nor does
-//!    the workload's ingress. What the workload sends to the host follows policy.
+//! 2. The host may always talk to its own workloads; neither its egress nor their ingress is asked.
+//!    One host enforces, and an inventory has one host: without a placement ([`Oracle::placed`])
+//!    every workload is that host's own.
 //! 3. Tiers are asked in their order, Admin, Developer, Baseline; within a tier priorities, the
 //!    lower first. At one priority each policy that selects the workload says what the first of
 //!    its rules that matches says. Then,
@@ -34,6 +35,7 @@ mod matching;
 mod settings;
 mod trace;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 pub use ringfence_common::verdict::{Reason, Verdict};
@@ -43,7 +45,9 @@ pub use self::settings::{Essential, Established, Mode, Placement, Settings};
 pub use self::trace::{PolicyTrace, RuleTrace, SideTrace, Trace};
 
 use self::matching::{rule_matches, selects};
-use crate::model::{Action, Direction, Policy, PolicySet, Rule, RuleName, Tier, Workload};
+use crate::model::{
+    Action, Direction, Policy, PolicySet, Rule, RuleName, Tier, Workload, WorkloadName,
+};
 
 /// The first packet of a connection, as far as policy looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,13 +98,22 @@ pub struct Side {
 #[derive(Clone, Copy, Debug)]
 pub struct Oracle<'a> {
     set: &'a PolicySet,
+    /// The host's own workloads; all, if nobody says which.
+    local: Option<&'a BTreeSet<WorkloadName>>,
 }
 
 impl<'a> Oracle<'a> {
-    /// An oracle for `set`.
+    /// An oracle for `set`, in which every workload is the host's own.
     #[must_use]
     pub fn new(set: &'a PolicySet) -> Self {
-        Self { set }
+        Self { set, local: None }
+    }
+
+    /// An oracle for `set`, in which the workloads of `local` are the host's own and the others
+    /// are elsewhere.
+    #[must_use]
+    pub fn placed(set: &'a PolicySet, local: &'a BTreeSet<WorkloadName>) -> Self {
+        Self { set, local: Some(local) }
     }
 
     /// What both ends decide about `flow`.
@@ -136,11 +149,11 @@ impl<'a> Oracle<'a> {
         if other.is_some_and(|other| other.name == subject.name) {
             return essential(Reason::SelfTraffic);
         }
-        let sender = match direction {
-            Direction::Egress => Some(subject),
-            Direction::Ingress => other,
+        let (from, to) = match direction {
+            Direction::Egress => (Some(subject), other),
+            Direction::Ingress => (other, Some(subject)),
         };
-        if other.is_some() && sender.is_some_and(|sender| sender.host) {
+        if from.is_some_and(|from| from.host) && to.is_some_and(|to| self.is_own(to)) {
             return essential(Reason::HostToWorkload);
         }
         let (reason, rules) = self.ask_tiers(subject, direction, flow);
@@ -151,6 +164,11 @@ impl<'a> Oracle<'a> {
             logged: self.matching(subject, direction, flow).any(|rule| rule.action == Action::Log),
             rules,
         }
+    }
+
+    /// Whether a workload is the host's own.
+    fn is_own(&self, workload: &Workload) -> bool {
+        !workload.host && self.local.is_none_or(|local| local.contains(&workload.name))
     }
 
     /// Steps 3 to 5.

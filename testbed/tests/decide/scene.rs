@@ -172,7 +172,8 @@ impl Scene {
     /// Isolates both directions of an endpoint, or neither.
     pub fn isolate(mut self, who: Who, isolated: bool) -> Self {
         let endpoint = self.tables.endpoints.get_mut(&who.endpoint()).unwrap();
-        let bits = if isolated { !0 } else { !forms::ENFORCED };
+        let closed = forms::ENFORCED | forms::ISOLATED;
+        let bits = if isolated { !0 } else { !closed };
         (endpoint.ingress_forms, endpoint.egress_forms) = (bits, bits);
         self.install();
         self

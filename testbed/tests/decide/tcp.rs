@@ -82,6 +82,37 @@ fn nothing_but_a_syn_opens_a_connection() {
 }
 
 #[test]
+fn an_endpoint_that_nobody_isolates_takes_what_its_rules_do_not_deny() {
+    use ringfence_common::abi::policy::{PolicyEntry, action, entry_flags, forms};
+    for family in FAMILIES {
+        let stray = to(family).ack(1);
+        let other = between(Office, Web, family).tcp(40_000, 443).ack(1);
+        let reply = between(Partner, Web, family).echo_reply(1, 1);
+        let mut scene = server();
+        for entry in scene.tables.policy.values_mut() {
+            *entry = PolicyEntry { action: action::DENY, rule: 9, ..PolicyEntry::default() };
+        }
+        // The subject's default, with a rule that logs.
+        let service = ringfence_common::abi::policy::PolicyKey::any_service(Ingress);
+        let key = ringfence_common::abi::policy::PolicyKey {
+            subject: Web.identity(),
+            peer: ringfence_common::abi::identity::identity::ANY,
+            service,
+        };
+        let flags = entry_flags::LOG;
+        let open = PolicyEntry { action: action::ALLOW, flags, ..PolicyEntry::default() };
+        scene.tables.policy.insert(key, open);
+        let web = scene.tables.endpoints.get_mut(&Web.endpoint()).unwrap();
+        (web.ingress_forms, web.egress_forms) = (!forms::ISOLATED, 0);
+        scene.next_generation();
+        scene.expect(TO_WEB, &stray, Decision::deny(Reason::DenyRule, 9), "denied by the rule");
+        let logged = pass(Reason::NotIsolated).logged(true);
+        scene.expect(TO_WEB, &other, logged, "a rule that logs isolates nobody");
+        scene.expect(TO_WEB, &reply, logged, "nor for replies");
+    }
+}
+
+#[test]
 fn a_connection_is_picked_up_in_the_window_if_policy_allows_it_either_way() {
     for family in FAMILIES {
         let picked = Decision::allow(Reason::PickedUp, 1);

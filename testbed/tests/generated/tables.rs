@@ -9,7 +9,7 @@ use ringfence_common::abi::policy::{
     Direction, PolicyEntry, PolicyKey, action, entry_flags, forms,
 };
 use ringfence_dataplane::compile::{Answers, Tables, compile};
-use ringfence_dataplane::model::PolicySet;
+use ringfence_dataplane::model::{PolicySet, WorkloadName};
 use ringfence_dataplane::oracle::{Flow, Oracle, Reason, Side};
 
 use crate::flows;
@@ -45,7 +45,7 @@ proptest! {
                     .filter(|key| key.subject == *number && key.direction() == direction);
                 let there = keys.fold(0, |there, key| there | form(key));
                 let said = subject.forms(direction);
-                prop_assert_eq!(said & !forms::ENFORCED, there);
+                prop_assert_eq!(said & !(forms::ENFORCED | forms::ISOLATED), there);
                 prop_assert!(there == 0 || said & forms::ENFORCED != 0);
             }
         }
@@ -66,13 +66,16 @@ proptest! {
             let host = all.for_host(&BTreeSet::from([*number]));
             let own: BTreeSet<_> = all.endpoints[number].addresses.iter().copied().collect();
             let part = Answers::new(&host);
+            let (namespace, name) = all.endpoints[number].name.split_once('/').unwrap();
+            let local = BTreeSet::from([WorkloadName::new(namespace, name)]);
             for flow in &flows {
                 let port = flow.port.unwrap_or(0);
                 let ask = |answers: &Answers<'_>| {
                     answers.ask(flow.source, flow.destination, flow.protocol, port)
                 };
                 let from_outside = !own.contains(&flow.source);
-                // The host's own traffic is recognised where the host is an endpoint.
+                // The host's own traffic is recognised where both ends are endpoints; to a workload
+                // elsewhere its policy decides.
                 if own.contains(&flow.destination) && from_outside
                     && ask(&whole).ingress.reason != Reason::HostToWorkload
                 {
@@ -80,6 +83,9 @@ proptest! {
                 }
                 if !from_outside && ask(&whole).egress.reason != Reason::HostToWorkload {
                     prop_assert_eq!(ask(&part).egress, ask(&whole).egress, "{:?}", flow);
+                } else if !from_outside {
+                    let alone = Oracle::placed(&set, &local).decide(flow).egress.reason;
+                    prop_assert_eq!(ask(&part).egress.reason, alone, "{:?}", flow);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The host on which both sides decide, as tables for the filter and as a model for the oracle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ringfence_common::abi::ABI_VERSION;
@@ -12,8 +12,8 @@ use ringfence_dataplane::backend::{self, Arrival, Desired, Interface, Role};
 use ringfence_dataplane::compile::{Tables, compile};
 use ringfence_dataplane::document::{self, Input, Validation};
 use ringfence_dataplane::model::{
-    Action, Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyName, PolicySet, Ports,
-    Rule, Selector, Tier, WorkloadName,
+    Action, Direction, Inventory, IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyName,
+    PolicySet, PortMatch, PortRange, Ports, Protocol, Rule, Selector, Tier, Workload, WorkloadName,
 };
 use ringfence_dataplane::oracle::{Essential, Established, Mode, Placement, Settings};
 
@@ -195,32 +195,96 @@ fn workload(name: &str) -> WorkloadName {
     WorkloadName::new(namespace, name)
 }
 
-/// All policies; all but [`CHANGING`]; all, with more that is denied.
-fn policies() -> [PolicySet; 3] {
+/// All policies; all but [`CHANGING`]; more that is denied; other labels; addresses that have
+/// changed hands; nothing but a rule that logs; rules of every tier.
+fn policies() -> [PolicySet; 7] {
     let input = Input::Text { name: "policies.yaml".to_owned(), text: DOCUMENTS.to_owned() };
     let report = document::read(&[input], Validation::Strict);
     let Some(plain) = report.policies.clone() else { panic!("{}", report.render(false)) };
-    let with = |policy: Policy| {
-        let mut set = plain.clone();
-        set.policies.push(policy);
-        set.policies.sort_by(|a, b| a.name.cmp(&b.name));
-        set
-    };
-    let all = with(denying("192.0.2.64/26"));
+    let all = with(&plain, denying("192.0.2.64/26"));
     let mut fewer = all.clone();
     fewer.policies.retain(|policy| !CHANGING.contains(&policy.name.name.as_str()));
-    [all, fewer, with(denying("10.1.0.0/30"))]
+    let mut logging = denying("192.0.2.64/26");
+    logging.ingress.retain(|rule| rule.action == Action::Log);
+    let nothing = PolicySet { policies: Vec::new(), ..plain.clone() };
+    let [web, db] = [workload("shop/web"), workload("shop/db")];
+    let relabelled = with_changed(&all, |inventory| {
+        let labels = [&web, &db].map(|name| inventory[name].labels.clone());
+        let [of_web, of_db] = labels;
+        inventory.get_mut(&web).expect("it is there").labels = of_db;
+        inventory.get_mut(&db).expect("it is there").labels = of_web;
+    });
+    let moved = with_changed(&all, |inventory| {
+        let [of_web, of_db] = [&web, &db].map(|name| inventory[name].addresses.clone());
+        inventory.get_mut(&web).expect("it is there").addresses = of_db;
+        inventory.get_mut(&db).expect("it is there").addresses = of_web;
+    });
+    let denied = with(&plain, denying("10.1.0.0/30"));
+    [all, fewer, denied, relabelled, moved, with(&nothing, logging), tiers(&plain)]
+}
+
+fn with(set: &PolicySet, policy: Policy) -> PolicySet {
+    let mut set = set.clone();
+    set.policies.push(policy);
+    set.policies.sort_by(|a, b| a.name.cmp(&b.name));
+    set
+}
+
+/// `set` with other workloads.
+fn with_changed(
+    set: &PolicySet,
+    change: impl FnOnce(&mut BTreeMap<WorkloadName, Workload>),
+) -> PolicySet {
+    let named = set.inventory.workloads().map(|one| (one.name.clone(), one.clone()));
+    let mut workloads: BTreeMap<WorkloadName, Workload> = named.collect();
+    change(&mut workloads);
+    let mut inventory = Inventory::default();
+    for namespace in set.inventory.namespaces() {
+        inventory.add_namespace(namespace.clone());
+    }
+    for workload in workloads.into_values() {
+        inventory.add_workload(workload).expect("names and addresses stay unique");
+    }
+    PolicySet { policies: set.policies.clone(), inventory }
+}
+
+/// Policies of all tiers for everyone, beside those for some.
+fn tiers(plain: &PolicySet) -> PolicySet {
+    let tcp = |first, last| {
+        let range = PortRange::new(first, last).expect("the first comes first");
+        Ports::Any(vec![PortMatch::Range(Protocol::Tcp, range)])
+    };
+    let rule = |action, ports| Rule { action, peers: Peers::Everyone, ports, origin: None };
+    let rules = [
+        (Tier::Admin, 1, vec![rule(Action::Pass, tcp(80, 443)), rule(Action::Allow, tcp(22, 22))]),
+        (Tier::Admin, 2, vec![rule(Action::Deny, tcp(0, 1_023))]),
+        (
+            Tier::Baseline,
+            1,
+            vec![rule(Action::Deny, Ports::Any(vec![PortMatch::Every(Protocol::Udp)]))],
+        ),
+    ];
+    rules.into_iter().fold(plain.clone(), |set, (tier, priority, rules)| {
+        let name = format!("{tier:?}-{priority}").to_lowercase();
+        with(&set, Policy { tier, priority, egress: rules.clone(), ..for_everyone(&name, rules) })
+    })
 }
 
 /// What the documents do not say: a rule that denies, and one that only reports.
 fn denying(block: &str) -> Policy {
     let block = IpBlock::new(block.parse().expect("a prefix"), Vec::new());
+    let block = Peers::Any(vec![Peer::Block(block.expect("it has no exception"))]);
     let rule = |action, peers| Rule { action, peers, ports: Ports::Everything, origin: None };
+    for_everyone("denying", vec![rule(Action::Deny, block), rule(Action::Log, Peers::Everyone)])
+}
+
+/// A policy for every workload that isolates nobody.
+fn for_everyone(name: &str, ingress: Vec<Rule>) -> Policy {
     Policy {
         name: PolicyName {
             kind: "adminpolicy".to_owned(),
             namespace: String::new(),
-            name: "denying".to_owned(),
+            name: name.to_owned(),
         },
         tier: Tier::Admin,
         priority: 1,
@@ -228,10 +292,7 @@ fn denying(block: &str) -> Policy {
         subjects: Selector::everything(),
         isolates_ingress: false,
         isolates_egress: false,
-        ingress: vec![
-            rule(Action::Deny, Peers::Any(vec![Peer::Block(block.expect("it has no exception"))])),
-            rule(Action::Log, Peers::Everyone),
-        ],
+        ingress,
         egress: Vec::new(),
     }
 }

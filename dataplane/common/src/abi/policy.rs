@@ -121,6 +121,9 @@ pub mod forms {
     pub const ANY_PROTOCOL: u8 = 1 << 5;
     /// (every peer, everything): the subject's default where it is not a plain denial
     pub const ANY: u8 = 1 << 6;
+    /// Not a form: some policy isolates the subject in this direction. What belongs to no flow
+    /// and opens none is denied by an endpoint that is isolated in either.
+    pub const ISOLATED: u8 = 1 << 7;
 }
 
 /// What a policy entry says. Zero is not a verdict, so a zeroed entry denies.

@@ -95,12 +95,14 @@ impl<T: Tables> Context<'_, T> {
     fn new_flow<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) {
         let Work { packet, scratch: Scratch { key, entry, .. }, outcome, .. } = work;
         track::open(entry, packet, side.is_sender(), self.place.now);
-        outcome.decision = if packet.icmp == Icmp::Reply {
-            self.unasked(side, Reason::UnexpectedReply)
-        } else if key.protocol == protocol::TCP && !track::is_syn(packet) {
+        let is_mid_stream = key.protocol == protocol::TCP && !track::is_syn(packet);
+        let opens = packet.icmp != Icmp::Reply && !is_mid_stream;
+        outcome.decision = if opens || !is_isolated(side) {
+            self.ask(side, packet, side.direction, packet.destination_port)
+        } else if is_mid_stream {
             self.mid_stream(side, packet, entry)
         } else {
-            self.ask(side, packet, side.direction, packet.destination_port)
+            Decision::deny(Reason::UnexpectedReply, 0)
         };
         let decision = outcome.decision;
         let denied = decision.verdict != Verdict::Allow;
@@ -127,7 +129,7 @@ impl<T: Tables> Context<'_, T> {
     fn mid_stream(&self, side: &Side, packet: &Packet, entry: &mut FlowEntry) -> Decision {
         let left = self.config.pick_up_until.wrapping_sub(self.place.now);
         if left == 0 || left > track::ticks(limits::PICK_UP_SECONDS) {
-            return self.unasked(side, Reason::NoConnection);
+            return Decision::deny(Reason::NoConnection, 0);
         }
         let forward = self.ask(side, packet, side.direction, packet.destination_port);
         if forward.verdict == Verdict::Allow {
@@ -144,17 +146,6 @@ impl<T: Tables> Context<'_, T> {
             return Decision::allow(Reason::PickedUp, reply.rule);
         }
         Decision::deny(Reason::NoConnection, forward.rule)
-    }
-
-    /// An answer to nothing: passes only by an endpoint that no policy isolates at all.
-    #[inline(always)]
-    fn unasked(&self, side: &Side, reason: Reason) -> Decision {
-        let forms_in_use = side.endpoint.ingress_forms | side.endpoint.egress_forms;
-        if forms_in_use & forms::ENFORCED == 0 {
-            Decision::allow(Reason::NotIsolated, 0)
-        } else {
-            Decision::deny(reason, 0)
-        }
     }
 
     /// Asks policy about a flow of `direction`. The host and its own workloads come first
@@ -179,6 +170,14 @@ impl<T: Tables> Context<'_, T> {
             (side.endpoint.subject, side.peer.identity, packet.protocol);
         super::policy(self.tables, &Question { subject, peer, direction, forms, protocol, port })
     }
+}
+
+/// Whether some policy isolates the endpoint, in whichever direction. What answers nothing passes
+/// by no other endpoint but one that nobody isolates; there policy is asked about it as about any
+/// packet.
+#[inline(always)]
+const fn is_isolated(side: &Side) -> bool {
+    (side.endpoint.ingress_forms | side.endpoint.egress_forms) & forms::ISOLATED != 0
 }
 
 /// The reason for which audit mode reports a flow that policy was asked about again; 0 if it is

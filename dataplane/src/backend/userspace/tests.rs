@@ -33,7 +33,8 @@ fn tables() -> HostTables {
         addresses: vec!["10.0.0.1".parse().unwrap()],
         ..EndpointDescription::default()
     };
-    let isolated = Subject { ingress_forms: forms::ENFORCED | forms::PEER_CLASS, egress_forms: 0 };
+    let ingress_forms = forms::ENFORCED | forms::ISOLATED | forms::PEER_CLASS;
+    let isolated = Subject { ingress_forms, egress_forms: 0 };
     let tables = Tables {
         addresses: BTreeMap::from([("10.0.0.1".parse().unwrap(), WEB_SUBJECT)]),
         prefixes: BTreeMap::from([("192.0.2.0/24".parse().unwrap(), OFFICE)]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringfence_common::verdict::Reason;
 
 use super::{Connections, Judgement};
-use crate::model::{Action, Direction, Rule, Workload, WorkloadName};
+use crate::model::{Direction, Workload, WorkloadName};
 use crate::oracle::connection::{Connection, Side, Step, Tuple, is_tcp, opens};
 use crate::oracle::essential::Way;
 use crate::oracle::fragment::Fragmented;
@@ -145,7 +145,7 @@ impl Connections {
     ) -> Judgement {
         let (end, tuple) = &key;
         let asked = self.policy(end, tuple, sender);
-        let (opener, judgement) = if opens(packet) || self.is_free(end) {
+        let (opener, judgement) = if opens(packet) || !self.is_isolated(end) {
             let replies = !opens(packet) && !is_tcp(packet);
             (if replies { sender.other() } else { sender }, asked)
         } else if is_tcp(packet) {
@@ -164,15 +164,14 @@ impl Connections {
         judgement
     }
 
-    /// Whether no policy does anything about an end: it is not watched strictly. Rules that only
-    /// log do nothing (semantics 6).
-    fn is_free(&self, end: &End) -> bool {
-        let Some(subject) = self.subject(end) else { return true };
-        !Oracle::new(&self.set).selecting(subject).any(|policy| {
-            [Direction::Ingress, Direction::Egress].into_iter().any(|direction| {
-                let acts = |rule: &Rule| rule.action != Action::Log;
-                policy.isolates(direction) || policy.rules(direction).iter().any(acts)
-            })
+    /// Whether some policy isolates an end, in whichever direction. Where none does, nothing is held
+    /// against a packet that answers nothing: policy is asked about it as about any other. Rules
+    /// that only log isolate nobody (semantics 6).
+    fn is_isolated(&self, end: &End) -> bool {
+        self.subject(end).is_some_and(|subject| {
+            Oracle::new(&self.set)
+                .selecting(subject)
+                .any(|policy| policy.isolates_ingress || policy.isolates_egress)
         })
     }
 
@@ -207,7 +206,7 @@ impl Connections {
             Side::Local => (Direction::Egress, tuple.local, tuple.remote),
             Side::Remote => (Direction::Ingress, tuple.remote, tuple.local),
         };
-        if self.is_on(Essential::HostToWorkload) && self.is_from_host_to_own(source, destination) {
+        if self.is_on(Essential::HostToWorkload) && self.is_from_host_to_own(end, tuple, opener) {
             return Reason::HostToWorkload.into();
         }
         let Some(subject) = self.subject(end) else { return Reason::NotIsolated.into() };
@@ -217,11 +216,17 @@ impl Connections {
         Judgement { reason, rules }
     }
 
-    fn is_from_host_to_own(&self, source: IpAddr, destination: IpAddr) -> bool {
-        self.owner(source) == Some(End::Host)
-            && self
-                .owner(destination)
-                .is_some_and(|end| matches!(end, End::Workload(_)) && self.is_of_this_host(&end))
+    /// Whether the host opens a connection to its own workload, as the one or the other sees it.
+    /// Whatever goes to the workload's interface is for it, whichever address it carries.
+    fn is_from_host_to_own(&self, end: &End, tuple: &Tuple, opener: Side) -> bool {
+        let other = self.owner(tuple.remote);
+        match (end, opener) {
+            (End::Workload(_), Side::Remote) => other == Some(End::Host),
+            (End::Host, Side::Local) => {
+                other.is_some_and(|other| other != End::Host && self.is_of_this_host(&other))
+            }
+            _ => false,
+        }
     }
 
     /// Whom policies select.
