@@ -26,7 +26,8 @@ pub fn kind_of(packet: &Packet, way: Way) -> Option<Essential> {
         Transport::Icmp(message) if packet.protocol == protocol::ICMPV6 => {
             of_message(packet, message)
         }
-        Transport::Udp { source, destination } => {
+        // A fragment is none: of its later parts nobody would know that they are essential.
+        Transport::Udp { source, destination } if packet.fragment.is_none() => {
             let (client, server) = if packet.source.is_ipv4() { DHCP } else { DHCPV6 };
             let asks = (*source, *destination) == (client, server);
             let answers = (*source, *destination) == (server, client);

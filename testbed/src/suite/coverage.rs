@@ -65,14 +65,13 @@ const TIERS: [(Tier, Action); 6] = [
 ];
 
 /// Where a reason cannot be given, and why. Nothing for `hook` means nowhere.
-const EXCUSED: [(Reason, Option<Hook>, &str); 8] = [
+const EXCUSED: [(Reason, Option<Hook>, &str); 7] = [
     (Reason::NotReady, None, "cases have tables before they have frames"),
     (Reason::TableFull, None, "the state tables make room"),
     (Reason::UnknownInterface, None, "frames of a case come to interfaces of the case"),
     (Reason::Spoofed, Some(Hook::TcEgress), "sources are checked where packets arrive"),
     (Reason::RogueRouter, Some(Hook::TcEgress), "routers are refused where workloads send"),
-    (Reason::UnknownEndpoint, Some(Hook::Xdp), "an unknown source is spoofed"),
-    (Reason::UnknownEndpoint, Some(Hook::TcIngress), "an unknown source is spoofed"),
+    (Reason::UnknownEndpoint, None, "each workload of a case is alone behind its interface"),
     (Reason::DenyRule, None, "probes ask for it: it is the matcher `deny`"),
 ];
 
