@@ -1,13 +1,12 @@
 //! A host on which every workload of some tables lives, each behind an interface of its own, and
 //! the host itself behind the uplink.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ringfence_common::abi::ABI_VERSION;
 use ringfence_common::abi::config::{Config, Hook, essential, report};
-use ringfence_common::abi::identity::endpoint;
 use ringfence_dataplane::backend::host::HostTables;
-use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
+use ringfence_dataplane::backend::{Arrival, Desired};
 use ringfence_dataplane::compile::Tables;
 
 /// Interface indices: the uplink, the first workload's.
@@ -27,24 +26,13 @@ pub struct Home {
 impl Home {
     /// The home of everything in `tables`, where arriving frames are seen at XDP or tcx.
     pub fn new(tables: &Tables, arrival: Arrival) -> Self {
-        let workloads = tables.endpoints.keys().filter(|number| **number != endpoint::HOST);
-        let mut interfaces: BTreeMap<u32, u32> =
-            workloads.zip(FIRST..).map(|(number, index)| (*number, index)).collect();
-        interfaces.insert(endpoint::HOST, UPLINK);
-        let guarded = |(number, index): (&u32, &u32)| Interface {
-            index: *index,
-            name: format!("if{index}"),
-            role: if *number == endpoint::HOST { Role::Uplink } else { Role::Workload },
-            endpoints: BTreeSet::from([*number]),
-            arrival,
-        };
-        let desired = Desired {
-            tables: tables.clone(),
-            interfaces: interfaces.iter().map(guarded).collect(),
-            host_addresses: BTreeSet::new(),
-            mode: Mode::Enforce,
-            settings: Settings::default(),
-        };
+        let mut indices = FIRST..;
+        let next = |_: &str| indices.next().expect("workloads are fewer than numbers");
+        let desired = Desired::all_local(tables.clone(), arrival, UPLINK, next);
+        let behind = desired.interfaces.iter().flat_map(|interface| {
+            interface.endpoints.iter().map(|number| (*number, interface.index))
+        });
+        let interfaces = behind.collect();
         let config = Config {
             abi: ABI_VERSION,
             generation: 1,

@@ -5,8 +5,8 @@
 //! (`dataplane/fuzz/kept`). The promises are at the functions:
 //!
 //! * [`documents`]: any text is read to the end, and what is accepted compiles or is refused;
-//! * [`packet`]: any frames at any hook get the same answer twice, from headers that lie in the
-//!   frame, and cutting a frame never makes it pass;
+//! * [`packet`]: any frames at any hook get one answer from two filters and the oracle, from headers
+//!   that lie in the frame, and cutting a frame never makes it pass;
 //! * [`verdict`]: the oracle, the tables and the filter give one verdict on any policies and flows.
 
 mod documents;
