@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteScope, RouteType};
-use rtnetlink::{Handle, LinkUnspec, LinkVeth, LinkVlan, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::os::fd::AsRawFd;
 use tokio::runtime::{Builder, Runtime};
 
@@ -97,17 +97,6 @@ impl Netlink {
             .build();
         let request = self.handle.link().add(link).execute();
         self.request(format!("add the interface `{name}`"), request)
-    }
-
-    /// Makes an interface `name` that puts the 802.1Q tag `number` on what it sends through
-    /// `parent`.
-    ///
-    /// # Errors
-    ///
-    /// [`NetlinkError`] when there is no `parent` or the kernel refuses.
-    pub fn add_vlan(&self, name: &str, parent: &str, number: u16) -> Result<(), NetlinkError> {
-        let link = LinkVlan::new(name, self.index(parent)?, number).build();
-        self.request(format!("add the interface `{name}`"), self.handle.link().add(link).execute())
     }
 
     /// Sets the longest packet that an interface sends, in bytes.

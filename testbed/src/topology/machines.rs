@@ -7,8 +7,8 @@
 //!   fd00::1/64                                    fd00::2/64
 //! ```
 //!
-//! Unlike in a [`super::Topology`] there is no router: the two see each other's frames, VLAN tags
-//! and checksums as the box lets them through.
+//! Unlike in a [`super::Topology`] there is no router: the two see each other's frames as the box
+//! lets them through.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -28,11 +28,11 @@ pub const BOX_OUTSIDE: &str = "out-0";
 /// The three namespaces.
 #[derive(Debug)]
 pub struct Machines {
-    /// The machine inside: host number 1 in every network.
+    /// The machine inside: host number 1 of both networks.
     pub inside: Arc<Namespace>,
     /// The box.
     pub filter_box: Arc<Namespace>,
-    /// The machine outside: host number 2 in every network.
+    /// The machine outside: host number 2 of both networks.
     pub outside: Arc<Namespace>,
 }
 
@@ -56,30 +56,12 @@ impl Machines {
         for (machine, number) in machines.numbered() {
             in_namespace(machine, |netlink| {
                 netlink.set_mtu(INSIDE, mtu)?;
-                netlink.add_address(INSIDE, network_v4(0, number))?;
+                netlink.add_address(INSIDE, network_v4(number))?;
                 netlink.add_address(INSIDE, network_v6(number))?;
                 netlink.set_up(INSIDE)
             })?;
         }
         Ok(machines)
-    }
-
-    /// Gives both machines an interface in the VLAN `vlan` of their interface `parent`, called
-    /// `<parent>.<vlan>`, with the addresses 10.0.`vlan`.1 and 10.0.`vlan`.2.
-    ///
-    /// # Errors
-    ///
-    /// [`TopologyError::Network`] when the kernel refuses.
-    pub fn add_vlan(&self, parent: &str, vlan: u8) -> Result<(), TopologyError> {
-        let name = format!("{parent}.{vlan}");
-        for (machine, number) in self.numbered() {
-            in_namespace(machine, |netlink| {
-                netlink.add_vlan(&name, parent, vlan.into())?;
-                netlink.add_address(&name, network_v4(vlan, number))?;
-                netlink.set_up(&name)
-            })?;
-        }
-        Ok(())
     }
 
     fn numbered(&self) -> [(&Namespace, u8); 2] {
@@ -91,14 +73,14 @@ fn in_namespace(
     namespace: &Namespace,
     requests: impl FnOnce(&Netlink) -> Result<(), NetlinkError> + Send,
 ) -> Result<(), TopologyError> {
-    let place = || "two machines on a wire".to_owned();
-    namespace
-        .run(|| requests(&Netlink::open()?))?
-        .map_err(|source| TopologyError::Network { place: place(), source })
+    namespace.run(|| requests(&Netlink::open()?))?.map_err(|source| TopologyError::Network {
+        place: "two machines on a wire".to_owned(),
+        source,
+    })
 }
 
-fn network_v4(third: u8, number: u8) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, third, number), 24))
+fn network_v4(number: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, number), 24))
 }
 
 fn network_v6(number: u8) -> IpNet {

@@ -3,4 +3,5 @@
 
 mod matrix;
 mod offloads;
+mod tags;
 mod wire;

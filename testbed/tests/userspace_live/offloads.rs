@@ -98,21 +98,6 @@ fn tcp_at_full_speed_keeps_its_content_both_ways() {
     }
 }
 
-#[test]
-fn tags_that_the_driver_took_out_are_back_when_frames_leave() {
-    let Some(_granted) = require::privileged() else { return };
-    let machines = Machines::build(1_500).unwrap();
-    let (inside, outside) = (&machines.inside, &machines.outside);
-    machines.add_vlan("eth0", 5).unwrap();
-    machines.add_vlan("eth0.5", 6).unwrap();
-    let running = start(&machines, 2);
-    transfer(outside, inside, at("10.0.5.2", 5_001), TRANSFERRED / 10);
-    transfer(inside, outside, at("10.0.5.1", 5_002), TRANSFERRED / 10);
-    // Two tags: one beside the frame, one in it.
-    transfer(outside, inside, at("10.0.6.2", 5_003), TRANSFERRED / 10);
-    assert_unharmed(&stop(running));
-}
-
 /// Sends datagrams of these lengths and says which arrived.
 fn datagrams(
     from: &Namespace,
