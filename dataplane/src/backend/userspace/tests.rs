@@ -219,7 +219,7 @@ fn a_packet_sees_one_generation_while_tables_are_replaced() {
                     let syn = segment(source, WEB_ADDRESS, (port, 443), SYN);
                     let generation = filter.generation();
                     let place = at(Hook::TcEgress, 5);
-                    let outcome = filter.decide(&generation, 0, &syn, &place, &mut work);
+                    let outcome = filter.decide(&generation, 0, syn.as_slice(), &place, &mut work);
                     let expected: &[Reason] = match outcome.generation {
                         1 => &[Reason::Rule, Reason::Established],
                         _ => &[Reason::NoRule, Reason::Revoked],

@@ -143,7 +143,7 @@ mod tests {
         let leaving = |source| decide(inside_set(0), IN, Hook::TcEgress, source, 1);
         assert_eq!(leaving(2), Reason::NoRule);
         assert_eq!(leaving(3), Reason::HostToWorkload);
-        let sent = |source| decide(inside_set(0), IN, Hook::TcIngress, source, 3);
+        let sent = |source| decide(inside_set(0), IN, Hook::TcIngress, source, 9);
         assert_eq!((sent(1), sent(2)), (Reason::NotIsolated, Reason::Spoofed));
         assert_eq!(decide(inside_set(1), IN, Hook::TcIngress, 2, 3), Reason::UnknownInterface);
     }
