@@ -99,6 +99,16 @@ impl Netlink {
         self.request(format!("add the interface `{name}`"), request)
     }
 
+    /// Sets the longest packet that an interface sends, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`] when it does not exist or the kernel refuses.
+    pub fn set_mtu(&self, name: &str, bytes: u32) -> Result<(), NetlinkError> {
+        let link = LinkUnspec::new_with_index(self.index(name)?).mtu(bytes).build();
+        self.request(format!("set the MTU of `{name}`"), self.handle.link().set(link).execute())
+    }
+
     /// Brings an interface up.
     ///
     /// # Errors

@@ -22,6 +22,7 @@
 //!   eth0 ──────── in-<n>     out-<n> ──── rf-<workload>
 //! ```
 
+mod machines;
 mod wiring;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ringfence_dataplane::model::{Inventory, Workload};
+
+pub use self::machines::{BOX_INSIDE, BOX_OUTSIDE, Machines};
 
 use self::wiring::{attach, in_network, new_box, new_host, new_namespace, outside, single};
 use crate::netns::{Namespace, NamespaceError};

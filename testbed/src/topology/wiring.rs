@@ -12,7 +12,7 @@ use crate::netns::Namespace;
 use crate::veth::{Netlink, NetlinkError, Via};
 
 /// The interface inside every namespace but the host's.
-const INSIDE: &str = "eth0";
+pub(super) const INSIDE: &str = "eth0";
 pub(super) const UPLINK_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 1);
 pub(super) const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 2);
 const UPLINK_V6: Ipv6Addr = GATEWAY_V6;

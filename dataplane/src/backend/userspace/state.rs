@@ -156,3 +156,45 @@ impl State for Memory {
         self.fragments.remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_parts_together_keep_to_the_limits() {
+        let shards = Shards::new(32);
+        let mut state = &shards;
+        for number in 0..limits::FLOWS + 20_000 {
+            let mut key = FlowKey { endpoint: number, ..FlowKey::default() };
+            key.local[..4].copy_from_slice(&number.to_be_bytes());
+            assert!(state.put_flow(&key, &FlowEntry { last_seen: number, ..Default::default() }));
+            assert_eq!(state.with_flow(&key, |entry| entry.last_seen), Some(number));
+        }
+        for number in 0..limits::FRAGMENTED_PACKETS * 2 {
+            let key = FragmentKey { identification: number, ..FragmentKey::default() };
+            assert!(state.put_fragments(&key, &FragmentEntry::default()));
+        }
+        let (flows, fragments) = shards.counts();
+        let (most_flows, most_fragments) =
+            (limits::FLOWS as usize, limits::FRAGMENTED_PACKETS as usize);
+        assert!((most_flows * 95 / 100..=most_flows).contains(&flows), "{flows}");
+        assert!((most_fragments * 95 / 100..=most_fragments).contains(&fragments), "{fragments}");
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_from_its_part() {
+        let shards = Shards::new(4);
+        let mut state = &shards;
+        let keys = (0..100).map(|number| FlowKey { endpoint: number, ..FlowKey::default() });
+        let keys: Vec<FlowKey> = keys.collect();
+        for key in &keys {
+            state.put_flow(key, &FlowEntry::default());
+        }
+        for key in &keys[..60] {
+            state.remove_flow(key);
+        }
+        let left = keys.iter().filter(|key| state.with_flow(key, |_| ()).is_some()).count();
+        assert_eq!((left, shards.counts()), (40, (40, 0)));
+    }
+}

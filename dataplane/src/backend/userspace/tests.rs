@@ -2,15 +2,19 @@
 //! of packets is the testbed's `agreement` test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use ringfence_common::abi::ABI_VERSION;
 use ringfence_common::abi::config::{
     Attachment, AttachmentKey, Config, Hook, checks, essential, report,
 };
 use ringfence_common::abi::policy::{Direction, PolicyEntry, PolicyKey, action, forms, protocol};
+use ringfence_common::decide::{Place, Work};
 use ringfence_common::verdict::{Decision, Reason};
 
-use super::Filter;
+use super::{Filter, SharedFilter};
 use crate::backend::host::{HostTables, Placement};
 use crate::compile::{EndpointDescription, Subject, Tables};
 
@@ -158,4 +162,85 @@ fn a_cleared_filter_remembers_nothing() {
     let lost = filter.decide(&ack, Hook::TcEgress, WEB_INTERFACE, 6);
     assert_eq!(lost.decision, Decision::deny(Reason::NoConnection, 0));
     assert_eq!(filter.flows(), 0);
+}
+
+/// Threads of the tests below.
+const THREADS: u16 = 4;
+
+fn at(hook: Hook, now: u32) -> Place {
+    Place { ifindex: WEB_INTERFACE, hook, now }
+}
+
+#[test]
+fn any_thread_may_see_the_answer() {
+    const FLOWS: u16 = 500;
+    let filter = SharedFilter::new(&[tables()], 8);
+    let decide = |frame: &[u8], hook, work: &mut Work| {
+        let generation = filter.generation();
+        filter.decide(&generation, 0, frame, &at(hook, 5), work).decision.reason
+    };
+    let opened = Barrier::new(THREADS.into());
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let (decide, opened) = (&decide, &opened);
+            scope.spawn(move || {
+                let mut work = Work::new();
+                let ports = |number: u16| (0..FLOWS).map(move |flow| 1 + number * FLOWS + flow);
+                for port in ports(number) {
+                    let syn = segment(OFFICE_ADDRESS, WEB_ADDRESS, (port, 443), SYN);
+                    assert_eq!(decide(&syn, Hook::TcEgress, &mut work), Reason::Rule);
+                }
+                opened.wait();
+                for port in ports((number + 1) % THREADS) {
+                    let answer = segment(WEB_ADDRESS, OFFICE_ADDRESS, (443, port), SYN | ACK);
+                    assert_eq!(decide(&answer, Hook::TcIngress, &mut work), Reason::Reply);
+                }
+            });
+        }
+    });
+    assert_eq!((filter.flows(), filter.fragmented_packets()), ((THREADS * FLOWS).into(), 0));
+}
+
+#[test]
+fn a_packet_sees_one_generation_while_tables_are_replaced() {
+    let open = tables();
+    let mut closed = tables();
+    closed.config.generation = 2;
+    closed.policy.clear();
+    let filter = SharedFilter::new(std::slice::from_ref(&open), 8);
+    let done = AtomicBool::new(false);
+    let seen = thread::scope(|scope| {
+        let packets = (1..=THREADS).map(|number| {
+            let (filter, done) = (&filter, &done);
+            scope.spawn(move || {
+                let mut work = Work::new();
+                let mut seen = [0_u32; 3];
+                for port in (1..=u16::MAX).cycle() {
+                    let source = [192, 0, 2, number as u8];
+                    let syn = segment(source, WEB_ADDRESS, (port, 443), SYN);
+                    let generation = filter.generation();
+                    let place = at(Hook::TcEgress, 5);
+                    let outcome = filter.decide(&generation, 0, syn.as_slice(), &place, &mut work);
+                    let expected: &[Reason] = match outcome.generation {
+                        1 => &[Reason::Rule, Reason::Established],
+                        _ => &[Reason::NoRule, Reason::Revoked],
+                    };
+                    assert!(expected.contains(&outcome.decision.reason), "{outcome:?}");
+                    seen[outcome.generation as usize] += 1;
+                    if done.load(Ordering::Relaxed) {
+                        return seen;
+                    }
+                }
+                seen
+            })
+        });
+        let packets: Vec<_> = packets.collect();
+        for turn in 0..400 {
+            filter.install(std::slice::from_ref(if turn % 2 == 0 { &closed } else { &open }));
+        }
+        done.store(true, Ordering::Relaxed);
+        packets.into_iter().map(|packets| packets.join().unwrap()).collect::<Vec<_>>()
+    });
+    let sums = seen.iter().fold([0, 0], |sum, seen| [sum[0] + seen[1], sum[1] + seen[2]]);
+    assert!(sums.iter().all(|sum| *sum > 0), "both generations decided packets: {sums:?}");
 }

@@ -237,3 +237,45 @@ fn move_by_a_tag(header: &mut [u8]) {
         header[at..at + 2].copy_from_slice(&moved);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auxdata(status: u32, control: u16, protocol: u16) -> [u8; auxdata::BYTES] {
+        let mut data = [0; auxdata::BYTES];
+        data[..4].copy_from_slice(&status.to_ne_bytes());
+        data[16..18].copy_from_slice(&control.to_ne_bytes());
+        data[18..20].copy_from_slice(&protocol.to_ne_bytes());
+        data
+    }
+
+    #[test]
+    fn a_tag_is_there_if_the_status_says_so() {
+        let (valid, kind) = (libc::TP_STATUS_VLAN_VALID, libc::TP_STATUS_VLAN_TPID_VALID);
+        assert_eq!(tag(&auxdata(0, 5, 0x8100)), None);
+        assert_eq!(tag(&auxdata(valid | kind, 0x2005, 0x88a8)), Some([0x88, 0xa8, 0x20, 5]));
+        assert_eq!(tag(&auxdata(valid, 5, 0)), Some([0x81, 0, 0, 5]));
+    }
+
+    #[test]
+    fn a_frame_leaves_with_its_tag_and_its_checksum_further_on() {
+        let mut buffer: Vec<u8> = (0..40).collect();
+        buffer[vnet::FLAGS] = vnet::NEEDS_CHECKSUM;
+        buffer[2..4].copy_from_slice(&54_u16.to_ne_bytes());
+        buffer[6..8].copy_from_slice(&34_u16.to_ne_bytes());
+        let arrived = Arrived { length: 40, cut: false, tag: Some([0x81, 0, 0, 5]) };
+        let pieces = Pieces::new(&mut buffer, &arrived);
+        let sent: Vec<u8> = pieces.as_ref().iter().flat_map(|piece| piece.to_vec()).collect();
+        assert_eq!(sent.len(), 44);
+        assert_eq!((number(&sent, 2), number(&sent, 6)), (58, 38));
+        let addresses: Vec<u8> = (10..22).collect();
+        let rest: Vec<u8> = (22..40).collect();
+        assert_eq!((&sent[10..22], &sent[26..]), (&addresses[..], &rest[..]));
+        assert_eq!(sent[22..26], [0x81, 0, 0, 5]);
+
+        let plain = Arrived { length: 40, cut: false, tag: None };
+        let pieces = Pieces::new(&mut buffer, &plain);
+        assert_eq!(pieces.as_ref().iter().map(|piece| piece.len()).sum::<usize>(), 40);
+    }
+}

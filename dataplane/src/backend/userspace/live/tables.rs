@@ -74,3 +74,77 @@ fn outside(wire: &Wire, inside: &HostTables) -> HostTables {
         ..HostTables::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringfence_common::decide::{Place, Work};
+    use ringfence_common::verdict::Reason;
+
+    use super::*;
+    use crate::backend::userspace::SharedFilter;
+    use crate::backend::userspace::live::Port;
+    use crate::backend::{Mode, Settings};
+    use crate::compile::{EndpointDescription, Subject};
+    use ringfence_common::abi::policy::forms;
+
+    const IN: u32 = 3;
+    const OUT: u32 = 4;
+
+    /// Workloads 10.0.0.1 and 10.0.0.2 behind a wire each, isolated for ingress; a host 10.0.0.3.
+    fn sets() -> Vec<HostTables> {
+        let mut tables = Tables::default();
+        for (number, last) in [(300, 1), (301, 2), (endpoint::HOST, 3)] {
+            let address = [10, 0, 0, last].into();
+            tables.addresses.insert(address, 1_000);
+            let described = EndpointDescription {
+                name: format!("shop/w{last}"),
+                subject: 1_000,
+                addresses: vec![address],
+                host: number == endpoint::HOST,
+                ..EndpointDescription::default()
+            };
+            tables.endpoints.insert(number, described);
+        }
+        let isolated = Subject { ingress_forms: forms::ENFORCED, egress_forms: 0 };
+        tables.subjects.insert(1_000, isolated);
+        let port = |index| Port { index, name: format!("eth{index}") };
+        let wire = |number: u32, index| Wire {
+            inside: port(index),
+            outside: port(index + 1),
+            endpoints: [number].into(),
+        };
+        let config = Settings::default().config(Mode::Enforce, 1, 1, 0);
+        super::tables(&[wire(300, IN), wire(301, OUT + 1)], &tables, config)
+    }
+
+    #[test]
+    fn each_wire_is_a_host_of_its_own_and_the_host_is_outside() {
+        let sets = sets();
+        assert_eq!(sets.len(), 4);
+        let filter = SharedFilter::new(&sets, 1);
+        let decide = |set: usize, ifindex, hook, source: u8, destination: u8| {
+            let mut frame = vec![0; 14 + 20 + 8];
+            frame[12] = 8;
+            frame[14] = 0x45;
+            frame[17] = 28;
+            frame[23] = 17;
+            frame[26..30].copy_from_slice(&[10, 0, 0, source]);
+            frame[30..34].copy_from_slice(&[10, 0, 0, destination]);
+            frame[39] = 8;
+            let place = Place { ifindex, hook, now: 1 };
+            let (generation, mut work) = (filter.generation(), Work::new());
+            let frame = frame.as_slice();
+            filter.decide(&generation, set, frame, &place, &mut work).decision.reason
+        };
+        let arriving = |source| decide(outside_set(0), OUT, Hook::TcIngress, source, 1);
+        assert_eq!(arriving(1), Reason::Spoofed, "its own workload is not outside");
+        assert_eq!(arriving(2), Reason::NotSubject, "another wire's workload is");
+        assert_eq!(arriving(3), Reason::NotSubject, "so is the host");
+        let leaving = |source| decide(inside_set(0), IN, Hook::TcEgress, source, 1);
+        assert_eq!(leaving(2), Reason::NoRule);
+        assert_eq!(leaving(3), Reason::HostToWorkload);
+        let sent = |source| decide(inside_set(0), IN, Hook::TcIngress, source, 9);
+        assert_eq!((sent(1), sent(2)), (Reason::NotIsolated, Reason::Spoofed));
+        assert_eq!(decide(inside_set(1), IN, Hook::TcIngress, 2, 3), Reason::UnknownInterface);
+    }
+}
