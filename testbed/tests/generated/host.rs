@@ -14,8 +14,9 @@ use ringfence_dataplane::model::Direction;
 use ringfence_dataplane::oracle::Flow;
 use ringfence_testbed::packet::Frame;
 
-/// Interface index of the uplink; those of the workloads follow.
-const UPLINK: u32 = 10;
+/// Interface index of the uplink. That of a workload's interface is its endpoint's number, which
+/// stays the same whoever comes and goes, and is never this one.
+const UPLINK: u32 = endpoint::HOST;
 
 /// The source port of every packet; no rule is about it.
 pub const SOURCE_PORT: u16 = 40_000;
@@ -41,9 +42,8 @@ impl Host {
     /// The host of the workloads of `tables`.
     pub fn of(tables: &Tables) -> Self {
         let mut host = Self { interfaces: BTreeMap::new(), owners: BTreeMap::new() };
-        for ((number, described), index) in tables.endpoints.iter().zip(UPLINK + 1..) {
-            let index = if *number == endpoint::HOST { UPLINK } else { index };
-            host.interfaces.insert(*number, index);
+        for (number, described) in &tables.endpoints {
+            host.interfaces.insert(*number, *number);
             host.owners.extend(described.addresses.iter().map(|address| (*address, *number)));
         }
         host
@@ -108,13 +108,35 @@ impl Host {
     }
 }
 
+/// A packet of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// Opens it.
+    First,
+    /// Comes from the opener later.
+    Later,
+    /// Answers the first.
+    Answer,
+}
+
 /// The first packet of a flow; `None` where an address is none that a connection can have.
 pub fn first_packet(flow: &Flow) -> Option<Vec<u8>> {
+    packet(flow, Packet::First)
+}
+
+/// A packet of a flow; `None` where an address is none that a connection can have.
+pub fn packet(flow: &Flow, which: Packet) -> Option<Vec<u8>> {
     if !is_unicast(flow.source) || !is_unicast(flow.destination) {
         return None;
     }
-    let ip = Frame::ethernet().ip(flow.source, flow.destination);
+    let ip = match which {
+        Packet::First | Packet::Later => Frame::ethernet().ip(flow.source, flow.destination),
+        Packet::Answer => return Some(answer(flow)),
+    };
     let frame = match (flow.protocol, flow.port) {
+        (6, Some(port)) if which == Packet::Later => {
+            ip.tcp(SOURCE_PORT, port).sequence(1).ack(101).payload(4)
+        }
         (6, Some(port)) => ip.tcp(SOURCE_PORT, port).syn(),
         (17, Some(port)) => ip.udp(SOURCE_PORT, port).payload(4),
         (132, Some(port)) => ip.sctp(SOURCE_PORT, port).chunk(1, 0, &[0; 16]),
@@ -123,6 +145,20 @@ pub fn first_packet(flow: &Flow) -> Option<Vec<u8>> {
         (protocol, _) => ip.protocol_bytes(protocol, &[0; 8]),
     };
     Some(frame.build())
+}
+
+/// TCP's numbers: the opener's SYN has 0, the answer's 100.
+fn answer(flow: &Flow) -> Vec<u8> {
+    let ip = Frame::ethernet().ip(flow.destination, flow.source);
+    let frame = match (flow.protocol, flow.port) {
+        (6, Some(port)) => ip.tcp(port, SOURCE_PORT).syn().sequence(100).ack(1),
+        (17, Some(port)) => ip.udp(port, SOURCE_PORT).payload(4),
+        (132, Some(port)) => ip.sctp(port, SOURCE_PORT).chunk(2, 0, &[0; 16]),
+        (1, _) if flow.source.is_ipv4() => ip.echo_reply(7, 1),
+        (58, _) if flow.source.is_ipv6() => ip.echo_reply(7, 1),
+        (protocol, _) => ip.protocol_bytes(protocol, &[0; 8]),
+    };
+    frame.build()
 }
 
 /// Whether a packet on a wire can come from there or go there.

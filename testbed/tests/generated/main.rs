@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod agreement;
+mod case_files;
 mod flows;
 mod host;
 mod in_place;
@@ -9,3 +10,4 @@ mod laws;
 mod policies;
 mod runs;
 mod tables;
+mod updates;
