@@ -16,10 +16,16 @@ use anyhow::{Result, bail};
 
 use self::list::Fault;
 use self::tree::Tree;
-use self::trial::{Bench, Outcome};
+use self::trial::{Bench, Outcome, Program};
 
-/// The test programs of the testbed that have to notice, the quickest first.
-const PROGRAMS: &[&str] = &["generated"];
+/// The test programs of the testbed that have to notice, the quickest first, and which of their
+/// tests. The kernel's programs are built from other sources than the copy, so nothing is asked of
+/// them.
+const PROGRAMS: &[Program] = &[
+    Program { name: "corpus", arguments: &["oracle_and_userspace"] },
+    Program { name: "generated", arguments: &["--skip", "kernel"] },
+    Program { name: "oracle_frames", arguments: &[] },
+];
 
 /// Arguments of `cargo xtask faults`.
 #[derive(Debug, clap::Args)]
