@@ -13,7 +13,7 @@ use ringfence_dataplane::compile::{Answers, Tables, compile};
 use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Reason, Side};
 
-use crate::host::{Host, first_packet};
+use crate::host::{Host, Sight, first_packet};
 
 /// A policy set in all its forms.
 pub struct Subject<'a> {
@@ -68,11 +68,25 @@ impl<'a> Subject<'a> {
         for sight in self.host.sights(flow) {
             self.filter.clear();
             let outcome = self.filter.decide(&frame, sight.hook, sight.ifindex, 0);
-            let direction = deciding(&sight.sides, &expected);
-            let who = format!("filter at {:?} of {}", sight.hook, sight.ifindex);
-            self.compare(flow, &who, direction, &expected, outcome.decision)?;
+            self.hold(flow, &sight, "filter", |_| outcome.decision)?;
         }
         Ok(())
+    }
+
+    /// Holds what somebody says at a hook about the first packet of a flow against the oracle;
+    /// `actual` is given whether the oracle says that a rule reports it.
+    pub fn hold(
+        &self,
+        flow: &Flow,
+        sight: &Sight,
+        who: &str,
+        actual: impl FnOnce(bool) -> Decision,
+    ) -> Result<(), Box<Disagreement>> {
+        let expected = self.oracle.decide(flow);
+        let direction = deciding(&sight.sides, &expected);
+        let who = format!("{who} at {:?} of interface {}", sight.hook, sight.ifindex);
+        let actual = actual(side(&expected, direction).logged);
+        self.compare(flow, &who, direction, &expected, actual)
     }
 
     fn compare(

@@ -14,8 +14,7 @@ use ringfence_dataplane::model::Direction;
 use ringfence_dataplane::oracle::Flow;
 use ringfence_testbed::packet::Frame;
 
-/// Interface index of the uplink. That of a workload's interface is its endpoint's number, which
-/// stays the same whoever comes and goes, and is never this one.
+/// Interface index of the uplink where no packet leaves the process.
 const UPLINK: u32 = endpoint::HOST;
 
 /// The source port of every packet; no rule is about it.
@@ -24,6 +23,7 @@ pub const SOURCE_PORT: u16 = 40_000;
 /// Where everybody is.
 #[derive(Debug)]
 pub struct Host {
+    uplink: u32,
     /// Endpoint → interface index.
     interfaces: BTreeMap<u32, u32>,
     /// Address → endpoint.
@@ -39,11 +39,18 @@ pub struct Sight {
 }
 
 impl Host {
-    /// The host of the workloads of `tables`.
+    /// The host of the workloads of `tables`. A workload's interface has its endpoint's number,
+    /// which stays the same whoever comes and goes, and is never the uplink's.
     pub fn of(tables: &Tables) -> Self {
-        let mut host = Self { interfaces: BTreeMap::new(), owners: BTreeMap::new() };
-        for (number, described) in &tables.endpoints {
-            host.interfaces.insert(*number, *number);
+        Self::behind(tables, UPLINK, tables.endpoints.keys().copied())
+    }
+
+    /// The host of the workloads of `tables`, behind these interfaces.
+    pub fn behind(tables: &Tables, uplink: u32, interfaces: impl Iterator<Item = u32>) -> Self {
+        let mut host = Self { uplink, interfaces: BTreeMap::new(), owners: BTreeMap::new() };
+        for ((number, described), index) in tables.endpoints.iter().zip(interfaces) {
+            let index = if *number == endpoint::HOST { uplink } else { index };
+            host.interfaces.insert(*number, index);
             host.owners.extend(described.addresses.iter().map(|address| (*address, *number)));
         }
         host
@@ -57,7 +64,7 @@ impl Host {
             .map(|(number, described)| (described.name.as_str(), self.interfaces[number]))
             .collect();
         let index_of = |name: &str| by_name[name];
-        let mut desired = Desired::all_local(tables.clone(), arrival, UPLINK, index_of);
+        let mut desired = Desired::all_local(tables.clone(), arrival, self.uplink, index_of);
         desired.settings.pick_up_seconds = 0;
         desired
     }
@@ -83,7 +90,7 @@ impl Host {
         let (from, to) = (owner(&flow.source), owner(&flow.destination));
         let is_host = |end: Option<u32>| end == Some(endpoint::HOST);
         let is_workload = |end: Option<u32>| end.is_some() && !is_host(end);
-        let index = |end: Option<u32>| end.map_or(UPLINK, |number| self.interfaces[&number]);
+        let index = |end: Option<u32>| end.map_or(self.uplink, |number| self.interfaces[&number]);
         let mut sights = Vec::new();
         let mut see = |hook, ifindex, sides: &[Direction]| {
             sights.push(Sight { hook, ifindex, sides: sides.to_vec() });
@@ -95,14 +102,14 @@ impl Host {
             let sides = if is_host(to) { &sides[..] } else { &sides[..1] };
             arriving.iter().for_each(|hook| see(*hook, index(from), sides));
         } else if from.is_none() && is_host(to) {
-            arriving.iter().for_each(|hook| see(*hook, UPLINK, &[Direction::Ingress]));
+            arriving.iter().for_each(|hook| see(*hook, self.uplink, &[Direction::Ingress]));
         }
         if is_workload(to) {
             let sides = [Direction::Egress, Direction::Ingress];
             let sides = if is_host(from) { &sides[..] } else { &sides[1..] };
             see(Hook::TcEgress, index(to), sides);
         } else if is_host(from) && to.is_none() {
-            see(Hook::TcEgress, UPLINK, &[Direction::Egress]);
+            see(Hook::TcEgress, self.uplink, &[Direction::Egress]);
         }
         sights
     }

@@ -6,6 +6,7 @@ mod case_files;
 mod flows;
 mod host;
 mod in_place;
+mod kernel;
 mod laws;
 mod policies;
 mod runs;
