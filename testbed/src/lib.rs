@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod netns;
 pub mod packet;
 pub mod prober;
+pub mod render;
 pub mod require;
 pub mod suite;
 pub mod topology;

@@ -6,6 +6,7 @@ mod ebpf;
 mod faults;
 mod fuzz;
 mod man;
+mod nightly;
 mod object_diff;
 mod toolchain;
 
@@ -31,6 +32,8 @@ enum Task {
     Faults(faults::Arguments),
     /// Write the manual pages to target/man
     Man,
+    /// Ask about a million generated packets, from another seed each time
+    Nightly(nightly::Arguments),
     /// Install what building the object needs: Debian packages and bpf-linker
     Toolchain(toolchain::install::Arguments),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Man => man::run(),
+        Task::Nightly(arguments) => nightly::run(&arguments),
         Task::Toolchain(arguments) => toolchain::install::run(&arguments),
     };
     match result {

@@ -13,7 +13,7 @@ use ringfence_dataplane::compile::{Answers, Tables, compile};
 use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Reason, Side};
 
-use crate::host::{Host, first_packet};
+use crate::host::{Host, Sight, first_packet};
 
 /// A policy set in all its forms.
 pub struct Subject<'a> {
@@ -68,11 +68,25 @@ impl<'a> Subject<'a> {
         for sight in self.host.sights(flow) {
             self.filter.clear();
             let outcome = self.filter.decide(&frame, sight.hook, sight.ifindex, 0);
-            let direction = deciding(&sight.sides, &expected);
-            let who = format!("filter at {:?} of {}", sight.hook, sight.ifindex);
-            self.compare(flow, &who, direction, &expected, outcome.decision)?;
+            self.hold(flow, &sight, "filter", |_| outcome.decision)?;
         }
         Ok(())
+    }
+
+    /// Holds what somebody says at a hook about the first packet of a flow against the oracle;
+    /// `actual` is given whether the oracle says that a rule reports it.
+    pub fn hold(
+        &self,
+        flow: &Flow,
+        sight: &Sight,
+        who: &str,
+        actual: impl FnOnce(bool) -> Decision,
+    ) -> Result<(), Box<Disagreement>> {
+        let expected = self.oracle.decide(flow);
+        let direction = deciding(&sight.sides, &expected);
+        let who = format!("{who} at {:?} of interface {}", sight.hook, sight.ifindex);
+        let actual = actual(side(&expected, direction).logged);
+        self.compare(flow, &who, direction, &expected, actual)
     }
 
     fn compare(
@@ -143,75 +157,4 @@ impl fmt::Display for Disagreement {
     }
 }
 
-mod tests {
-    use std::cell::Cell;
-    use std::thread;
-    use std::time::Instant;
-
-    use proptest::prelude::*;
-    use proptest::test_runner::{TestError, TestRunner};
-
-    use super::{Subject, tables_of};
-    use crate::flows::Boundaries;
-    use crate::policies::{self, Kind};
-    use crate::runs;
-
-    /// Packets asked about each policy set.
-    const PACKETS: usize = 64;
-
-    /// Pairs where the environment does not say how many: enough in a minute.
-    const PAIRS: usize = 60_000;
-
-    /// Each share of the pairs has a seed of its own, so their number does not depend on the
-    /// machine.
-    const SHARES: u64 = 4;
-
-    #[test]
-    fn oracle_tables_and_filter_agree_about_generated_packets() {
-        let (seed, pairs, started) = (runs::seed(), runs::pairs(PAIRS), Instant::now());
-        println!("seed {seed}: {}={seed} {}={pairs} repeats this", runs::SEED, runs::PAIRS);
-        let of_share = pairs.div_ceil(SHARES as usize);
-        let asked: usize = thread::scope(|scope| {
-            let shares = (0..SHARES).map(|share| scope.spawn(move || run(seed, share, of_share)));
-            let shares: Vec<_> = shares.collect();
-            shares.into_iter().map(|share| share.join().unwrap()).sum()
-        });
-        println!("{asked} pairs agree, in {:?}", started.elapsed());
-        assert!(asked >= pairs, "only {asked} pairs were asked about");
-    }
-
-    /// Asks about so many pairs; how many it were.
-    fn run(seed: u64, share: u64, pairs: usize) -> usize {
-        let sets = u32::try_from(pairs.div_ceil(PACKETS)).unwrap();
-        // Sets without any address to ask about come now and then.
-        let config = runs::seeded(sets + sets / 16 + 1, seed.wrapping_mul(SHARES) + share);
-        let (asked, found) = (Cell::new(0), Cell::new(false));
-        let sets = prop_oneof![
-            3 => policies::policy_set(Kind::Everything),
-            2 => policies::policy_set(Kind::MostlyNetworkPolicy),
-        ];
-        let result = TestRunner::new(config).run(&(sets, any::<u64>()), |(set, seed)| {
-            let tables = tables_of(&set);
-            let boundaries = Boundaries::of_sets(&[&set]);
-            // While an example is made smaller, its flow shall not get lost.
-            let flows = match found.get() {
-                true => boundaries.all(),
-                false => boundaries.sample(PACKETS, seed),
-            };
-            let mut subject = Subject::new(&set, &tables);
-            for flow in &flows {
-                if let Err(disagreement) = subject.ask(flow) {
-                    found.set(true);
-                    return Err(TestCaseError::fail(disagreement.to_string()));
-                }
-                asked.set(asked.get() + 1);
-            }
-            Ok(())
-        });
-        match result {
-            Ok(()) => asked.get(),
-            Err(TestError::Fail(why, (set, _))) => panic!("{why}\n{set:#?}"),
-            Err(TestError::Abort(why)) => panic!("nothing was tried: {why}"),
-        }
-    }
-}
+mod search;

@@ -14,8 +14,8 @@ use ringfence_dataplane::model::Direction;
 use ringfence_dataplane::oracle::Flow;
 use ringfence_testbed::packet::Frame;
 
-/// Interface index of the uplink; those of the workloads follow.
-const UPLINK: u32 = 10;
+/// Interface index of the uplink where no packet leaves the process.
+const UPLINK: u32 = endpoint::HOST;
 
 /// The source port of every packet; no rule is about it.
 pub const SOURCE_PORT: u16 = 40_000;
@@ -23,6 +23,7 @@ pub const SOURCE_PORT: u16 = 40_000;
 /// Where everybody is.
 #[derive(Debug)]
 pub struct Host {
+    uplink: u32,
     /// Endpoint → interface index.
     interfaces: BTreeMap<u32, u32>,
     /// Address → endpoint.
@@ -38,11 +39,17 @@ pub struct Sight {
 }
 
 impl Host {
-    /// The host of the workloads of `tables`.
+    /// The host of the workloads of `tables`. A workload's interface has its endpoint's number,
+    /// which stays the same whoever comes and goes, and is never the uplink's.
     pub fn of(tables: &Tables) -> Self {
-        let mut host = Self { interfaces: BTreeMap::new(), owners: BTreeMap::new() };
-        for ((number, described), index) in tables.endpoints.iter().zip(UPLINK + 1..) {
-            let index = if *number == endpoint::HOST { UPLINK } else { index };
+        Self::behind(tables, UPLINK, tables.endpoints.keys().copied())
+    }
+
+    /// The host of the workloads of `tables`, behind these interfaces.
+    pub fn behind(tables: &Tables, uplink: u32, interfaces: impl Iterator<Item = u32>) -> Self {
+        let mut host = Self { uplink, interfaces: BTreeMap::new(), owners: BTreeMap::new() };
+        for ((number, described), index) in tables.endpoints.iter().zip(interfaces) {
+            let index = if *number == endpoint::HOST { uplink } else { index };
             host.interfaces.insert(*number, index);
             host.owners.extend(described.addresses.iter().map(|address| (*address, *number)));
         }
@@ -57,7 +64,7 @@ impl Host {
             .map(|(number, described)| (described.name.as_str(), self.interfaces[number]))
             .collect();
         let index_of = |name: &str| by_name[name];
-        let mut desired = Desired::all_local(tables.clone(), arrival, UPLINK, index_of);
+        let mut desired = Desired::all_local(tables.clone(), arrival, self.uplink, index_of);
         desired.settings.pick_up_seconds = 0;
         desired
     }
@@ -83,7 +90,7 @@ impl Host {
         let (from, to) = (owner(&flow.source), owner(&flow.destination));
         let is_host = |end: Option<u32>| end == Some(endpoint::HOST);
         let is_workload = |end: Option<u32>| end.is_some() && !is_host(end);
-        let index = |end: Option<u32>| end.map_or(UPLINK, |number| self.interfaces[&number]);
+        let index = |end: Option<u32>| end.map_or(self.uplink, |number| self.interfaces[&number]);
         let mut sights = Vec::new();
         let mut see = |hook, ifindex, sides: &[Direction]| {
             sights.push(Sight { hook, ifindex, sides: sides.to_vec() });
@@ -95,26 +102,48 @@ impl Host {
             let sides = if is_host(to) { &sides[..] } else { &sides[..1] };
             arriving.iter().for_each(|hook| see(*hook, index(from), sides));
         } else if from.is_none() && is_host(to) {
-            arriving.iter().for_each(|hook| see(*hook, UPLINK, &[Direction::Ingress]));
+            arriving.iter().for_each(|hook| see(*hook, self.uplink, &[Direction::Ingress]));
         }
         if is_workload(to) {
             let sides = [Direction::Egress, Direction::Ingress];
             let sides = if is_host(from) { &sides[..] } else { &sides[1..] };
             see(Hook::TcEgress, index(to), sides);
         } else if is_host(from) && to.is_none() {
-            see(Hook::TcEgress, UPLINK, &[Direction::Egress]);
+            see(Hook::TcEgress, self.uplink, &[Direction::Egress]);
         }
         sights
     }
 }
 
+/// A packet of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// Opens it.
+    First,
+    /// Comes from the opener later.
+    Later,
+    /// Answers the first.
+    Answer,
+}
+
 /// The first packet of a flow; `None` where an address is none that a connection can have.
 pub fn first_packet(flow: &Flow) -> Option<Vec<u8>> {
+    packet(flow, Packet::First)
+}
+
+/// A packet of a flow; `None` where an address is none that a connection can have.
+pub fn packet(flow: &Flow, which: Packet) -> Option<Vec<u8>> {
     if !is_unicast(flow.source) || !is_unicast(flow.destination) {
         return None;
     }
-    let ip = Frame::ethernet().ip(flow.source, flow.destination);
+    let ip = match which {
+        Packet::First | Packet::Later => Frame::ethernet().ip(flow.source, flow.destination),
+        Packet::Answer => return Some(answer(flow)),
+    };
     let frame = match (flow.protocol, flow.port) {
+        (6, Some(port)) if which == Packet::Later => {
+            ip.tcp(SOURCE_PORT, port).sequence(1).ack(101).payload(4)
+        }
         (6, Some(port)) => ip.tcp(SOURCE_PORT, port).syn(),
         (17, Some(port)) => ip.udp(SOURCE_PORT, port).payload(4),
         (132, Some(port)) => ip.sctp(SOURCE_PORT, port).chunk(1, 0, &[0; 16]),
@@ -123,6 +152,20 @@ pub fn first_packet(flow: &Flow) -> Option<Vec<u8>> {
         (protocol, _) => ip.protocol_bytes(protocol, &[0; 8]),
     };
     Some(frame.build())
+}
+
+/// TCP's numbers: the opener's SYN has 0, the answer's 100.
+fn answer(flow: &Flow) -> Vec<u8> {
+    let ip = Frame::ethernet().ip(flow.destination, flow.source);
+    let frame = match (flow.protocol, flow.port) {
+        (6, Some(port)) => ip.tcp(port, SOURCE_PORT).syn().sequence(100).ack(1),
+        (17, Some(port)) => ip.udp(port, SOURCE_PORT).payload(4),
+        (132, Some(port)) => ip.sctp(port, SOURCE_PORT).chunk(2, 0, &[0; 16]),
+        (1, _) if flow.source.is_ipv4() => ip.echo_reply(7, 1),
+        (58, _) if flow.source.is_ipv6() => ip.echo_reply(7, 1),
+        (protocol, _) => ip.protocol_bytes(protocol, &[0; 8]),
+    };
+    frame.build()
 }
 
 /// Whether a packet on a wire can come from there or go there.

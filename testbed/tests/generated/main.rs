@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod agreement;
+mod case_files;
 mod flows;
 mod host;
 mod in_place;
+mod kernel;
 mod laws;
 mod policies;
 mod runs;
 mod tables;
+mod updates;

@@ -1,13 +1,15 @@
 //! Random policy sets, small and full of coincidences: few names, few ports, few prefixes, so that
 //! rules overlap, contradict and shadow each other.
 
+mod documents;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
+use proptest::sample::{Index, select, subsequence};
 use ringfence_dataplane::model::{
     Action, Inventory, IpBlock, Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, NamespaceScope,
     Operator, Peer, Peers, Policy, PolicyName, PolicySet, PortMatch, PortRange, Ports, Protocol,
@@ -60,17 +62,24 @@ pub enum Kind {
     Everything,
     /// What NetworkPolicy can say, and a little of the rest.
     MostlyNetworkPolicy,
+    /// What NetworkPolicies and ClusterNetworkPolicies can say, and nothing else.
+    Documents,
 }
 
 /// A random policy set.
 pub fn policy_set(kind: Kind) -> impl Strategy<Value = PolicySet> {
-    (inventory(), vec(policy(kind), 0..6))
-        .prop_map(|(inventory, policies)| PolicySet { policies: named(policies), inventory })
+    (inventory(), vec(policy(kind), 0..6)).prop_map(move |(inventory, policies)| {
+        let mut set = PolicySet { policies: named(policies), inventory };
+        if let Kind::Documents = kind {
+            documents::limit(&mut set);
+        }
+        set
+    })
 }
 
 /// Two policy sets that differ a little, as before and after an edit.
 pub fn edit(kind: Kind) -> impl Strategy<Value = (PolicySet, PolicySet)> {
-    let change = (policy(kind), any::<prop::sample::Index>(), 0..8_u8, rule(kind), workload());
+    let change = (policy(kind), any::<Index>(), 0..8_u8, rule(kind), workload());
     (policy_set(kind), vec(change, 1..3)).prop_map(|(before, changes)| {
         let mut after = before.clone();
         for (policy, at, what, rule, workload) in changes {
@@ -81,14 +90,82 @@ pub fn edit(kind: Kind) -> impl Strategy<Value = (PolicySet, PolicySet)> {
     })
 }
 
-fn apply(
-    set: &mut PolicySet,
-    policy: Policy,
-    at: prop::sample::Index,
-    what: u8,
-    rule: Rule,
-    workload: Workload,
-) {
+/// Two policy sets of one cluster at different times: policies came, went and changed, labels
+/// changed, workloads came and went, and addresses moved.
+pub fn history(kind: Kind) -> impl Strategy<Value = (PolicySet, PolicySet)> {
+    let changes = vec(inventory_change(), 0..5);
+    (edit(kind), changes).prop_map(|((before, mut after), changes)| {
+        for change in changes {
+            change.apply(&mut after);
+        }
+        (before, after)
+    })
+}
+
+/// A change of the inventory; which workload, an index says.
+#[derive(Clone, Debug)]
+enum InventoryChange {
+    Labels(Index, Labels),
+    NamespaceLabels(&'static str, Labels),
+    Ports(Index, Vec<NamedPort>),
+    Gone(Index),
+    /// The first address of one goes to the other.
+    AddressMoves(Index, Index),
+}
+
+fn inventory_change() -> impl Strategy<Value = InventoryChange> {
+    let which = any::<Index>;
+    prop_oneof![
+        (which(), labels()).prop_map(|(at, labels)| InventoryChange::Labels(at, labels)),
+        (select(&NAMESPACES[..]), labels())
+            .prop_map(|(name, labels)| InventoryChange::NamespaceLabels(name, labels)),
+        (which(), workload()).prop_map(|(at, like)| InventoryChange::Ports(at, like.ports)),
+        which().prop_map(InventoryChange::Gone),
+        (which(), which()).prop_map(|(from, to)| InventoryChange::AddressMoves(from, to)),
+    ]
+}
+
+impl InventoryChange {
+    fn apply(self, set: &mut PolicySet) {
+        let mut workloads: Vec<Workload> = set.inventory.workloads().cloned().collect();
+        let mut namespaces: Vec<Namespace> = set.inventory.namespaces().cloned().collect();
+        let position = |at: Index, all: &[Workload]| (!all.is_empty()).then(|| at.index(all.len()));
+        match self {
+            Self::Labels(at, labels) => {
+                if let Some(at) = position(at, &workloads) {
+                    workloads[at].labels = labels;
+                }
+            }
+            Self::NamespaceLabels(name, labels) => namespaces.push(Namespace::new(name, labels)),
+            Self::Ports(at, ports) => {
+                if let Some(at) = position(at, &workloads) {
+                    workloads[at].ports = ports;
+                }
+            }
+            Self::Gone(at) => {
+                if let Some(at) = position(at, &workloads) {
+                    workloads.remove(at);
+                }
+            }
+            Self::AddressMoves(from, to) => {
+                if let (Some(from), Some(to)) =
+                    (position(from, &workloads), position(to, &workloads))
+                    && !workloads[from].addresses.is_empty()
+                {
+                    let address = workloads[from].addresses.remove(0);
+                    workloads[to].addresses.push(address);
+                }
+            }
+        }
+        set.inventory = Inventory::default();
+        namespaces.into_iter().for_each(|namespace| set.inventory.add_namespace(namespace));
+        for workload in workloads {
+            set.inventory.add_workload(workload).expect("names and addresses stay apart");
+        }
+    }
+}
+
+fn apply(set: &mut PolicySet, policy: Policy, at: Index, what: u8, rule: Rule, workload: Workload) {
     if set.policies.is_empty() || what == 0 {
         set.policies.push(policy);
         return;
@@ -173,11 +250,13 @@ fn labels() -> impl Strategy<Value = Labels> {
 /// A random policy; its name is empty.
 pub fn policy(kind: Kind) -> impl Strategy<Value = Policy> {
     let tier = match kind {
-        Kind::Everything => select(&[Tier::Admin, Tier::Developer, Tier::Baseline][..]).boxed(),
+        Kind::Everything | Kind::Documents => {
+            select(&[Tier::Admin, Tier::Developer, Tier::Baseline][..]).boxed()
+        }
         Kind::MostlyNetworkPolicy => Just(Tier::Developer).boxed(),
     };
     let priority = match kind {
-        Kind::Everything => 0..2_u32,
+        Kind::Everything | Kind::Documents => 0..2_u32,
         Kind::MostlyNetworkPolicy => 0..1,
     };
     let rules = || vec(rule(kind), 0..3);
@@ -203,7 +282,7 @@ pub fn policy(kind: Kind) -> impl Strategy<Value = Policy> {
 /// A random rule.
 pub fn rule(kind: Kind) -> impl Strategy<Value = Rule> {
     let action = match kind {
-        Kind::Everything => {
+        Kind::Everything | Kind::Documents => {
             select(&[Action::Allow, Action::Allow, Action::Deny, Action::Pass, Action::Log][..])
                 .boxed()
         }

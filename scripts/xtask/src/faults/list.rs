@@ -96,12 +96,16 @@ impl Fault {
     pub fn make(&self, text: &str) -> Result<String> {
         let Self { name, file, before, .. } = self;
         // Whole lines: one that ends alike is another one.
-        let lines = format!("\n{text}");
-        match lines.matches(&format!("\n{before}")).count() {
-            1 => Ok(lines.replacen(&format!("\n{before}"), &format!("\n{}", self.after), 1)[1..]
-                .to_owned()),
-            0 => bail!("`{name}`: these lines are not in {file} any more:\n{before}"),
-            count => bail!("`{name}`: these lines are {count} times in {file}:\n{before}"),
+        let starts = text.match_indices('\n').map(|(end, _)| end + 1);
+        let found: Vec<usize> = [0]
+            .into_iter()
+            .chain(starts)
+            .filter(|start| text[*start..].starts_with(before))
+            .collect();
+        match found[..] {
+            [start] => Ok([&text[..start], &self.after, &text[start + before.len()..]].concat()),
+            [] => bail!("`{name}`: these lines are not in {file} any more:\n{before}"),
+            _ => bail!("`{name}`: these lines are {} times in {file}:\n{before}", found.len()),
         }
     }
 }

@@ -16,16 +16,25 @@ use anyhow::{Result, bail};
 
 use self::list::Fault;
 use self::tree::Tree;
-use self::trial::{Bench, Outcome};
+use self::trial::{Bench, Outcome, Program};
 
-/// The test programs of the testbed that have to notice, the quickest first.
-const PROGRAMS: &[&str] = &["generated"];
+/// The test programs of the testbed that have to notice, the quickest first, and which of their
+/// tests. The kernel's programs are built from other sources than the copy, so nothing is asked of
+/// them.
+const PROGRAMS: &[Program] = &[
+    Program { name: "corpus", arguments: &["oracle_and_userspace"] },
+    Program { name: "generated", arguments: &["--skip", "kernel"] },
+    Program { name: "oracle_frames", arguments: &[] },
+];
 
 /// Arguments of `cargo xtask faults`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Only these faults, by name; all of them if none is named
     names: Vec<String>,
+    /// Look with this test program alone; may be given several times
+    #[arg(long = "program", value_name = "NAME")]
+    programs: Vec<String>,
     /// Show the list and end
     #[arg(long)]
     list: bool,
@@ -45,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     let scratch = root.join("target/faults");
     let tree = Tree::copy(&root, &scratch.join("tree"))?;
-    let bench = Bench::new(&tree, &scratch.join("target"), PROGRAMS);
+    let bench = Bench::new(&tree, &scratch.join("target"), programs(&arguments.programs)?);
     println!("building and running the tests without any fault");
     bench.baseline()?;
     println!("they pass, after {} s\n", started.elapsed().as_secs());
@@ -67,6 +76,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("not caught: {}", wrong.join(", "));
     }
     Ok(())
+}
+
+fn programs(names: &[String]) -> Result<Vec<&'static Program>> {
+    if let Some(unknown) = names.iter().find(|name| PROGRAMS.iter().all(|p| p.name != **name)) {
+        let known: Vec<&str> = PROGRAMS.iter().map(|program| program.name).collect();
+        bail!("there is no test program `{unknown}`; they are {}", known.join(", "));
+    }
+    let wanted = |program: &&Program| names.is_empty() || names.iter().any(|n| n == program.name);
+    Ok(PROGRAMS.iter().filter(wanted).collect())
 }
 
 fn chosen(faults: Vec<Fault>, names: &[String]) -> Result<Vec<Fault>> {

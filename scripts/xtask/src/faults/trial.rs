@@ -14,13 +14,23 @@ use super::list::Fault;
 use super::tree::Tree;
 use crate::child;
 
-/// A test program that takes longer does not end: without a fault all take less than a minute.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// A test program that takes longer does not end: without a fault, and with two processors to
+/// itself, each takes about a minute at most.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Generated pairs that each fault is tried on; a test that fails does not look for a smaller
 /// example, because its failure is all that is asked for.
 const ENVIRONMENT: &[(&str, &str)] =
     &[("RINGFENCE_PAIRS", "20000"), ("RINGFENCE_SHRINKING", "0"), ("RUST_BACKTRACE", "0")];
+
+/// A test program.
+#[derive(Debug)]
+pub struct Program {
+    /// What it is called.
+    pub name: &'static str,
+    /// Which of its tests are run, as the test program takes them.
+    pub arguments: &'static [&'static str],
+}
 
 /// What became of a fault.
 #[derive(Debug)]
@@ -53,12 +63,12 @@ impl fmt::Display for Outcome {
 pub struct Bench<'a> {
     tree: &'a Tree,
     target: PathBuf,
-    programs: &'a [&'a str],
+    programs: Vec<&'static Program>,
 }
 
 impl<'a> Bench<'a> {
     /// Builds in `target`, which is kept from one run to the next.
-    pub fn new(tree: &'a Tree, target: &Path, programs: &'a [&'a str]) -> Self {
+    pub fn new(tree: &'a Tree, target: &Path, programs: Vec<&'static Program>) -> Self {
         Self { tree, target: target.to_owned(), programs }
     }
 
@@ -94,15 +104,15 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Builds the test programs: their names and files, or the compiler's first error.
-    fn build(&self) -> Result<Result<Vec<(String, PathBuf)>, String>> {
+    /// Builds the test programs: their files, in their order, or the compiler's first error.
+    fn build(&self) -> Result<Result<Vec<PathBuf>, String>> {
         let mut cargo = child::clean("cargo");
         cargo.current_dir(&self.tree.root).env("CARGO_TARGET_DIR", &self.target);
         // Debug information takes most of the time of a small change.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "1");
         cargo.args(["test", "--locked", "--no-run", "--message-format", "json", "--quiet"]);
         cargo.args(["--package", "ringfence-testbed"]);
-        self.programs.iter().for_each(|name| _ = cargo.args(["--test", name]));
+        self.programs.iter().for_each(|program| _ = cargo.args(["--test", program.name]));
         let output = cargo.output().context("cannot start cargo")?;
         let messages: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
             .lines()
@@ -115,22 +125,22 @@ impl<'a> Bench<'a> {
             let error = error.map_or_else(|| stderr.trim().to_owned(), str::to_owned);
             return Ok(Err(error));
         }
-        let built = |name: &&str| {
+        let built = |Program { name, .. }: &&'static Program| {
             let executable = messages.iter().find_map(|message| {
-                let is_it = message["target"]["name"] == **name;
+                let is_it = message["target"]["name"] == *name;
                 message["executable"].as_str().filter(|_| is_it)
             });
             let path = executable.with_context(|| format!("cargo built no test `{name}`"))?;
-            Ok(((*name).to_owned(), PathBuf::from(path)))
+            Ok(PathBuf::from(path))
         };
         Ok(Ok(self.programs.iter().map(built).collect::<Result<Vec<_>>>()?))
     }
 
     /// The first test that fails, in the order of the programs.
-    fn first_failure(&self, programs: &[(String, PathBuf)]) -> Result<Option<String>> {
-        for (name, path) in programs {
+    fn first_failure(&self, files: &[PathBuf]) -> Result<Option<String>> {
+        for (Program { name, arguments }, path) in self.programs.iter().zip(files) {
             let mut command = Command::new(path);
-            command.current_dir(self.tree.root.join("testbed"));
+            command.args(*arguments).current_dir(self.tree.root.join("testbed"));
             command.envs(ENVIRONMENT.iter().copied());
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
             let child = command.spawn().with_context(|| format!("cannot start {path:?}"))?;

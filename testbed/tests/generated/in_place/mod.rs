@@ -2,7 +2,7 @@
 //! meets a verdict that belongs to neither the old tables nor the new ones.
 
 mod hazards;
-mod walk;
+pub mod walk;
 
 use std::cell::Cell;
 
