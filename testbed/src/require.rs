@@ -60,6 +60,14 @@ pub fn kernel() -> Option<Granted> {
     granted(check_capabilities().and_then(|()| check_kernel()))
 }
 
+/// What [`kernel`] would miss, in words; nothing if it would grant. For commands, which say it and
+/// end, where tests are skipped.
+#[must_use]
+pub fn missing_for_kernel() -> Option<String> {
+    let check = check_capabilities().and_then(|()| check_kernel());
+    check.err().map(|missing| missing.to_string())
+}
+
 /// Why a requirement is not met.
 #[derive(Debug, PartialEq, Eq)]
 enum Missing {
@@ -73,7 +81,7 @@ enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Capability(name) => write!(f, "{name} is missing: run the tests as root"),
+            Self::Capability(name) => write!(f, "{name} is missing: run this as root"),
             Self::Btf => f.write_str("the kernel has no BTF (/sys/kernel/btf/vmlinux)"),
             Self::PinFileSystem => f.write_str("the kernel has no file system `bpf`"),
             Self::Kernel(release) => {
@@ -181,7 +189,7 @@ mod tests {
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
         let [first, second] = lines.as_slice() else { panic!("two skips wrote {text:?}") };
         assert!(first[0].starts_with("ringfence_testbed"), "binary in {text:?}");
-        assert_eq!(first[1..], ["first", "CAP_BPF is missing: run the tests as root"]);
+        assert_eq!(first[1..], ["first", "CAP_BPF is missing: run this as root"]);
         assert_eq!(second[1..], ["second", "kernel 5.4.0 is older than 6.6"]);
     }
 }

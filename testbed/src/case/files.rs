@@ -19,15 +19,14 @@ pub fn list(paths: &[PathBuf], errors: &mut Vec<CaseError>) -> Vec<PathBuf> {
             files.push(path.clone());
             continue;
         }
-        match in_folder(path) {
-            Ok(found) if found.is_empty() => errors.push(CaseError::Empty {
+        let before = files.len();
+        if let Err(source) = add_folder(path, &mut files) {
+            errors.push(unreadable(path, source));
+        } else if files.len() == before {
+            errors.push(CaseError::Empty {
                 path: path.display().to_string(),
-                what: "has no case files; only `*.yaml`, `*.yml` and `*.json` directly in it are \
-                       read"
-                    .to_owned(),
-            }),
-            Ok(found) => files.extend(found),
-            Err(source) => errors.push(unreadable(path, source)),
+                what: "has no case files; only `*.yaml`, `*.yml` and `*.json` are read".to_owned(),
+            });
         }
     }
     files
@@ -48,17 +47,22 @@ pub fn text(path: &Path, errors: &mut Vec<CaseError>) -> Option<String> {
     text.map_err(|source| errors.push(unreadable(path, source))).ok()
 }
 
-fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+/// Adds the case files of a folder and its subfolders. Links to folders are not followed, so that
+/// the way has an end.
+fn add_folder(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let entries: io::Result<Vec<fs::DirEntry>> = fs::read_dir(folder)?.collect();
+    let mut entries = entries?;
+    entries.sort_by_key(fs::DirEntry::path);
+    for entry in entries {
+        let path = entry.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
-        if extension.is_some_and(|known| EXTENSIONS.contains(&known)) && !path.is_dir() {
+        if entry.file_type()?.is_dir() {
+            add_folder(&path, files)?;
+        } else if extension.is_some_and(|known| EXTENSIONS.contains(&known)) && !path.is_dir() {
             files.push(path);
         }
     }
-    files.sort();
-    Ok(files)
+    Ok(())
 }
 
 fn unreadable(path: &Path, source: io::Error) -> CaseError {

@@ -229,8 +229,8 @@ pub struct Apply {
     pub after: Duration,
 }
 
-/// Reads all cases of `paths`: files, and the `*.yaml`, `*.yml` and `*.json` files of folders in
-/// lexical order, without those of their subfolders.
+/// Reads all cases of `paths`: files, and the `*.yaml`, `*.yml` and `*.json` files of folders and
+/// their subfolders, in lexical order.
 ///
 /// # Errors
 ///

@@ -170,9 +170,11 @@ fn folders_are_read_in_lexical_order_and_missing_files_are_errors() {
     for file in ["b.yaml", "a.json", "c.yml", "d.txt"] {
         std::fs::write(folder.path().join(file), case(file)).unwrap();
     }
+    std::fs::create_dir(folder.path().join("bb")).unwrap();
+    std::fs::write(folder.path().join("bb/e.yaml"), case("bb/e.yaml")).unwrap();
     let cases = read(&[folder.path().to_owned()]).unwrap();
     let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
-    assert_eq!(names, ["a.json", "b.yaml", "c.yml"]);
+    assert_eq!(names, ["a.json", "b.yaml", "bb/e.yaml", "c.yml"]);
 
     let missing = [folder.path().join("nothing.yaml"), folder.path().join("d.txt")];
     let errors = read(&missing).expect_err("one file is missing");

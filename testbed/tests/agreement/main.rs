@@ -7,7 +7,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
-mod kernel;
 mod report;
 mod setting;
 mod side_by_side;

@@ -8,8 +8,8 @@ use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
+use ringfence_testbed::suite::kernel::{KernelSide, Ran, returns};
 
-use super::kernel::{KernelSide, Ran, returns};
 use super::report::{Difference, Report};
 
 /// A frame at a hook.
@@ -32,14 +32,18 @@ const ETHERNET_HEADER: usize = 14;
 impl SideBySide {
     /// Both, with `desired` installed.
     pub fn new(interfaces: &[u32], desired: &Desired) -> Self {
-        let mut kernel = KernelSide::new(interfaces);
-        let config = kernel.install(desired);
+        let hooks = [Hook::Xdp, Hook::TcIngress, Hook::TcEgress];
+        let mut kernel = KernelSide::new(&hooks).expect("the kernel takes the programs");
+        for index in interfaces {
+            kernel.attach(*index).expect("a veth takes XDP");
+        }
+        let config = kernel.install(desired).expect("the tables fit");
         Self { kernel, filter: Filter::new(&desired.host_tables(config)) }
     }
 
     /// Installs another state in both; what both have then.
     pub fn install(&mut self, desired: &Desired) -> HostTables {
-        let config = self.kernel.install(desired);
+        let config = self.kernel.install(desired).expect("the tables fit");
         let tables = desired.host_tables(config);
         self.filter.install(&tables);
         tables
@@ -56,7 +60,7 @@ impl SideBySide {
         let outcome = self.filter.decide(frame, *hook, *ifindex, now());
         let userspace = event(&self.filter, &outcome, step);
         let started = Instant::now();
-        let ran = self.kernel.run(frame, *hook, *ifindex);
+        let ran = self.kernel.run(frame, *hook, *ifindex).expect("the program runs");
         let took = started.elapsed();
         let (kernel, agrees) = match ran {
             Ran::Inapplicable => {
@@ -81,12 +85,12 @@ impl SideBySide {
     pub fn forget(&mut self) -> [[usize; 2]; 2] {
         let userspace = [self.filter.flows(), self.filter.fragmented_packets()];
         self.filter.clear();
-        [self.kernel.forget(), userspace]
+        [self.kernel.forget().expect("the state can be read"), userspace]
     }
 
     /// Events that the kernel lost.
     pub fn lost_events(&self) -> u64 {
-        self.kernel.lost_events()
+        self.kernel.lost_events().expect("the counters can be read")
     }
 
     /// Whether the sides differ about the last of `steps` when nothing else has come before.

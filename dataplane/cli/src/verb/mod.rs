@@ -13,6 +13,7 @@ pub mod replay;
 pub mod run_userspace;
 pub mod status;
 pub mod trace;
+pub mod verify;
 
 use crate::arguments::{Arguments, Verb};
 use crate::exit;
@@ -30,6 +31,7 @@ pub fn run(arguments: Arguments) -> exit::Result {
         Verb::Compile(arguments) => compile::run(&arguments),
         Verb::Trace(arguments) => trace::run(&arguments),
         Verb::Matrix(arguments) => matrix::run(&arguments),
+        Verb::Verify(verify) => verify::run(&verify, &arguments.global),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),

@@ -94,7 +94,12 @@ fn plan(
     let (slot, config, installed) = match maps {
         Some(maps) => {
             let (slot, config) = maps.current()?;
-            (slot, config, contents::read(maps, slot)?)
+            // What generation 0 holds was never installed.
+            let installed = match config.generation {
+                0 => HostTables::default(),
+                _ => contents::read(maps, slot)?,
+            };
+            (slot, config, installed)
         }
         None => (0, Config::default(), HostTables::default()),
     };

@@ -169,24 +169,4 @@ impl Maps {
             of("fragments", fragments, limits::FRAGMENTED_PACKETS),
         ])
     }
-
-    /// Forgets all flows and fragmented packets; how many of each there were.
-    ///
-    /// # Errors
-    ///
-    /// [`EbpfError::Map`].
-    pub fn forget_state(&mut self) -> Result<[usize; 2], EbpfError> {
-        let flows: Result<Vec<FlowKey>, _> = self.flows.keys().collect();
-        let flows = flows.map_err(EbpfError::map("FLOWS"))?;
-        for key in &flows {
-            // It may have been evicted meanwhile.
-            let _ = self.flows.remove(key);
-        }
-        let fragments: Result<Vec<FragmentKey>, _> = self.fragments.keys().collect();
-        let fragments = fragments.map_err(EbpfError::map("FRAGMENTS"))?;
-        for key in &fragments {
-            let _ = self.fragments.remove(key);
-        }
-        Ok([flows.len(), fragments.len()])
-    }
 }

@@ -30,6 +30,7 @@ mod maps;
 mod object;
 mod pins;
 mod slots;
+mod state;
 mod xdp;
 
 pub use attach::Foreign;

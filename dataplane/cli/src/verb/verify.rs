@@ -1,0 +1,125 @@
+//! `ringfence verify PATH…`: case files against backends.
+
+mod json;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ringfence_testbed::case::{self, Case};
+use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, Totals, Unavailable};
+
+use crate::arguments::Global;
+use crate::exit::{self, Failure, Outcome};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Case files, or folders of them (`*.yaml`, `*.yml`, `*.json`)
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Who is asked, each at all its hooks: oracle, userspace, ebpf (needs root; nothing of this
+    /// host is touched)
+    #[arg(
+        long = "backend",
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        default_value = "oracle,userspace"
+    )]
+    backends: Vec<BackendName>,
+    /// The form of the output: a line for each wrong verdict and totals, or JSON
+    #[arg(short, long, default_value = "text", value_name = "FORM")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
+    for backend in &arguments.backends {
+        backend.check().map_err(|error| match error {
+            Unavailable::NotBuilt(_) => Failure::Usage(error.into()),
+            _ => Failure::Operation(error.into()),
+        })?;
+    }
+    let cases = case::read(&arguments.paths).map_err(|error| Failure::Usage(error.into()))?;
+    if !global.quiet {
+        for warning in cases.iter().flat_map(|case| &case.warnings) {
+            anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
+        }
+    }
+    let report = play(&cases, &arguments.backends)?;
+    let mut out = anstream::stdout();
+    match arguments.output {
+        Output::Text => write_text(&mut out, &cases, &report, global.verbose > 0)?,
+        Output::Json => {
+            let json = json::Json::new(&cases, &report);
+            writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+        }
+    }
+    Ok(if report.is_good() { Outcome::Success } else { Outcome::Negative })
+}
+
+/// Runs the cases, with a bar on stderr if that is a terminal.
+fn play(cases: &[Case], backends: &[BackendName]) -> Result<Report, Failure> {
+    let runs: usize = backends.iter().map(|backend| backend.runs().len()).sum();
+    let target = ProgressDrawTarget::stderr();
+    let bar = ProgressBar::with_draw_target(Some((cases.len() * runs) as u64), target);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos} of {len} runs of a case, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let report = suite::run(cases, backends, &|| bar.inc(1));
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn write_text(
+    out: &mut impl Write,
+    cases: &[Case],
+    report: &Report,
+    verbose: bool,
+) -> std::io::Result<()> {
+    if verbose {
+        for case in cases {
+            for (key, value) in &case.extra {
+                writeln!(out, "{}: {key}: {value}", case.name)?;
+            }
+        }
+    }
+    for failure in &report.failures {
+        writeln!(out, "\x1b[1;31mWRONG\x1b[0m {failure}")?;
+        if verbose {
+            writeln!(out, "      {}, frame {}", failure.place, json::hex(&failure.wrong.frame))?;
+        }
+    }
+    for NotAsked { case, asked, run, inapplicable, why, .. } in &report.not_asked {
+        let word = if *inapplicable { "not applicable" } else { "skipped" };
+        writeln!(out, "{word}: {case}: {asked}: {run}: {why}")?;
+    }
+    let Report { cases, probes, frames, .. } = report;
+    writeln!(out, "{cases} cases, {probes} probes, {frames} frames")?;
+    for (backend, totals) in &report.backends {
+        writeln!(out, "{:<12} {}", backend.name(), line(totals))?;
+        for (run, totals) in &totals.runs {
+            if let Some(way) = run.arrival {
+                writeln!(out, "  {:<10} {}", way.name(), line(totals))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn line(totals: &Totals) -> String {
+    let Totals { probes, frames, wrong, skipped, inapplicable, .. } = totals;
+    let mut line =
+        format!("{wrong} wrong of {probes} probes and {frames} frames, {skipped} skipped");
+    if *inapplicable > 0 {
+        line += &format!(", {inapplicable} not applicable");
+    }
+    line
+}

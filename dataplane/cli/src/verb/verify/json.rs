@@ -1,0 +1,168 @@
+//! The JSON output of `ringfence verify`.
+
+use std::collections::BTreeMap;
+
+use ringfence_testbed::case::Case;
+use ringfence_testbed::suite::{self, Item, Report, verdict_name};
+use serde::Serialize;
+
+/// The version of the JSON output; it changes when a field changes its meaning or goes away.
+const JSON_VERSION: u32 = 1;
+
+/// The whole JSON output.
+#[derive(Serialize)]
+pub struct Json<'r> {
+    version: u32,
+    cases: usize,
+    probes: usize,
+    frames: usize,
+    backends: BTreeMap<&'static str, Totals>,
+    failures: Vec<Failure<'r>>,
+    not_asked: Vec<NotAsked<'r>>,
+    /// Cases that have keys which mean nothing here, with these keys.
+    extra: Vec<Extra<'r>>,
+}
+
+/// `wrong` and `skipped` count probes and frames.
+#[derive(Serialize)]
+struct Totals {
+    probes: usize,
+    frames: usize,
+    wrong: usize,
+    skipped: usize,
+    inapplicable: usize,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    hooks: BTreeMap<&'static str, Totals>,
+}
+
+#[derive(Serialize)]
+struct Failure<'r> {
+    case: &'r str,
+    file: &'r str,
+    line: u32,
+    /// `probe` or `frame`, and its number in the list, from 1.
+    kind: &'static str,
+    number: usize,
+    probe: &'r str,
+    backend: &'static str,
+    hook: Option<&'static str>,
+    /// `egress` or `ingress` where the decision of one end is wrong.
+    side: Option<&'static str>,
+    addresses: Option<[String; 2]>,
+    expected: &'static str,
+    expected_reason: Option<&'static str>,
+    expected_rule: Option<&'r str>,
+    actual: &'static str,
+    reason: &'static str,
+    rules: &'r [String],
+    frame: String,
+}
+
+#[derive(Serialize)]
+struct NotAsked<'r> {
+    case: &'r str,
+    kind: &'static str,
+    number: usize,
+    probe: &'r str,
+    backend: &'static str,
+    hook: Option<&'static str>,
+    inapplicable: bool,
+    why: &'r str,
+}
+
+#[derive(Serialize)]
+struct Extra<'r> {
+    case: &'r str,
+    keys: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<'r> Json<'r> {
+    pub fn new(cases: &'r [Case], report: &'r Report) -> Self {
+        let backend = |(name, totals): &(suite::BackendName, suite::Totals)| {
+            (name.name(), Totals::new(totals))
+        };
+        let extra = cases.iter().filter(|case| !case.extra.is_empty());
+        Self {
+            version: JSON_VERSION,
+            cases: report.cases,
+            probes: report.probes,
+            frames: report.frames,
+            backends: report.backends.iter().map(backend).collect(),
+            failures: report.failures.iter().map(Failure::new).collect(),
+            not_asked: report.not_asked.iter().map(NotAsked::new).collect(),
+            extra: extra
+                .map(|case| Extra { case: &case.name, keys: case.extra.iter().cloned().collect() })
+                .collect(),
+        }
+    }
+}
+
+impl Totals {
+    fn new(totals: &suite::Totals) -> Self {
+        let hook = |(run, totals): (&suite::Run, &suite::Totals)| {
+            Some((run.arrival?.name(), Self::new(totals)))
+        };
+        Self {
+            probes: totals.probes,
+            frames: totals.frames,
+            wrong: totals.wrong,
+            skipped: totals.skipped,
+            inapplicable: totals.inapplicable,
+            hooks: totals.runs.iter().filter_map(hook).collect(),
+        }
+    }
+}
+
+impl<'r> Failure<'r> {
+    fn new(failure: &'r suite::Failure) -> Self {
+        let wrong = &failure.wrong;
+        let (kind, number) = number(failure.item);
+        Self {
+            case: &failure.case,
+            file: &failure.place.file,
+            line: failure.place.line,
+            kind,
+            number,
+            probe: &failure.asked,
+            backend: failure.run.backend.name(),
+            hook: failure.run.arrival.map(suite::Way::name),
+            side: wrong.side.name(),
+            addresses: wrong.addresses.map(|(a, b)| [a.to_string(), b.to_string()]),
+            expected: verdict_name(wrong.expected.verdict),
+            expected_reason: wrong.expected.reason.map(|reason| reason.name()),
+            expected_rule: wrong.expected.rule.as_deref(),
+            actual: verdict_name(wrong.actual),
+            reason: wrong.reason.name(),
+            rules: &wrong.rules,
+            frame: hex(&wrong.frame),
+        }
+    }
+}
+
+impl<'r> NotAsked<'r> {
+    fn new(one: &'r suite::NotAsked) -> Self {
+        let (kind, number) = number(one.item);
+        Self {
+            case: &one.case,
+            kind,
+            number,
+            probe: &one.asked,
+            backend: one.run.backend.name(),
+            hook: one.run.arrival.map(suite::Way::name),
+            inapplicable: one.inapplicable,
+            why: one.why,
+        }
+    }
+}
+
+fn number(item: Item) -> (&'static str, usize) {
+    match item {
+        Item::Probe(index) => ("probe", index + 1),
+        Item::Frame(index) => ("frame", index + 1),
+    }
+}
+
+/// Bytes as case files write them.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,83 @@
+//! What the programs remember from packet to packet: forgetting it, and letting time pass, for
+//! tests and measurements. Nothing here is needed to enforce.
+
+use std::time::Duration;
+
+use aya::maps::{HashMap, MapData};
+use ringfence_common::abi::config::Config;
+use ringfence_common::abi::flow::{FlowKey, FragmentKey, TICK_SHIFT};
+
+use super::{EbpfError, Maps};
+
+impl Maps {
+    /// Forgets all flows and fragmented packets; how many of each there were.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Map`].
+    pub fn forget_state(&mut self) -> Result<[usize; 2], EbpfError> {
+        let flows: Vec<FlowKey> = keys("FLOWS", &self.flows)?;
+        for key in &flows {
+            // It may have been evicted meanwhile.
+            let _ = self.flows.remove(key);
+        }
+        let fragments: Vec<FragmentKey> = keys("FRAGMENTS", &self.fragments)?;
+        for key in &fragments {
+            let _ = self.fragments.remove(key);
+        }
+        Ok([flows.len(), fragments.len()])
+    }
+
+    /// Forgets one flow; whether there was such a flow.
+    pub fn forget_flow(&mut self, key: &FlowKey) -> bool {
+        self.flows.remove(key).is_ok()
+    }
+
+    /// Forgets flows, fragmented packets and that anything was ever installed: the next
+    /// [`Maps::install`] is the first one again. Until then every packet is denied.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Map`].
+    pub fn start_again(&mut self) -> Result<(), EbpfError> {
+        self.forget_state()?;
+        for slot in 0..2 {
+            self.config.set(slot, Config::default(), 0).map_err(EbpfError::map("CONFIG"))?;
+        }
+        Ok(())
+    }
+
+    /// Lets `time` pass: whatever the maps date is dated so much earlier, which to the programs is
+    /// the same.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Map`].
+    pub fn age(&mut self, time: Duration) -> Result<(), EbpfError> {
+        let ticks = (time.as_nanos() >> TICK_SHIFT) as u32;
+        if ticks == 0 {
+            return Ok(());
+        }
+        for key in keys("FLOWS", &self.flows)? {
+            // Whatever was evicted meanwhile needs no date.
+            let Ok(mut entry) = self.flows.get(&key, 0) else { continue };
+            entry.last_seen = entry.last_seen.wrapping_sub(ticks);
+            self.flows.insert(key, entry, 0).map_err(EbpfError::map("FLOWS"))?;
+        }
+        for key in keys("FRAGMENTS", &self.fragments)? {
+            let Ok(mut entry) = self.fragments.get(&key, 0) else { continue };
+            entry.first_seen = entry.first_seen.wrapping_sub(ticks);
+            self.fragments.insert(key, entry, 0).map_err(EbpfError::map("FRAGMENTS"))?;
+        }
+        let (slot, mut config) = self.current()?;
+        config.pick_up_until = config.pick_up_until.wrapping_sub(ticks);
+        self.config.set(slot, config, 0).map_err(EbpfError::map("CONFIG"))
+    }
+}
+
+fn keys<K: aya::Pod, V: aya::Pod>(
+    name: &'static str,
+    map: &HashMap<MapData, K, V>,
+) -> Result<Vec<K>, EbpfError> {
+    map.keys().collect::<Result<_, _>>().map_err(EbpfError::map(name))
+}

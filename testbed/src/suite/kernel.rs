@@ -1,0 +1,181 @@
+//! The kernel's programs, run on one frame at a time (`BPF_PROG_TEST_RUN`).
+
+use std::time::Duration;
+
+use aya::programs::{ProgramError, TestRun as _, TestRunOptions, XdpMode};
+use ringfence_common::abi::config::{Config, Hook};
+use ringfence_common::abi::event::Event;
+use ringfence_common::abi::flow::FlowKey;
+use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::ebpf::{EbpfError, Events, Kernel, LoadedProgram, Maps};
+
+use super::backend::SuiteError;
+
+/// Programs and maps that end with this value. Everything happens in the calling thread's network
+/// namespace.
+#[expect(missing_debug_implementations, reason = "aya's maps have none")]
+pub struct KernelSide {
+    maps: Maps,
+    events: Events,
+    /// In the order in which they were asked for.
+    programs: Vec<(Hook, LoadedProgram)>,
+    _kernel: Kernel,
+}
+
+/// What the kernel did with a frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Ran {
+    /// It decided: the program's return value, and the event.
+    Decided(u32, Event),
+    /// It does not run programs on such a frame (`EINVAL`).
+    Inapplicable,
+}
+
+/// The return value with which a program at `hook` drops a packet (`XDP_DROP`, `TCX_DROP`), or
+/// lets it go on (`XDP_PASS`, `TCX_NEXT`; include/uapi/linux/bpf.h).
+#[must_use]
+pub const fn returns(hook: Hook, passes: bool) -> u32 {
+    match (hook, passes) {
+        (Hook::Xdp, false) => 1,
+        (Hook::Xdp, true) | (Hook::TcIngress | Hook::TcEgress, false) => 2,
+        (Hook::TcIngress | Hook::TcEgress, true) => u32::MAX,
+    }
+}
+
+impl KernelSide {
+    /// Loads the programs for `hooks`.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError`] when the kernel takes a program or a map not.
+    pub fn new(hooks: &[Hook]) -> Result<Self, SuiteError> {
+        let mut kernel = Kernel::unpinned()?;
+        kernel.load(hooks)?;
+        let program = |hook: &Hook| Ok((*hook, kernel.program(*hook)?));
+        let programs = hooks.iter().map(program).collect::<Result<_, EbpfError>>()?;
+        let mut maps = Maps::from_kernel(&mut kernel)?;
+        let events = maps.take_events().ok_or(SuiteError::Silent("any hook"))?;
+        Ok(Self { maps, events, programs, _kernel: kernel })
+    }
+
+    /// Attaches the XDP program, if there is one, to the interface `ifindex`, which is up: only
+    /// then does the kernel run it as if a frame had come from there.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Program`] when the interface does not take it.
+    pub fn attach(&mut self, ifindex: u32) -> Result<(), SuiteError> {
+        for (_, program) in &mut self.programs {
+            if let LoadedProgram::Xdp(program) = program {
+                let what = || format!("attach XDP to interface {ifindex}");
+                let attached = program.attach_to_if_index(ifindex, XdpMode::Driver);
+                attached.map_err(|error| failed(what(), &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs a state; what counts then.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Ebpf`] when the tables do not fit.
+    pub fn install(&mut self, desired: &Desired) -> Result<Config, SuiteError> {
+        self.maps.install(desired, None)?;
+        Ok(self.maps.config()?)
+    }
+
+    /// Forgets everything, what is installed as well.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Ebpf`].
+    pub fn start_again(&mut self) -> Result<(), SuiteError> {
+        Ok(self.maps.start_again()?)
+    }
+
+    /// Forgets flows and fragments; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Ebpf`].
+    pub fn forget(&mut self) -> Result<[usize; 2], SuiteError> {
+        Ok(self.maps.forget_state()?)
+    }
+
+    /// Forgets one flow; whether it was there.
+    pub fn forget_flow(&mut self, key: &FlowKey) -> bool {
+        self.maps.forget_flow(key)
+    }
+
+    /// Lets time pass for all that is remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Ebpf`].
+    pub fn age(&mut self, time: Duration) -> Result<(), SuiteError> {
+        Ok(self.maps.age(time)?)
+    }
+
+    /// Events that got lost.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Ebpf`].
+    pub fn lost_events(&self) -> Result<u64, SuiteError> {
+        Ok(self.maps.counters()?.lost_events)
+    }
+
+    /// Decides a frame as if it were at `hook` of interface `ifindex`.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError`] when the program cannot be run or says nothing of what it decided.
+    pub fn run(&mut self, frame: &[u8], hook: Hook, ifindex: u32) -> Result<Ran, SuiteError> {
+        let length = frame.len() as u32;
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index.
+        let at_xdp = words(&[0, length, 0, ifindex, 0]);
+        // struct __sk_buff: `ifindex` is its eleventh word.
+        let at_tc = words(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ifindex]);
+        let options = |context| TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(context),
+            repeat: 1,
+            ..TestRunOptions::default()
+        };
+        let what = || format!("run the program for {}", name(hook));
+        let loaded = self.programs.iter().find(|(known, _)| *known == hook);
+        let Some((_, program)) = loaded else {
+            return Err(SuiteError::Program { what: what(), why: "it is not loaded".to_owned() });
+        };
+        let result = match program {
+            LoadedProgram::Xdp(program) => program.test_run(options(&at_xdp)),
+            LoadedProgram::Tc(program) => program.test_run(options(&at_tc)),
+        };
+        match result {
+            Ok(result) => {
+                let event = self.events.try_next().ok_or(SuiteError::Silent(name(hook)))?;
+                Ok(Ran::Decided(result.return_value, event))
+            }
+            Err(error) if is_invalid(&error) => Ok(Ran::Inapplicable),
+            Err(error) => Err(failed(what(), &error)),
+        }
+    }
+}
+
+const fn name(hook: Hook) -> &'static str {
+    ringfence_dataplane::backend::hook_name(hook)
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+fn failed(what: String, error: &ProgramError) -> SuiteError {
+    SuiteError::Program { what, why: format!("{error:?}") }
+}
+
+fn is_invalid(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else { return false };
+    error.io_error.raw_os_error() == Some(libc::EINVAL)
+}
