@@ -83,7 +83,8 @@ impl At<'_> {
 pub enum Answer {
     /// It was decided.
     Said(Said),
-    /// No such frame ever comes to the hook; why.
+    /// The kernel runs no program at this hook on such a frame alone; why. It is not a shortcoming
+    /// of the backend, and counted apart.
     Inapplicable(&'static str),
     /// The backend could not be asked; why.
     Skipped(&'static str),

@@ -17,7 +17,7 @@ use crate::case::Case;
 use crate::netns::Namespace;
 use crate::veth::Netlink;
 
-/// Every Ethernet header is this long; no hook ever sees anything shorter.
+/// Every Ethernet header is this long.
 const ETHERNET_HEADER: usize = 14;
 
 /// Real programs in the kernel, and interfaces without traffic for them.
@@ -132,10 +132,10 @@ impl Backend for TestRuns {
                 Answer::Said(self.said(returned, &event, hook, &state.desired)?)
             }
             Ran::Inapplicable if frame.len() < ETHERNET_HEADER => Answer::Inapplicable(
-                "the kernel gives programs no frame shorter than an Ethernet header",
+                "`BPF_PROG_TEST_RUN` takes no frame shorter than an Ethernet header",
             ),
             Ran::Inapplicable if hook != Hook::Xdp && is_cut_ip(frame) => Answer::Inapplicable(
-                "the kernel gives tc programs no IP packet shorter than its header",
+                "`BPF_PROG_TEST_RUN` takes no IP packet shorter than its header at tc",
             ),
             Ran::Inapplicable => Answer::Skipped("`BPF_PROG_TEST_RUN` takes no frame that long"),
         };
@@ -178,7 +178,7 @@ impl Remembered {
 }
 
 /// The kernel (6.18, net/bpf/test_run.c) makes no socket buffer of a frame that claims to be IP and
-/// is shorter than an IP header; nor does its network stack hand such a frame on.
+/// is shorter than an IP header.
 fn is_cut_ip(frame: &[u8]) -> bool {
     match frame[12..14] {
         [0x08, 0x00] => frame.len() < ETHERNET_HEADER + 20,

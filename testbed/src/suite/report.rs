@@ -42,7 +42,8 @@ pub struct Totals {
     pub wrong: usize,
     /// Probes and frames about which the backend could not be asked.
     pub skipped: usize,
-    /// Frames that never come to the backend's hooks on a real host.
+    /// Frames that the kernel does not let a hook be tried on ([`super::Answer::Inapplicable`]), at
+    /// one of the hooks at least.
     pub inapplicable: usize,
     /// The same, for each run of the backend.
     pub runs: BTreeMap<Run, Totals>,
@@ -89,7 +90,7 @@ pub struct NotAsked {
     pub asked: String,
     /// Of whom.
     pub run: Run,
-    /// Whether no such frame ever comes to the hook (else the backend cannot be asked).
+    /// Whether the hook cannot be tried on such a frame (else the backend cannot be asked).
     pub inapplicable: bool,
     /// Why.
     pub why: &'static str,

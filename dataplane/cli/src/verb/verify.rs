@@ -2,6 +2,7 @@
 
 mod json;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -97,10 +98,7 @@ fn write_text(
             writeln!(out, "      {}, frame {}", failure.place, json::hex(&failure.wrong.frame))?;
         }
     }
-    for NotAsked { case, asked, run, inapplicable, why, .. } in &report.not_asked {
-        let word = if *inapplicable { "not applicable" } else { "skipped" };
-        writeln!(out, "{word}: {case}: {asked}: {run}: {why}")?;
-    }
+    write_not_asked(out, report, verbose)?;
     let Report { cases, probes, frames, .. } = report;
     writeln!(out, "{cases} cases, {probes} probes, {frames} frames")?;
     for (backend, totals) in &report.backends {
@@ -109,6 +107,23 @@ fn write_text(
             if let Some(way) = run.arrival {
                 writeln!(out, "  {:<10} {}", way.name(), line(totals))?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Why something was not asked, once for each backend and hook with how often; with `verbose` each
+/// time.
+fn write_not_asked(out: &mut impl Write, report: &Report, verbose: bool) -> std::io::Result<()> {
+    let mut reasons: BTreeMap<_, Vec<&NotAsked>> = BTreeMap::new();
+    for one in &report.not_asked {
+        reasons.entry((one.run, one.why)).or_default().push(one);
+    }
+    for ((run, why), all) in reasons {
+        let word = if all[0].inapplicable { "not applicable" } else { "skipped" };
+        writeln!(out, "{word}: {run}, {} of them: {why}", all.len())?;
+        for NotAsked { case, asked, .. } in all.iter().filter(|_| verbose) {
+            writeln!(out, "      {case}: {asked}")?;
         }
     }
     Ok(())
