@@ -133,6 +133,8 @@ async fn over_tcp(question: Question) -> io::Result<Outcome> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
+    // A port of the asker's own choice may be that of a connection that has just ended.
+    socket.set_reuseaddr(true)?;
     socket.bind(question.from)?;
     let mut stream = socket.connect(question.to).await?;
     let record = Record::first();

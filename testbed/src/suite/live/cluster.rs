@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ringfence_dataplane::model::{Inventory, Labels, Workload, WorkloadName};
+use ringfence_dataplane::model::{Inventory, Labels, Workload};
 
 use super::ask;
 use crate::case::Case;
@@ -13,7 +13,8 @@ use crate::topology::Outsider;
 /// Cases that are tried one after the other on one network.
 #[derive(Debug, Default)]
 pub(super) struct Cluster<'c> {
-    /// Everybody who has an address, without labels and ports.
+    /// The seats of the network: whoever has the same addresses in two cases sits in the same
+    /// place, whatever it is called there. Without labels and ports.
     pub inventory: Inventory,
     /// The runs, in the order of their first cases.
     pub runs: Vec<Run<'c>>,
@@ -38,10 +39,16 @@ pub(super) struct Step<'c> {
 }
 
 impl<'c> Cluster<'c> {
-    /// Puts `cases` on as few networks as their order and their addresses allow.
-    pub fn all(cases: &'c [Case]) -> Vec<Self> {
+    /// Puts `cases` on as few networks as their order and their addresses allow. Those that ask
+    /// nothing here come second.
+    pub fn all(cases: &'c [Case]) -> (Vec<Self>, Vec<Step<'c>>) {
         let mut clusters: Vec<Self> = Vec::new();
+        let mut silent = Vec::new();
         for run in runs(cases) {
+            if run.steps.iter().flat_map(|step| &step.asks).all(Result::is_err) {
+                silent.extend(run.steps);
+                continue;
+            }
             let joined = clusters.last_mut().is_some_and(|last| last.join(&run));
             if !joined {
                 let mut cluster = Self::default();
@@ -57,7 +64,7 @@ impl<'c> Cluster<'c> {
                 last.runs.push(run);
             }
         }
-        clusters
+        (clusters, silent)
     }
 
     /// A step that stands alone.
@@ -85,30 +92,29 @@ impl<'c> Cluster<'c> {
 
     /// Adds everybody of `run` if that contradicts nobody who is here already; says whether.
     fn join(&mut self, run: &Run<'_>) -> bool {
-        let mut workloads: BTreeMap<WorkloadName, Workload> =
-            self.inventory.workloads().map(|one| (one.name.clone(), one.clone())).collect();
-        let is_first = workloads.is_empty();
-        let described_host = workloads.values().find(|one| one.host).map(|one| one.name.clone());
+        let mut seats: BTreeMap<Vec<IpAddr>, Workload> =
+            self.inventory.workloads().map(|seat| (seat.addresses.clone(), seat.clone())).collect();
+        let is_first = seats.is_empty();
+        let host = host_addresses(&self.inventory).map(<[_]>::to_vec);
         let mut strangers = self.strangers.clone();
         for step in &run.steps {
             let inventory = &step.case.policies.inventory;
-            let host = inventory.workloads().find(|one| one.host).map(|one| one.name.clone());
-            if !is_first && host != described_host {
+            if !is_first && host_addresses(inventory).map(<[_]>::to_vec) != host {
                 return false;
             }
-            for workload in inventory.workloads().map(bare) {
-                let known = workloads.entry(workload.name.clone()).or_insert(workload.clone());
-                if *known != workload {
+            for workload in inventory.workloads() {
+                let seat = seats
+                    .entry(workload.addresses.clone())
+                    .or_insert_with(|| bare(workload.clone()));
+                if (seat.host, &seat.interface) != (workload.host, &workload.interface) {
                     return false;
                 }
             }
             let ends = step.asks.iter().flatten().flatten().flat_map(|ask| [ask.from, ask.to]);
             strangers.extend(ends.filter(|end| inventory.owner(*end).is_none()));
         }
-        let mut inventory = Inventory::default();
-        let added = workloads.into_values().try_for_each(|one| inventory.add_workload(one));
-        let is_known = |address: &IpAddr| inventory.owner(*address).is_some();
-        if added.is_err() || strangers.iter().any(is_known) {
+        let Some(inventory) = seated(seats.into_values()) else { return false };
+        if strangers.iter().any(|address| inventory.owner(*address).is_some()) {
             return false;
         }
         (self.inventory, self.strangers) = (inventory, strangers);
@@ -116,9 +122,29 @@ impl<'c> Cluster<'c> {
     }
 }
 
+fn host_addresses(inventory: &Inventory) -> Option<&[IpAddr]> {
+    inventory.workloads().find(|one| one.host).map(|host| host.addresses.as_slice())
+}
+
 /// What of a workload the network shows.
-fn bare(workload: &Workload) -> Workload {
-    Workload { labels: Labels::new(), ports: Vec::new(), ..workload.clone() }
+fn bare(workload: Workload) -> Workload {
+    Workload { labels: Labels::new(), ports: Vec::new(), ..workload }
+}
+
+/// All of `seats`, unless two of them share an address. Where a name has moved from one seat to
+/// another, the second has it with a number.
+fn seated(seats: impl Iterator<Item = Workload>) -> Option<Inventory> {
+    let mut inventory = Inventory::default();
+    for mut seat in seats {
+        let name = seat.name.name.clone();
+        let mut number = 1;
+        while inventory.workload(&seat.name).is_some() {
+            number += 1;
+            seat.name.name = format!("{name}-{number}");
+        }
+        inventory.add_workload(seat).ok()?;
+    }
+    Some(inventory)
 }
 
 /// The steps of a sequence together, in their order; other cases alone.

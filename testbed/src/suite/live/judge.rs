@@ -96,12 +96,14 @@ impl Seen {
         }
     }
 
-    /// Whether the packet was neither answered nor seen, and the backend does not say that it
-    /// denied it, though it says so of others: it may be lost.
+    /// Whether nothing says that the packet was denied, though it is nowhere: it may be lost, or
+    /// was never sent.
     pub fn may_be_lost(&self) -> bool {
-        self.verdict() == Some(Verdict::Deny)
-            && self.decisions.is_some()
-            && self.first(Verdict::Deny).is_none()
+        match self.verdict() {
+            None => !self.arrived,
+            Some(Verdict::Deny) => self.decisions.is_some() && self.first(Verdict::Deny).is_none(),
+            Some(_) => false,
+        }
     }
 
     /// How this differs from what `probe` expects.

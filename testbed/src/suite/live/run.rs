@@ -21,8 +21,11 @@ use crate::workload::Outcome;
 /// millisecond; the rest is for a machine with something else to do.
 const PATIENCE: &[Duration] =
     &[Duration::from_millis(250), Duration::from_millis(350), Duration::from_millis(600)];
-/// The same for an answer that is not expected: where it does not come, no time tells.
-const LITTLE_PATIENCE: &[Duration] = &[Duration::from_millis(200), Duration::from_millis(250)];
+/// The same for an answer that is not expected, from a backend that reports its decisions: those
+/// prove the denial, and whatever has no decision is asked again.
+const LITTLE_PATIENCE: &[Duration] = &[Duration::from_millis(150)];
+/// The same from a backend that reports nothing: no time proves that nothing comes.
+const BLIND_PATIENCE: &[Duration] = &[Duration::from_millis(200), Duration::from_millis(250)];
 /// The same for what was expected and did not come.
 const MORE_PATIENCE: &[Duration] = &[Duration::from_millis(900); 4];
 /// How long an event or an arrival may take to be seen after the packet.
@@ -40,8 +43,12 @@ pub fn run(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Report, LiveError> {
     let mut results: Vec<Report> = cases.iter().map(skip_frames).collect();
-    let mut done = 0;
-    for cluster in Cluster::all(cases) {
+    let (clusters, silent) = Cluster::all(cases);
+    let mut done = silent.len();
+    for step in silent {
+        judge(&step, &BTreeMap::new(), &BTreeMap::new(), &mut results[step.index]);
+    }
+    for cluster in clusters {
         let mut site = Site::build(&cluster, backend)?;
         for run in &cluster.runs {
             site.run(
@@ -134,7 +141,7 @@ impl Site {
                 self.apply(step.case, &tables)?;
                 seen.extend(self.look(step, &tables, &round)?);
             }
-            self.judge(step, &seen, &mut results[step.index]);
+            judge(step, &seen, &self.unanswered, &mut results[step.index]);
             told(step, true);
         }
         Ok(())
@@ -143,7 +150,8 @@ impl Site {
     /// What is asked at once: first all packets that are told apart, even where there is none,
     /// then the others.
     fn rounds(&self, step: &Step<'_>) -> Vec<BTreeSet<Ask>> {
-        let asks = step.asks.iter().flatten().filter(|asks| self.why_not(asks).is_none());
+        let asks =
+            step.asks.iter().flatten().filter(|asks| why_not(asks, &self.unanswered).is_none());
         let (first, others) = asks.flatten().copied().partition(Ask::is_told_apart);
         std::iter::once(first).chain(rounds(others)).collect()
     }
@@ -179,9 +187,12 @@ impl Site {
     ) -> Result<BTreeMap<Ask, Seen>, LiveError> {
         let expected = expected_to_pass(step);
         self.prober.forget();
-        self.events(step.case)?;
+        let little = match self.events(step.case)? {
+            Some(_) => LITTLE_PATIENCE,
+            None => BLIND_PATIENCE,
+        };
         let all: Vec<Ask> = asks.iter().copied().collect();
-        let patience = |ask: &Ask| if expected.contains(ask) { PATIENCE } else { LITTLE_PATIENCE };
+        let patience = |ask: &Ask| if expected.contains(ask) { PATIENCE } else { little };
         let mut seen = self.ask(step.case, tables, &all, &patience)?;
         let again: Vec<Ask> = seen
             .iter()
@@ -226,36 +237,40 @@ impl Site {
         events.map_err(|source| self.failed(case, "say what it has decided", source))
     }
 
-    /// Puts what was seen beside what was expected.
-    fn judge(&self, step: &Step<'_>, seen: &BTreeMap<Ask, Seen>, result: &mut Report) {
-        let case = step.case;
-        for (probe, asks) in case.probes.iter().zip(&step.asks) {
-            let why = match asks {
-                Ok(asks) => self.why_not(asks),
-                Err(why) => Some(why.clone()),
-            };
-            if let Some(why) = why {
-                let (place, case) = (probe.place.clone(), case.name.clone());
-                result.skipped.push(Skipped { place, case, what: probe.to_string(), why });
-                continue;
-            }
-            result.probes += 1;
-            let wrong =
-                asks.iter().flatten().find_map(|ask| wrong(case, probe, ask, seen.get(ask)));
-            result.wrong.extend(wrong);
-        }
-    }
-
-    /// Why packets cannot be asked: one of them is not answered without policy either.
-    fn why_not(&self, asks: &[Ask]) -> Option<String> {
-        let (ask, outcome) = asks.iter().find_map(|ask| self.unanswered.get_key_value(ask))?;
-        let (from, to) = (ask.from, ask.to);
-        Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
-    }
-
     fn failed(&self, case: &Case, what: &'static str, source: EnforcerError) -> LiveError {
         LiveError::Enforcer { case: named(case), backend: self.backend, what, source }
     }
+}
+
+/// Puts what was seen beside what was expected.
+fn judge(
+    step: &Step<'_>,
+    seen: &BTreeMap<Ask, Seen>,
+    unanswered: &BTreeMap<Ask, Outcome>,
+    result: &mut Report,
+) {
+    let case = step.case;
+    for (probe, asks) in case.probes.iter().zip(&step.asks) {
+        let why = match asks {
+            Ok(asks) => why_not(asks, unanswered),
+            Err(why) => Some(why.clone()),
+        };
+        if let Some(why) = why {
+            let (place, case) = (probe.place.clone(), case.name.clone());
+            result.skipped.push(Skipped { place, case, what: probe.to_string(), why });
+            continue;
+        }
+        result.probes += 1;
+        let wrong = asks.iter().flatten().find_map(|ask| wrong(case, probe, ask, seen.get(ask)));
+        result.wrong.extend(wrong);
+    }
+}
+
+/// Why packets cannot be asked: one of them is not answered without policy either.
+fn why_not(asks: &[Ask], unanswered: &BTreeMap<Ask, Outcome>) -> Option<String> {
+    let (ask, outcome) = asks.iter().find_map(|ask| unanswered.get_key_value(ask))?;
+    let (from, to) = (ask.from, ask.to);
+    Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
 }
 
 /// What is not answered on an open network.
