@@ -46,7 +46,9 @@ pub fn run(
     let (clusters, silent) = Cluster::all(cases);
     let mut done = silent.len();
     for step in silent {
-        judge(&step, &BTreeMap::new(), &BTreeMap::new(), &mut results[step.index]);
+        let asked: Vec<Asked<'_>> =
+            step.asks.iter().map(|asks| asks.as_deref().map_err(Clone::clone)).collect();
+        judge(step.case, &asked, &BTreeMap::new(), &mut results[step.index]);
     }
     for cluster in clusters {
         let mut site = Site::build(&cluster, backend)?;
@@ -132,8 +134,9 @@ impl Site {
         for step in &run.steps {
             told(step, false);
             let tables = self.tables(step.case)?;
+            let asked = self.asked(step, &tables);
             let mut seen = BTreeMap::new();
-            for (number, round) in self.rounds(step).into_iter().enumerate() {
+            for (number, round) in rounds(&asked).into_iter().enumerate() {
                 // What comes first meets a running state.
                 if number > 0 || self.is_worn_out() {
                     self.off(step.case)?;
@@ -141,19 +144,34 @@ impl Site {
                 self.apply(step.case, &tables)?;
                 seen.extend(self.look(step, &tables, &round)?);
             }
-            judge(step, &seen, &self.unanswered, &mut results[step.index]);
+            judge(step.case, &asked, &seen, &mut results[step.index]);
             told(step, true);
         }
         Ok(())
     }
 
-    /// What is asked at once: first all packets that are told apart, even where there is none,
-    /// then the others.
-    fn rounds(&self, step: &Step<'_>) -> Vec<BTreeSet<Ask>> {
-        let asks =
-            step.asks.iter().flatten().filter(|asks| why_not(asks, &self.unanswered).is_none());
-        let (first, others) = asks.flatten().copied().partition(Ask::is_told_apart);
-        std::iter::once(first).chain(rounds(others)).collect()
+    /// For each probe of a step its packets, or why it is not asked here.
+    fn asked<'s>(&self, step: &'s Step<'_>, tables: &Tables) -> Vec<Asked<'s>> {
+        let inventory = &step.case.policies.inventory;
+        let is_hosts = |end| inventory.owner(end).is_some_and(|owner| owner.host);
+        let cannot = self.enforcer.cannot(tables);
+        let asked = |asks: &'s Result<Vec<Ask>, String>| {
+            let asks = asks.as_ref().map_err(Clone::clone)?;
+            let with_host = asks.iter().any(|ask| is_hosts(ask.from) || is_hosts(ask.to));
+            match (cannot, self.why_not(asks)) {
+                (Some(why), _) if with_host => Err(why.to_owned()),
+                (_, Some(why)) => Err(why),
+                _ => Ok(asks.as_slice()),
+            }
+        };
+        step.asks.iter().map(asked).collect()
+    }
+
+    /// Why packets cannot be asked: one of them is not answered without policy either.
+    fn why_not(&self, asks: &[Ask]) -> Option<String> {
+        let mut unanswered = asks.iter().filter_map(|ask| self.unanswered.get_key_value(ask));
+        let (Ask { from, to, .. }, outcome) = unanswered.next()?;
+        Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
     }
 
     /// Whether a packet could be taken for one of a connection that is known already.
@@ -242,35 +260,26 @@ impl Site {
     }
 }
 
-/// Puts what was seen beside what was expected.
-fn judge(
-    step: &Step<'_>,
-    seen: &BTreeMap<Ask, Seen>,
-    unanswered: &BTreeMap<Ask, Outcome>,
-    result: &mut Report,
-) {
-    let case = step.case;
-    for (probe, asks) in case.probes.iter().zip(&step.asks) {
-        let why = match asks {
-            Ok(asks) => why_not(asks, unanswered),
-            Err(why) => Some(why.clone()),
-        };
-        if let Some(why) = why {
-            let (place, case) = (probe.place.clone(), case.name.clone());
-            result.skipped.push(Skipped { place, case, what: probe.to_string(), why });
-            continue;
-        }
-        result.probes += 1;
-        let wrong = asks.iter().flatten().find_map(|ask| wrong(case, probe, ask, seen.get(ask)));
-        result.wrong.extend(wrong);
-    }
-}
+/// The packets of a probe, or why it is not asked.
+type Asked<'s> = Result<&'s [Ask], String>;
 
-/// Why packets cannot be asked: one of them is not answered without policy either.
-fn why_not(asks: &[Ask], unanswered: &BTreeMap<Ask, Outcome>) -> Option<String> {
-    let (ask, outcome) = asks.iter().find_map(|ask| unanswered.get_key_value(ask))?;
-    let (from, to) = (ask.from, ask.to);
-    Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
+/// Puts what was seen beside what was expected.
+fn judge(case: &Case, asked: &[Asked<'_>], seen: &BTreeMap<Ask, Seen>, result: &mut Report) {
+    for (probe, asks) in case.probes.iter().zip(asked) {
+        match asks {
+            Err(why) => result.skipped.push(Skipped {
+                place: probe.place.clone(),
+                case: case.name.clone(),
+                what: probe.to_string(),
+                why: why.clone(),
+            }),
+            Ok(asks) => {
+                result.probes += 1;
+                let wrong = asks.iter().find_map(|ask| wrong(case, probe, ask, seen.get(ask)));
+                result.wrong.extend(wrong);
+            }
+        }
+    }
 }
 
 /// What is not answered on an open network.
@@ -294,14 +303,17 @@ fn expected_to_pass(step: &Step<'_>) -> BTreeSet<Ask> {
     passing.flat_map(|(_, asks)| asks.iter().flatten().copied()).collect()
 }
 
-/// Puts packets that have nothing to tell them apart into rounds: in each round, one between the
-/// same two ends with the same protocol.
-fn rounds(asks: BTreeSet<Ask>) -> Vec<BTreeSet<Ask>> {
-    let mut rounds: Vec<BTreeSet<Ask>> = Vec::new();
+/// What is asked at once: first all packets that are told apart, even where there is none. Then,
+/// in rounds, those that are not: in each one between the same two ends with the same protocol.
+fn rounds(asked: &[Asked<'_>]) -> Vec<BTreeSet<Ask>> {
+    let asks = asked.iter().flatten().copied().flatten().copied();
+    let (first, others): (BTreeSet<Ask>, BTreeSet<Ask>) = asks.partition(Ask::is_told_apart);
+    let mut rounds = vec![first];
     let mut met: BTreeMap<_, usize> = BTreeMap::new();
-    for ask in asks {
+    for ask in others {
         let ends = (ask.from.min(ask.to), ask.from.max(ask.to), ask.protocol());
-        let round = met.entry(ends).and_modify(|round| *round += 1).or_default();
+        let round = met.entry(ends).or_default();
+        *round += 1;
         if rounds.len() <= *round {
             rounds.push(BTreeSet::new());
         }

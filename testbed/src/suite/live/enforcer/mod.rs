@@ -1,6 +1,7 @@
 //! Backends that can be applied on a network of namespaces.
 
 mod ebpf;
+mod userspace;
 
 use std::error::Error;
 use std::fmt;
@@ -20,6 +21,8 @@ pub type EnforcerError = Box<dyn Error + Send + Sync>;
 pub enum Backend {
     /// eBPF programs at the host's interfaces.
     Ebpf,
+    /// The filter in userspace, on the ways between the workloads and the host.
+    Userspace,
 }
 
 impl Backend {
@@ -27,6 +30,7 @@ impl Backend {
     pub(super) const fn wiring(self) -> Wiring {
         match self {
             Self::Ebpf => Wiring::Direct,
+            Self::Userspace => Wiring::ThroughBox,
         }
     }
 
@@ -34,6 +38,7 @@ impl Backend {
     pub(super) fn enforcer(self) -> Box<dyn Enforcer> {
         match self {
             Self::Ebpf => Box::new(ebpf::Live::default()),
+            Self::Userspace => Box::new(userspace::Live::default()),
         }
     }
 }
@@ -43,6 +48,7 @@ impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ebpf => "ebpf",
+            Self::Userspace => "userspace",
         })
     }
 }
@@ -66,6 +72,11 @@ pub(super) trait Enforcer {
 
     /// The decisions since the last call, oldest first; `None` from a backend that reports none.
     fn events(&mut self, topology: &Topology) -> Result<Option<Vec<Event>>, EnforcerError>;
+
+    /// Why probes of which one end is the host cannot be asked where these tables hold.
+    fn cannot(&self, _tables: &Tables) -> Option<&'static str> {
+        None
+    }
 
     /// Takes everything away, what is known of connections too.
     fn off(&mut self, topology: &Topology) -> Result<(), EnforcerError>;
