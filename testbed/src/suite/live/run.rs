@@ -10,10 +10,11 @@ use ringfence_dataplane::compile::{Tables, compile};
 use super::LiveError;
 use super::cluster::{Cluster, Run, Step};
 use super::enforcer::{Backend, Enforcer, EnforcerError, Wanted};
-use super::judge::{Decision, Seen};
-use super::report::{Progress, Report, Skipped, Wrong};
-use crate::case::{self, Case, Probe};
+use super::judge::{Decision, Difference, Seen};
+use super::report::{Asked, Progress, Report, Skipped, Wrong};
+use crate::case::{self, Case, Place};
 use crate::prober::{Ask, DISTINCT, Prober};
+use crate::suite::Item;
 use crate::topology::Topology;
 use crate::workload::Outcome;
 
@@ -42,13 +43,13 @@ pub fn run(
     backend: Backend,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Report, LiveError> {
-    let mut results: Vec<Report> = cases.iter().map(skip_frames).collect();
+    let mut results: Vec<Report> = cases.iter().map(|case| skip_frames(case, backend)).collect();
     let (clusters, silent) = Cluster::all(cases);
     let mut done = silent.len();
     for step in silent {
-        let asked: Vec<Asked<'_>> =
+        let packets: Vec<Packets<'_>> =
             step.asks.iter().map(|asks| asks.as_deref().map_err(Clone::clone)).collect();
-        judge(step.case, &asked, &BTreeMap::new(), &mut results[step.index]);
+        judge(step.case, &packets, &BTreeMap::new(), &mut results[step.index]);
     }
     for cluster in clusters {
         let mut site = Site::build(&cluster, backend)?;
@@ -66,7 +67,7 @@ pub fn run(
             )?;
         }
     }
-    Ok(results.into_iter().fold(Report::default(), |mut all, one| {
+    Ok(results.into_iter().fold(Report::new(backend), |mut all, one| {
         all.probes += one.probes;
         all.wrong.extend(one.wrong);
         all.skipped.extend(one.skipped);
@@ -74,17 +75,19 @@ pub fn run(
     }))
 }
 
-fn skip_frames(case: &Case) -> Report {
-    let frames = case.frames.iter().filter_map(|step| match step {
+fn skip_frames(case: &Case, backend: Backend) -> Report {
+    let frames = case.frames.iter().enumerate().filter_map(|(index, step)| match step {
         case::Step::Frame(frame) => Some(Skipped {
-            place: frame.place.clone(),
-            case: case.name.clone(),
-            what: frame.name.clone().unwrap_or_else(|| format!("a frame at {}", frame.at)),
+            asked: asked(case, Item::Frame(index), &frame.place, frame.to_string()),
             why: "a frame is not a connection; try it without --live".to_owned(),
         }),
         case::Step::Apply(_) => None,
     });
-    Report { skipped: frames.collect(), ..Report::default() }
+    Report { skipped: frames.collect(), ..Report::new(backend) }
+}
+
+fn asked(case: &Case, item: Item, place: &Place, what: String) -> Asked {
+    Asked { place: place.clone(), case: case.name.clone(), item, what }
 }
 
 /// A network with the backend on it.
@@ -134,9 +137,9 @@ impl Site {
         for step in &run.steps {
             told(step, false);
             let tables = self.tables(step.case)?;
-            let asked = self.asked(step, &tables);
+            let packets = self.packets(step, &tables);
             let mut seen = BTreeMap::new();
-            for (number, round) in rounds(&asked).into_iter().enumerate() {
+            for (number, round) in rounds(&packets).into_iter().enumerate() {
                 // What comes first meets a running state.
                 if number > 0 || self.is_worn_out() {
                     self.off(step.case)?;
@@ -144,14 +147,14 @@ impl Site {
                 self.apply(step.case, &tables)?;
                 seen.extend(self.look(step, &tables, &round)?);
             }
-            judge(step.case, &asked, &seen, &mut results[step.index]);
+            judge(step.case, &packets, &seen, &mut results[step.index]);
             told(step, true);
         }
         Ok(())
     }
 
     /// For each probe of a step its packets, or why it is not asked here.
-    fn asked<'s>(&self, step: &'s Step<'_>, tables: &Tables) -> Vec<Asked<'s>> {
+    fn packets<'s>(&self, step: &'s Step<'_>, tables: &Tables) -> Vec<Packets<'s>> {
         let inventory = &step.case.policies.inventory;
         let is_hosts = |end| inventory.owner(end).is_some_and(|owner| owner.host);
         let cannot = self.enforcer.cannot(tables);
@@ -261,22 +264,35 @@ impl Site {
 }
 
 /// The packets of a probe, or why it is not asked.
-type Asked<'s> = Result<&'s [Ask], String>;
+type Packets<'s> = Result<&'s [Ask], String>;
 
 /// Puts what was seen beside what was expected.
-fn judge(case: &Case, asked: &[Asked<'_>], seen: &BTreeMap<Ask, Seen>, result: &mut Report) {
-    for (probe, asks) in case.probes.iter().zip(asked) {
-        match asks {
-            Err(why) => result.skipped.push(Skipped {
-                place: probe.place.clone(),
-                case: case.name.clone(),
-                what: probe.to_string(),
-                why: why.clone(),
-            }),
-            Ok(asks) => {
+fn judge(case: &Case, packets: &[Packets<'_>], seen: &BTreeMap<Ask, Seen>, result: &mut Report) {
+    for (index, (probe, packets)) in case.probes.iter().zip(packets).enumerate() {
+        let asked = asked(case, Item::Probe(index), &probe.place, probe.to_string());
+        match packets {
+            Err(why) => result.skipped.push(Skipped { asked, why: why.clone() }),
+            Ok(packets) => {
                 result.probes += 1;
-                let wrong = asks.iter().find_map(|ask| wrong(case, probe, ask, seen.get(ask)));
-                result.wrong.extend(wrong);
+                let not_asked =
+                    Seen { outcome: Outcome::Failed(0), arrived: false, decisions: None };
+                let difference = packets.iter().find_map(|ask| {
+                    let seen = seen.get(ask).unwrap_or(&not_asked);
+                    Some((ask, seen.difference(probe)?))
+                });
+                let backend = result.backend;
+                result.wrong.extend(difference.map(|(ask, Difference { actual, decision })| {
+                    Wrong {
+                        asked,
+                        addresses: (ask.from, ask.to),
+                        backend,
+                        expected: probe.expect,
+                        expected_reason: probe.reason,
+                        actual,
+                        reason: decision.as_ref().and_then(|one| one.reason),
+                        rule: decision.and_then(|one| one.rule),
+                    }
+                }));
             }
         }
     }
@@ -305,8 +321,8 @@ fn expected_to_pass(step: &Step<'_>) -> BTreeSet<Ask> {
 
 /// What is asked at once: first all packets that are told apart, even where there is none. Then,
 /// in rounds, those that are not: in each one between the same two ends with the same protocol.
-fn rounds(asked: &[Asked<'_>]) -> Vec<BTreeSet<Ask>> {
-    let asks = asked.iter().flatten().copied().flatten().copied();
+fn rounds(packets: &[Packets<'_>]) -> Vec<BTreeSet<Ask>> {
+    let asks = packets.iter().flatten().copied().flatten().copied();
     let (first, others): (BTreeSet<Ask>, BTreeSet<Ask>) = asks.partition(Ask::is_told_apart);
     let mut rounds = vec![first];
     let mut met: BTreeMap<_, usize> = BTreeMap::new();
@@ -320,21 +336,6 @@ fn rounds(asked: &[Asked<'_>]) -> Vec<BTreeSet<Ask>> {
         rounds[*round].insert(ask);
     }
     rounds
-}
-
-fn wrong(case: &Case, probe: &Probe, ask: &Ask, seen: Option<&Seen>) -> Option<Wrong> {
-    let not_asked = Seen { outcome: Outcome::Failed(0), arrived: false, decisions: None };
-    let difference = seen.unwrap_or(&not_asked).difference(probe)?;
-    let decision = difference.decision;
-    Some(Wrong {
-        place: probe.place.clone(),
-        case: case.name.clone(),
-        probe: format!("{probe} ({} -> {})", ask.from, ask.to),
-        expected: probe.expect,
-        actual: difference.actual,
-        reason: decision.as_ref().and_then(|one| one.reason).map(|reason| reason.name()),
-        rule: decision.and_then(|one| one.rule),
-    })
 }
 
 fn named(case: &Case) -> String {

@@ -11,6 +11,8 @@ use ringfence_dataplane::backend::{Mode, Settings};
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::Inventory;
 
+use crate::require;
+use crate::suite::{BackendName, Unavailable};
 use crate::topology::{Topology, Wiring};
 
 /// Why a backend cannot do what it was asked to do.
@@ -25,7 +27,51 @@ pub enum Backend {
     Userspace,
 }
 
+/// A backend that cannot be tried on a real network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "backend `{0}` guards no real network: with `--live` choose ebpf, userspace or both, and try \
+     `{0}` without it"
+)]
+pub struct NotLive(pub BackendName);
+
+impl TryFrom<BackendName> for Backend {
+    type Error = NotLive;
+
+    fn try_from(name: BackendName) -> Result<Self, NotLive> {
+        match name {
+            BackendName::Ebpf => Ok(Self::Ebpf),
+            BackendName::Userspace => Ok(Self::Userspace),
+            other => Err(NotLive(other)),
+        }
+    }
+}
+
 impl Backend {
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> BackendName {
+        match self {
+            Self::Ebpf => BackendName::Ebpf,
+            Self::Userspace => BackendName::Userspace,
+        }
+    }
+
+    /// Whether it can be tried on this machine, by this user.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] with what is missing.
+    pub fn check(self) -> Result<(), Unavailable> {
+        let missing = match self {
+            Self::Ebpf => require::missing_for_kernel(),
+            // The namespaces are all that it takes.
+            Self::Userspace => require::missing_for_namespaces(),
+        };
+        let backend = self.name();
+        missing.map_or(Ok(()), |missing| Err(Unavailable::Missing { backend, missing }))
+    }
+
     /// How the network has to be wired for it.
     pub(super) const fn wiring(self) -> Wiring {
         match self {
@@ -46,10 +92,7 @@ impl Backend {
 /// The name that `--backend` knows.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ebpf => "ebpf",
-            Self::Userspace => "userspace",
-        })
+        self.name().fmt(f)
     }
 }
 
