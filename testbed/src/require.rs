@@ -60,6 +60,12 @@ pub fn kernel() -> Option<Granted> {
     granted(check_capabilities().and_then(|()| check_kernel()))
 }
 
+/// What [`privileged`] would miss, in words; nothing if it would grant.
+#[must_use]
+pub fn missing_for_namespaces() -> Option<String> {
+    check_capabilities().err().map(|missing| missing.to_string())
+}
+
 /// What [`kernel`] would miss, in words; nothing if it would grant. For commands, which say it and
 /// end, where tests are skipped.
 #[must_use]

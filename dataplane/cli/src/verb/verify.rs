@@ -1,6 +1,7 @@
 //! `ringfence verify PATH…`: case files against backends.
 
 mod json;
+mod live;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,14 +21,14 @@ pub struct Arguments {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Who is asked, each at all its hooks: oracle, userspace, ebpf (needs root; nothing of this
-    /// host is touched)
-    #[arg(
-        long = "backend",
-        value_name = "NAME,…",
-        value_delimiter = ',',
-        default_value = "oracle,userspace"
-    )]
+    /// host is touched) [default: oracle,userspace; with --live: ebpf,userspace]
+    #[arg(long = "backend", value_name = "NAME,…", value_delimiter = ',')]
     backends: Vec<BackendName>,
+    /// Apply each backend (ebpf, userspace) on a network of namespaces and send real packets, the
+    /// steps of a sequence one after the other to the running state; needs root, and nothing of
+    /// this host is touched
+    #[arg(long)]
+    live: bool,
     /// The form of the output: a line for each wrong verdict and totals, or JSON
     #[arg(short, long, default_value = "text", value_name = "FORM")]
     output: Output,
@@ -39,20 +40,25 @@ enum Output {
     Json,
 }
 
+/// Who is asked where the command line does not say.
+const BACKENDS: [BackendName; 2] = [BackendName::Oracle, BackendName::Userspace];
+
 pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
-    for backend in &arguments.backends {
+    if arguments.live {
+        return live::run(arguments, global);
+    }
+    let backends = match arguments.backends.as_slice() {
+        [] => &BACKENDS,
+        chosen => chosen,
+    };
+    for backend in backends {
         backend.check().map_err(|error| match error {
             Unavailable::NotBuilt(_) => Failure::Usage(error.into()),
             _ => Failure::Operation(error.into()),
         })?;
     }
-    let cases = case::read(&arguments.paths).map_err(|error| Failure::Usage(error.into()))?;
-    if !global.quiet {
-        for warning in cases.iter().flat_map(|case| &case.warnings) {
-            anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
-        }
-    }
-    let report = play(&cases, &arguments.backends)?;
+    let cases = read(arguments, global)?;
+    let report = play(&cases, backends)?;
     let mut out = anstream::stdout();
     match arguments.output {
         Output::Text => write_text(&mut out, &cases, &report, global.verbose > 0)?,
@@ -62,6 +68,17 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         }
     }
     Ok(if report.is_good() { Outcome::Success } else { Outcome::Negative })
+}
+
+/// Reads the cases, and says on stderr what is odd about them.
+fn read(arguments: &Arguments, global: &Global) -> Result<Vec<Case>, Failure> {
+    let cases = case::read(&arguments.paths).map_err(|error| Failure::Usage(error.into()))?;
+    if !global.quiet {
+        for warning in cases.iter().flat_map(|case| &case.warnings) {
+            anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
+        }
+    }
+    Ok(cases)
 }
 
 /// Runs the cases, with a bar on stderr if that is a terminal.
@@ -86,11 +103,7 @@ fn write_text(
     verbose: bool,
 ) -> std::io::Result<()> {
     if verbose {
-        for case in cases {
-            for (key, value) in &case.extra {
-                writeln!(out, "{}: {key}: {value}", case.name)?;
-            }
-        }
+        write_extra(out, cases)?;
     }
     for failure in &report.failures {
         writeln!(out, "\x1b[1;31mWRONG\x1b[0m {failure}")?;
@@ -107,6 +120,16 @@ fn write_text(
             if let Some(way) = run.arrival {
                 writeln!(out, "  {:<10} {}", way.name(), line(totals))?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// The keys of cases that mean nothing here.
+fn write_extra(out: &mut impl Write, cases: &[Case]) -> std::io::Result<()> {
+    for case in cases {
+        for (key, value) in &case.extra {
+            writeln!(out, "{}: {key}: {value}", case.name)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use ringfence_dataplane::observe;
 
 use crate::case::Probe;
 use crate::prober::{Ask, Service};
+use crate::suite::verdict_name;
 use crate::workload::Outcome;
 
 /// Everything that was seen of one packet.
@@ -130,7 +131,7 @@ impl Seen {
         {
             let (Some(expected), Some(actual)) = (expected, self.side(direction)) else { continue };
             if actual != expected {
-                return wrong(format!("{} {}", word(direction), verdict_word(actual)));
+                return wrong(format!("{} {}", word(direction), verdict_name(actual)));
             }
         }
         match self.other_reason(probe) {
@@ -185,13 +186,5 @@ fn word(direction: Direction) -> &'static str {
     match direction {
         Direction::Egress => "egress",
         Direction::Ingress => "ingress",
-    }
-}
-
-fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Allow => "allow",
-        Verdict::Deny => "deny",
-        Verdict::Audit => "audit",
     }
 }

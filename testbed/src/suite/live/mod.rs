@@ -36,8 +36,8 @@ mod run;
 use crate::prober::ProberError;
 use crate::topology::TopologyError;
 
-pub use self::enforcer::{Backend, EnforcerError};
-pub use self::report::{Progress, Report, Skipped, Wrong};
+pub use self::enforcer::{Backend, EnforcerError, NotLive};
+pub use self::report::{Asked, Progress, Report, Skipped, Wrong};
 pub use self::run::run;
 
 /// Why cases cannot be tried on a real network. That a verdict is wrong is no error.

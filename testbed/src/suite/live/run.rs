@@ -10,10 +10,11 @@ use ringfence_dataplane::compile::{Tables, compile};
 use super::LiveError;
 use super::cluster::{Cluster, Run, Step};
 use super::enforcer::{Backend, Enforcer, EnforcerError, Wanted};
-use super::judge::{Decision, Seen};
-use super::report::{Progress, Report, Skipped, Wrong};
-use crate::case::{self, Case, Probe};
+use super::judge::{Decision, Difference, Seen};
+use super::report::{Asked, Progress, Report, Skipped, Wrong};
+use crate::case::{self, Case, Place};
 use crate::prober::{Ask, DISTINCT, Prober};
+use crate::suite::Item;
 use crate::topology::Topology;
 use crate::workload::Outcome;
 
@@ -42,11 +43,13 @@ pub fn run(
     backend: Backend,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Report, LiveError> {
-    let mut results: Vec<Report> = cases.iter().map(skip_frames).collect();
+    let mut results: Vec<Report> = cases.iter().map(|case| skip_frames(case, backend)).collect();
     let (clusters, silent) = Cluster::all(cases);
     let mut done = silent.len();
     for step in silent {
-        judge(&step, &BTreeMap::new(), &BTreeMap::new(), &mut results[step.index]);
+        let packets: Vec<Packets<'_>> =
+            step.asks.iter().map(|asks| asks.as_deref().map_err(Clone::clone)).collect();
+        judge(step.case, &packets, &BTreeMap::new(), &mut results[step.index]);
     }
     for cluster in clusters {
         let mut site = Site::build(&cluster, backend)?;
@@ -64,7 +67,7 @@ pub fn run(
             )?;
         }
     }
-    Ok(results.into_iter().fold(Report::default(), |mut all, one| {
+    Ok(results.into_iter().fold(Report::new(backend), |mut all, one| {
         all.probes += one.probes;
         all.wrong.extend(one.wrong);
         all.skipped.extend(one.skipped);
@@ -72,17 +75,19 @@ pub fn run(
     }))
 }
 
-fn skip_frames(case: &Case) -> Report {
-    let frames = case.frames.iter().filter_map(|step| match step {
+fn skip_frames(case: &Case, backend: Backend) -> Report {
+    let frames = case.frames.iter().enumerate().filter_map(|(index, step)| match step {
         case::Step::Frame(frame) => Some(Skipped {
-            place: frame.place.clone(),
-            case: case.name.clone(),
-            what: frame.name.clone().unwrap_or_else(|| format!("a frame at {}", frame.at)),
+            asked: asked(case, Item::Frame(index), &frame.place, frame.to_string()),
             why: "a frame is not a connection; try it without --live".to_owned(),
         }),
         case::Step::Apply(_) => None,
     });
-    Report { skipped: frames.collect(), ..Report::default() }
+    Report { skipped: frames.collect(), ..Report::new(backend) }
+}
+
+fn asked(case: &Case, item: Item, place: &Place, what: String) -> Asked {
+    Asked { place: place.clone(), case: case.name.clone(), item, what }
 }
 
 /// A network with the backend on it.
@@ -132,8 +137,9 @@ impl Site {
         for step in &run.steps {
             told(step, false);
             let tables = self.tables(step.case)?;
+            let packets = self.packets(step, &tables);
             let mut seen = BTreeMap::new();
-            for (number, round) in self.rounds(step).into_iter().enumerate() {
+            for (number, round) in rounds(&packets).into_iter().enumerate() {
                 // What comes first meets a running state.
                 if number > 0 || self.is_worn_out() {
                     self.off(step.case)?;
@@ -141,19 +147,34 @@ impl Site {
                 self.apply(step.case, &tables)?;
                 seen.extend(self.look(step, &tables, &round)?);
             }
-            judge(step, &seen, &self.unanswered, &mut results[step.index]);
+            judge(step.case, &packets, &seen, &mut results[step.index]);
             told(step, true);
         }
         Ok(())
     }
 
-    /// What is asked at once: first all packets that are told apart, even where there is none,
-    /// then the others.
-    fn rounds(&self, step: &Step<'_>) -> Vec<BTreeSet<Ask>> {
-        let asks =
-            step.asks.iter().flatten().filter(|asks| why_not(asks, &self.unanswered).is_none());
-        let (first, others) = asks.flatten().copied().partition(Ask::is_told_apart);
-        std::iter::once(first).chain(rounds(others)).collect()
+    /// For each probe of a step its packets, or why it is not asked here.
+    fn packets<'s>(&self, step: &'s Step<'_>, tables: &Tables) -> Vec<Packets<'s>> {
+        let inventory = &step.case.policies.inventory;
+        let is_hosts = |end| inventory.owner(end).is_some_and(|owner| owner.host);
+        let cannot = self.enforcer.cannot(tables);
+        let asked = |asks: &'s Result<Vec<Ask>, String>| {
+            let asks = asks.as_ref().map_err(Clone::clone)?;
+            let with_host = asks.iter().any(|ask| is_hosts(ask.from) || is_hosts(ask.to));
+            match (cannot, self.why_not(asks)) {
+                (Some(why), _) if with_host => Err(why.to_owned()),
+                (_, Some(why)) => Err(why),
+                _ => Ok(asks.as_slice()),
+            }
+        };
+        step.asks.iter().map(asked).collect()
+    }
+
+    /// Why packets cannot be asked: one of them is not answered without policy either.
+    fn why_not(&self, asks: &[Ask]) -> Option<String> {
+        let mut unanswered = asks.iter().filter_map(|ask| self.unanswered.get_key_value(ask));
+        let (Ask { from, to, .. }, outcome) = unanswered.next()?;
+        Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
     }
 
     /// Whether a packet could be taken for one of a connection that is known already.
@@ -242,35 +263,39 @@ impl Site {
     }
 }
 
-/// Puts what was seen beside what was expected.
-fn judge(
-    step: &Step<'_>,
-    seen: &BTreeMap<Ask, Seen>,
-    unanswered: &BTreeMap<Ask, Outcome>,
-    result: &mut Report,
-) {
-    let case = step.case;
-    for (probe, asks) in case.probes.iter().zip(&step.asks) {
-        let why = match asks {
-            Ok(asks) => why_not(asks, unanswered),
-            Err(why) => Some(why.clone()),
-        };
-        if let Some(why) = why {
-            let (place, case) = (probe.place.clone(), case.name.clone());
-            result.skipped.push(Skipped { place, case, what: probe.to_string(), why });
-            continue;
-        }
-        result.probes += 1;
-        let wrong = asks.iter().flatten().find_map(|ask| wrong(case, probe, ask, seen.get(ask)));
-        result.wrong.extend(wrong);
-    }
-}
+/// The packets of a probe, or why it is not asked.
+type Packets<'s> = Result<&'s [Ask], String>;
 
-/// Why packets cannot be asked: one of them is not answered without policy either.
-fn why_not(asks: &[Ask], unanswered: &BTreeMap<Ask, Outcome>) -> Option<String> {
-    let (ask, outcome) = asks.iter().find_map(|ask| unanswered.get_key_value(ask))?;
-    let (from, to) = (ask.from, ask.to);
-    Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
+/// Puts what was seen beside what was expected.
+fn judge(case: &Case, packets: &[Packets<'_>], seen: &BTreeMap<Ask, Seen>, result: &mut Report) {
+    for (index, (probe, packets)) in case.probes.iter().zip(packets).enumerate() {
+        let asked = asked(case, Item::Probe(index), &probe.place, probe.to_string());
+        match packets {
+            Err(why) => result.skipped.push(Skipped { asked, why: why.clone() }),
+            Ok(packets) => {
+                result.probes += 1;
+                let not_asked =
+                    Seen { outcome: Outcome::Failed(0), arrived: false, decisions: None };
+                let difference = packets.iter().find_map(|ask| {
+                    let seen = seen.get(ask).unwrap_or(&not_asked);
+                    Some((ask, seen.difference(probe)?))
+                });
+                let backend = result.backend;
+                result.wrong.extend(difference.map(|(ask, Difference { actual, decision })| {
+                    Wrong {
+                        asked,
+                        addresses: (ask.from, ask.to),
+                        backend,
+                        expected: probe.expect,
+                        expected_reason: probe.reason,
+                        actual,
+                        reason: decision.as_ref().and_then(|one| one.reason),
+                        rule: decision.and_then(|one| one.rule),
+                    }
+                }));
+            }
+        }
+    }
 }
 
 /// What is not answered on an open network.
@@ -294,35 +319,23 @@ fn expected_to_pass(step: &Step<'_>) -> BTreeSet<Ask> {
     passing.flat_map(|(_, asks)| asks.iter().flatten().copied()).collect()
 }
 
-/// Puts packets that have nothing to tell them apart into rounds: in each round, one between the
-/// same two ends with the same protocol.
-fn rounds(asks: BTreeSet<Ask>) -> Vec<BTreeSet<Ask>> {
-    let mut rounds: Vec<BTreeSet<Ask>> = Vec::new();
+/// What is asked at once: first all packets that are told apart, even where there is none. Then,
+/// in rounds, those that are not: in each one between the same two ends with the same protocol.
+fn rounds(packets: &[Packets<'_>]) -> Vec<BTreeSet<Ask>> {
+    let asks = packets.iter().flatten().copied().flatten().copied();
+    let (first, others): (BTreeSet<Ask>, BTreeSet<Ask>) = asks.partition(Ask::is_told_apart);
+    let mut rounds = vec![first];
     let mut met: BTreeMap<_, usize> = BTreeMap::new();
-    for ask in asks {
+    for ask in others {
         let ends = (ask.from.min(ask.to), ask.from.max(ask.to), ask.protocol());
-        let round = met.entry(ends).and_modify(|round| *round += 1).or_default();
+        let round = met.entry(ends).or_default();
+        *round += 1;
         if rounds.len() <= *round {
             rounds.push(BTreeSet::new());
         }
         rounds[*round].insert(ask);
     }
     rounds
-}
-
-fn wrong(case: &Case, probe: &Probe, ask: &Ask, seen: Option<&Seen>) -> Option<Wrong> {
-    let not_asked = Seen { outcome: Outcome::Failed(0), arrived: false, decisions: None };
-    let difference = seen.unwrap_or(&not_asked).difference(probe)?;
-    let decision = difference.decision;
-    Some(Wrong {
-        place: probe.place.clone(),
-        case: case.name.clone(),
-        probe: format!("{probe} ({} -> {})", ask.from, ask.to),
-        expected: probe.expect,
-        actual: difference.actual,
-        reason: decision.as_ref().and_then(|one| one.reason).map(|reason| reason.name()),
-        rule: decision.and_then(|one| one.rule),
-    })
 }
 
 fn named(case: &Case) -> String {

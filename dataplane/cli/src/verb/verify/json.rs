@@ -7,7 +7,7 @@ use ringfence_testbed::suite::{self, Item, Report, verdict_name};
 use serde::Serialize;
 
 /// The version of the JSON output; it changes when a field changes its meaning or goes away.
-const JSON_VERSION: u32 = 1;
+pub const JSON_VERSION: u32 = 1;
 
 /// The whole JSON output.
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ struct NotAsked<'r> {
 }
 
 #[derive(Serialize)]
-struct Extra<'r> {
+pub struct Extra<'r> {
     case: &'r str,
     keys: serde_json::Map<String, serde_json::Value>,
 }
@@ -81,7 +81,6 @@ impl<'r> Json<'r> {
         let backend = |(name, totals): &(suite::BackendName, suite::Totals)| {
             (name.name(), Totals::new(totals))
         };
-        let extra = cases.iter().filter(|case| !case.extra.is_empty());
         Self {
             version: JSON_VERSION,
             cases: report.cases,
@@ -90,10 +89,18 @@ impl<'r> Json<'r> {
             backends: report.backends.iter().map(backend).collect(),
             failures: report.failures.iter().map(Failure::new).collect(),
             not_asked: report.not_asked.iter().map(NotAsked::new).collect(),
-            extra: extra
-                .map(|case| Extra { case: &case.name, keys: case.extra.iter().cloned().collect() })
-                .collect(),
+            extra: Extra::all(cases),
         }
+    }
+}
+
+impl<'r> Extra<'r> {
+    /// Those of `cases`.
+    pub fn all(cases: &'r [Case]) -> Vec<Self> {
+        let extra = cases.iter().filter(|case| !case.extra.is_empty());
+        extra
+            .map(|case| Self { case: &case.name, keys: case.extra.iter().cloned().collect() })
+            .collect()
     }
 }
 
@@ -155,7 +162,7 @@ impl<'r> NotAsked<'r> {
     }
 }
 
-fn number(item: Item) -> (&'static str, usize) {
+pub fn number(item: Item) -> (&'static str, usize) {
     match item {
         Item::Probe(index) => ("probe", index + 1),
         Item::Frame(index) => ("frame", index + 1),

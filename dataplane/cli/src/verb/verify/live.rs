@@ -1,0 +1,117 @@
+//! `ringfence verify --live`: the same cases, with real packets.
+
+mod json;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ringfence_testbed::case::Case;
+use ringfence_testbed::demo;
+use ringfence_testbed::suite::live::{self, Backend, Report, Skipped};
+
+use super::{Arguments, Output, read, write_extra};
+use crate::arguments::Global;
+use crate::exit::{self, Failure, Outcome};
+
+/// Who is asked where the command line does not say.
+const BACKENDS: [Backend; 2] = [Backend::Ebpf, Backend::Userspace];
+
+/// Exit code of a process that a signal ended, less the signal's number (as shells count).
+const SIGNAL_BASE: i32 = 128;
+
+pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
+    let backends = backends(arguments)?;
+    let cases = read(arguments, global)?;
+    for backend in &backends {
+        backend.check()?;
+    }
+    demo::on_interrupt(|signal| {
+        // The networks and all that is on them belong to this process and end with it.
+        anstream::eprintln!("\ninterrupted; nothing is left behind");
+        std::process::exit(SIGNAL_BASE + signal as i32);
+    })
+    .context("cannot wait for Ctrl-C")?;
+    let reports: Vec<Report> =
+        backends.iter().map(|backend| play(&cases, *backend)).collect::<Result<_, _>>()?;
+    let mut out = anstream::stdout();
+    match arguments.output {
+        Output::Text => write_text(&mut out, &cases, &reports, global.verbose > 0)?,
+        Output::Json => {
+            let json = json::Json::new(&cases, &reports);
+            writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+        }
+    }
+    let is_good = reports.iter().all(|report| report.wrong.is_empty());
+    Ok(if is_good { Outcome::Success } else { Outcome::Negative })
+}
+
+/// The backends asked for, each once.
+fn backends(arguments: &Arguments) -> Result<BTreeSet<Backend>, Failure> {
+    if arguments.backends.is_empty() {
+        return Ok(BACKENDS.into());
+    }
+    let backends = arguments.backends.iter().map(|name| Backend::try_from(*name));
+    backends.collect::<Result<_, _>>().map_err(|error| Failure::Usage(error.into()))
+}
+
+/// Tries the cases, with a bar on stderr if that is a terminal.
+fn play(cases: &[Case], backend: Backend) -> Result<Report, Failure> {
+    let target = ProgressDrawTarget::stderr();
+    let bar = ProgressBar::with_draw_target(Some(cases.len() as u64), target);
+    let template = "{prefix}: {bar:40} {pos} of {len} cases, {eta} left, {wide_msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(backend.to_string());
+    let report = live::run(cases, backend, &mut |progress| {
+        bar.set_position(progress.done as u64);
+        bar.set_message(progress.now.to_owned());
+    });
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn write_text(
+    out: &mut impl Write,
+    cases: &[Case],
+    reports: &[Report],
+    verbose: bool,
+) -> std::io::Result<()> {
+    if verbose {
+        write_extra(out, cases)?;
+    }
+    for wrong in reports.iter().flat_map(|report| &report.wrong) {
+        writeln!(out, "\x1b[1;31mWRONG\x1b[0m {wrong}")?;
+        if verbose {
+            writeln!(out, "      {}", wrong.asked.place)?;
+        }
+    }
+    for report in reports {
+        write_skipped(out, report, verbose)?;
+    }
+    let probes: usize = cases.iter().map(|case| case.probes.len()).sum();
+    writeln!(out, "{} cases, {probes} probes, live", cases.len())?;
+    for Report { backend, probes, wrong, skipped } in reports {
+        let (wrong, skipped) = (wrong.len(), skipped.len());
+        let name = backend.name().name();
+        writeln!(out, "{name:<12} {wrong} wrong of {probes} probes, {skipped} skipped")?;
+    }
+    Ok(())
+}
+
+/// Why something was not tried, once with how often; with `verbose` each time.
+fn write_skipped(out: &mut impl Write, report: &Report, verbose: bool) -> std::io::Result<()> {
+    let mut reasons: BTreeMap<&str, Vec<&Skipped>> = BTreeMap::new();
+    for skipped in &report.skipped {
+        reasons.entry(&skipped.why).or_default().push(skipped);
+    }
+    for (why, all) in reasons {
+        writeln!(out, "skipped: {} live, {} of them: {why}", report.backend, all.len())?;
+        for skipped in all.iter().filter(|_| verbose) {
+            writeln!(out, "      {}", skipped.asked)?;
+        }
+    }
+    Ok(())
+}
