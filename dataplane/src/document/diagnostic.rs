@@ -52,7 +52,7 @@ impl Diagnostic {
         Self {
             code,
             severity,
-            message: message.into(),
+            message: visible(message),
             place: None,
             label: String::new(),
             related: Vec::new(),
@@ -62,24 +62,39 @@ impl Diagnostic {
 
     pub(super) fn at(&mut self, place: Place, label: impl Into<String>) -> &mut Self {
         self.place = Some(place);
-        self.label = label.into();
+        self.label = visible(label);
         self
     }
 
     pub(super) fn label(&mut self, label: impl Into<String>) -> &mut Self {
-        self.label = label.into();
+        self.label = visible(label);
         self
     }
 
     pub(super) fn related(&mut self, place: Place, label: impl Into<String>) -> &mut Self {
-        self.related.push((place, label.into()));
+        self.related.push((place, visible(label)));
         self
     }
 
     pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
+        self.help = Some(visible(help));
         self
     }
+}
+
+/// `text`, which may quote a document, with an escape for each character that a terminal obeys and
+/// does not show: controls, and those that turn the direction of writing (Unicode UAX #9 §2).
+fn visible(text: impl Into<String>) -> String {
+    let is_hidden = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let text = text.into();
+    if !text.contains(is_hidden) {
+        return text;
+    }
+    let escaped = |c: char| if is_hidden(c) { c.escape_unicode().to_string() } else { c.into() };
+    text.chars().map(escaped).collect()
 }
 
 /// `error[RF0021] policy.yaml:7:9: unknown field …`: one line, for logs and tests.

@@ -93,6 +93,8 @@ fn characters_that_hide_something_are_refused() {
     assert!(report.diagnostics[0].message.contains("w\\u{435}b"), "the escape makes it visible");
     let escape = "apiVersion: v1\nkind: \"\\e[2J\"\n";
     assert!(!read(escape).render(false).contains('\u{1b}'), "no terminal escape gets through");
+    let key = "apiVersion: v1\n\"kin\\ed\": Namespace\n";
+    assert!(read(key).render(false).contains("`kin\\u{1b}d` looks like a slip of it"));
     // The control sequence introducer as one character, in a line that is drawn and in a message.
     let short = "apiVersion: v1\nkind: \"\\u009b2J\" # \u{9b}2J\n";
     let drawn = read(short).render(false);

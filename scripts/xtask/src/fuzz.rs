@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -48,7 +49,7 @@ pub struct Arguments {
     seconds: u32,
 }
 
-/// Builds and runs the targets, one after the other.
+/// Builds the targets and runs them, all at the same time.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let checkout = ebpf::checkout()?;
     let folder = checkout.join(FOLDER);
@@ -58,7 +59,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     println!("built in {} s", begin.elapsed().as_secs());
     let all = TARGETS.map(str::to_owned);
     let targets = if arguments.targets.is_empty() { &all[..] } else { &arguments.targets };
-    targets.iter().try_for_each(|target| run_target(&folder, &programs, target, arguments.seconds))
+    let results: Vec<Result<String>> = thread::scope(|scope| {
+        let run = |target| run_target(&folder, &programs, target, arguments.seconds);
+        let running: Vec<_> =
+            targets.iter().map(|target| scope.spawn(move || run(target))).collect();
+        let end = |one: ScopedJoinHandle<'_, _>| {
+            one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        running.into_iter().map(end).collect()
+    });
+    let failed = results.iter().filter(|result| result.is_err()).count();
+    for result in results {
+        match result {
+            Ok(summary) => println!("{summary}"),
+            Err(error) => eprintln!("{error:#}"),
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} targets failed", targets.len());
+    }
+    Ok(())
 }
 
 /// The inputs to begin with are made by the testbed, which is built the ordinary way for that.
@@ -99,7 +119,8 @@ fn host() -> Result<String> {
     Ok(host.context("`rustc -vV` does not name its host")?.to_owned())
 }
 
-fn run_target(folder: &Path, programs: &Path, target: &str, seconds: u32) -> Result<()> {
+/// Runs one target; a line about how it went.
+fn run_target(folder: &Path, programs: &Path, target: &str, seconds: u32) -> Result<String> {
     let (corpus, artifacts) =
         (folder.join("corpus").join(target), folder.join("artifacts").join(target));
     for made in [&corpus, &artifacts] {
@@ -132,12 +153,11 @@ fn run_target(folder: &Path, programs: &Path, target: &str, seconds: u32) -> Res
     }
     let runs = statistic(&told, "stat::number_of_executed_units:");
     let added = statistic(&told, "stat::new_units_added:");
-    println!(
+    Ok(format!(
         "{target}: {runs} inputs in {seconds} s, {} edges covered, {} by the seeds; {added} inputs \
          are new",
         coverage.last, coverage.first
-    );
-    Ok(())
+    ))
 }
 
 fn failure(target: &str, output: &Output, told: &str) -> String {
