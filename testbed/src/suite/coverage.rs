@@ -72,7 +72,7 @@ const EXCUSED: [(Reason, Option<Hook>, &str); 7] = [
     (Reason::Spoofed, Some(Hook::TcEgress), "sources are checked where packets arrive"),
     (Reason::RogueRouter, Some(Hook::TcEgress), "routers are refused where workloads send"),
     (Reason::UnknownEndpoint, None, "each workload of a case is alone behind its interface"),
-    (Reason::DenyRule, None, "probes ask for it: it is the matchers `tier … deny`"),
+    (Reason::DenyRule, None, "probes ask for it: a matcher of tiers that deny"),
 ];
 
 /// Who answers where: a backend, and the hook if it knows hooks.
