@@ -5,6 +5,7 @@
 //! Some 60,000 frames by default; `RINGFENCE_FRAMES=1000000` asks for more.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod by_hand;
 mod report;
 mod setting;
 mod side_by_side;
