@@ -85,8 +85,8 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { happening, seen, decided } = self;
-        writeln!(f, "DIFFERENT {happening}")?;
+        let Self { seen, decided, .. } = self;
+        writeln!(f, "DIFFERENT")?;
         let rules: Vec<String> = seen.rules.iter().map(ToString::to_string).collect();
         writeln!(f, "  oracle    {:?} {} {rules:?}", seen.verdict, seen.reason.name())?;
         let (verdict, reason) = (decided.verdict, decided.reason.name());
