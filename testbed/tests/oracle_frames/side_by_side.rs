@@ -75,7 +75,7 @@ impl<'s> SideBySide<'s> {
         let seen = self.oracle.see(&at, direction, frame, self.now);
         report.saw(&seen);
         let differs = !agree(&seen, &decided);
-        differs.then(|| Difference { seen, decided })
+        differs.then_some(Difference { seen, decided })
     }
 
     /// What happens, whatever it is; whether the sides differ about it.

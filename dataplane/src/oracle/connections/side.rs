@@ -288,10 +288,9 @@ impl Connections {
         if let Some(known) = self.fragmented.get_mut(&name)
             && !known.is_over(now)
         {
-            let rules = known.rules.clone();
             return match known.take(fragment) {
                 Ok(()) => judgement,
-                Err(reason) => Judgement { reason, rules },
+                Err(reason) => Judgement { reason, ..judgement },
             };
         }
         let would_be = judgement.reason.denies().then_some(judgement.reason);
