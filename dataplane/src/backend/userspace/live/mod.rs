@@ -22,7 +22,7 @@
 //! leaves, as at tc egress of a workload's interface. `tables` says what that makes of the host.
 //!
 //! Not done here: looking whether the kernel itself forwards between the ends, past this process
-//! (the caller does, [`crate::enforce::wires`]); forwarding what the kernel cannot hand over, for
+//! (the caller does, [`crate::enforce::wires()`]); forwarding what the kernel cannot hand over, for
 //! instance segmented SCTP, which is counted.
 
 mod batch;
@@ -233,9 +233,9 @@ impl Running {
         Ok(())
     }
 
-    /// Replaces policy: the tables, the workloads behind the wires, and what happens to denials.
-    /// Flows stay; each frame is decided by the old tables or by the new ones. What `wires` says
-    /// of interfaces has to be what [`start`] was told. Gives the number of the new generation.
+    /// Replaces policy: the tables, and the workloads behind the wires. Flows stay; each frame is
+    /// decided by the old tables or by the new ones. What `wires` says of interfaces has to be
+    /// what [`start`] was told. Gives the number of the new generation.
     ///
     /// # Errors
     ///
@@ -280,12 +280,12 @@ impl Running {
         !self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Stops: no frame passes any more when this returns, and the interfaces are as before.
+    /// Stops: no frame passes any more when this returns, and the interfaces are as before. Gives
+    /// what became of the frames, and why a thread had stopped before if one had.
     ///
     /// # Errors
     ///
-    /// Why a thread had stopped before; its counters are lost to nobody, see
-    /// [`Running::counters`].
+    /// The second of the two, beside the counters, which are whole all the same.
     pub fn stop(mut self) -> (Vec<WireCounters>, Result<(), LiveError>) {
         self.end();
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -127,10 +127,10 @@ impl Socket {
     fn forget_waiting(&self) -> nix::Result<()> {
         let offered = getsockopt(self, PacketStatistics)?.tp_packets;
         for _ in 0..offered {
-            match recv(self.as_raw_fd(), &mut [0; 16], MsgFlags::MSG_DONTWAIT) {
-                Err(Errno::EAGAIN) => break,
-                // A frame that cannot be read is gone as well.
-                Ok(_) | Err(_) => {}
+            // A frame that cannot be read is gone as well.
+            let thrown = recv(self.as_raw_fd(), &mut [0; 16], MsgFlags::MSG_DONTWAIT);
+            if thrown == Err(Errno::EAGAIN) {
+                break;
             }
         }
         Ok(())
