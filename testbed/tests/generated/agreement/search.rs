@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::PolicySet;
-use ringfence_dataplane::oracle::Oracle;
+use ringfence_dataplane::oracle::{Flow, Oracle};
 use ringfence_testbed::render::{self, Question, Rendered};
 
 use super::{Disagreement, Subject, tables_of};
@@ -75,7 +75,7 @@ fn search(
         let boundaries = Boundaries::of_sets(&[&set]);
         // While an example is made smaller, its flow shall not get lost.
         let flows = match found.get() {
-            true => boundaries.all(),
+            true => probes_first(boundaries.all()),
             false => boundaries.sample(PACKETS, seed),
         };
         let tables = compile(&set);
@@ -96,13 +96,20 @@ fn search(
     }
 }
 
+/// What a case can ask about comes before the rest.
+fn probes_first(mut flows: Vec<Flow>) -> Vec<Flow> {
+    flows.sort_by_key(|flow| !render::can_be_probed(flow));
+    flows
+}
+
 /// The disagreement that the set shows: where nothing was made smaller it may be one that only its
 /// own sample asks about.
 fn find_again(set: PolicySet, seed: u64, compile: impl Fn(&PolicySet) -> Tables) -> Found {
     let tables = compile(&set);
     let boundaries = Boundaries::of_sets(&[&set]);
     let mut subject = Subject::new(&set, &tables);
-    let mut flows = boundaries.sample(PACKETS, seed).into_iter().chain(boundaries.all());
+    let mut flows =
+        probes_first(boundaries.all()).into_iter().chain(boundaries.sample(PACKETS, seed));
     let disagreement = flows.find_map(|flow| subject.ask(&flow).err());
     let disagreement = disagreement.expect("asking is deterministic");
     drop(subject);
