@@ -21,11 +21,34 @@ pub struct Question {
     pub answer: Answer,
 }
 
+/// Whether a probe can be about the flow: it has addresses between which connections are opened,
+/// a port that is not 0, and ICMP in its own family.
+#[must_use]
+pub fn can_be_probed(flow: &Flow) -> bool {
+    let is_unicast = |address: IpAddr| match address {
+        IpAddr::V4(address) => {
+            let first = address.octets()[0];
+            first != 127 && first < 224 && !address.is_unspecified()
+        }
+        IpAddr::V6(address) => {
+            !address.is_unspecified()
+                && !address.is_loopback()
+                && !address.is_multicast()
+                && address.to_ipv4_mapped().is_none()
+        }
+    };
+    let of_family = !matches!((flow.protocol, flow.source.is_ipv6()), (1, true) | (58, false));
+    is_unicast(flow.source) && is_unicast(flow.destination) && flow.port != Some(0) && of_family
+}
+
 /// A case file called `name` that asks `questions` about `set`. `source` says where the
-/// expectations come from.
+/// expectations come from. What no probe can ask is listed as unsaid.
 #[must_use]
 pub fn case(name: &str, source: &str, set: &PolicySet, questions: &[Question]) -> Rendered {
-    let Rendered { text: documents, unsaid } = policies(&set.policies);
+    let Rendered { text: documents, mut unsaid } = policies(&set.policies);
+    let (questions, others): (Vec<&Question>, Vec<&Question>) =
+        questions.iter().partition(|question| can_be_probed(&question.flow));
+    unsaid.extend(others.iter().map(|question| format!("no probe asks about {:?}", question.flow)));
     let mut text = yaml(&json!({ "name": name, "source": source }));
     if !unsaid.is_empty() {
         text.push_str(&yaml(&json!({ "unsaid": unsaid })));
@@ -42,7 +65,7 @@ pub fn case(name: &str, source: &str, set: &PolicySet, questions: &[Question]) -
         "namespaces": namespaces(&set.inventory),
         "pods": reachable.map(pod).collect::<Vec<_>>(),
     })));
-    let probes: Vec<Value> = questions.iter().map(|question| probe(question, set)).collect();
+    let probes: Vec<Value> = questions.into_iter().map(|question| probe(question, set)).collect();
     if !probes.is_empty() {
         text.push_str(&yaml(&json!({ "probes": probes })));
     }

@@ -10,7 +10,7 @@ mod network_policy;
 use ringfence_dataplane::model::{Labels, Operator, Policy, Selector, Tier};
 use serde_json::{Map, Value, json};
 
-pub use self::case::{Question, case};
+pub use self::case::{Question, can_be_probed, case};
 
 /// Documents, and what they lack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use ringfence_testbed::case;
 use ringfence_testbed::render::{self, Question};
 
 use crate::flows::Boundaries;
-use crate::host::first_packet;
 use crate::policies::{self, Kind};
 use crate::runs;
 
@@ -24,13 +23,8 @@ proptest! {
         seed: u64,
     ) {
         let (oracle, boundaries) = (Oracle::new(&set), Boundaries::of_sets(&[&set]));
-        let is_sane = |flow: &ringfence_dataplane::oracle::Flow| {
-            // A case's probe has a port from 1 on, addresses of connections, and ICMP in its family.
-            let of_family = !matches!((flow.protocol, flow.source.is_ipv6()), (1, true) | (58, false));
-            first_packet(flow).is_some() && flow.port != Some(0) && of_family
-        };
         let mut flows = boundaries.sample(PROBES, seed);
-        flows.retain(is_sane);
+        flows.retain(render::can_be_probed);
         // A case that asks nothing is none.
         prop_assume!(!flows.is_empty());
         let questions: Vec<Question> =

@@ -17,7 +17,7 @@ const FIXED_SEED: u64 = 1;
 pub const SHRINKING: &str = "RINGFENCE_SHRINKING";
 
 /// Steps in which a failing example is made smaller: enough for the largest.
-const STEPS: u32 = 20_000;
+pub const STEPS: u32 = 20_000;
 
 /// Examples that a law may have nothing to say about before it counts as never tried.
 const REJECTED: u32 = 10_000;
