@@ -136,34 +136,14 @@ pub(super) fn workload<'i>(
 }
 
 fn service(walk: &mut Walk, probe: &Object, to: &End, inventory: &Inventory) -> Option<Service> {
-    let node = walk.required(probe, "protocol")?;
-    let known = match &node.value {
-        Value::Text(text) => match PROTOCOLS.iter().find(|(name, _)| name == text) {
-            Some((_, protocol)) => protocol.number(),
-            None if text == "ICMP" => ICMP,
-            None if text == "ICMPv6" => ICMPV6,
-            None => {
-                let message = format!(
-                    "there is no protocol `{text}`; write TCP, UDP, SCTP, ICMP, ICMPv6 or a number"
-                );
-                walk.error(node.at, message);
-                return None;
-            }
-        },
-        _ => walk.number(node, "`protocol`", 0..=255)? as u8,
-    };
-    if HEADERS.contains(&known) {
-        let message = format!("protocol {known} is a header of IPv6; write a frame that has it");
-        walk.error(node.at, message);
-        return None;
-    }
+    let known = protocol(walk, probe)?;
     if let Some(protocol) = Protocol::ALL.into_iter().find(|one| one.number() == known) {
-        refuse(walk, probe, &["type", "code"], "which only ICMP has");
+        needless(walk, probe, &["type", "code"], "which only ICMP has");
         return port(walk, probe, protocol, to, inventory);
     }
-    refuse(walk, probe, &["port"], "and its protocol has none");
+    needless(walk, probe, &["port"], "and its protocol has none");
     if known != ICMP && known != ICMPV6 {
-        refuse(walk, probe, &["type", "code"], "which only ICMP has");
+        needless(walk, probe, &["type", "code"], "which only ICMP has");
         return Some(Service::Other(known));
     }
     let v6 = known == ICMPV6;
@@ -175,10 +155,37 @@ fn service(walk: &mut Walk, probe: &Object, to: &End, inventory: &Inventory) -> 
     Some(Service::Icmp { v6, kind, code: number("code", 0)? })
 }
 
-fn refuse(walk: &mut Walk, probe: &Object, keys: &[&str], why: &str) {
+/// The number of `protocol`, which is TCP where a probe has none, as in a policy
+/// (`NetworkPolicyPort.protocol` of the Kubernetes API).
+fn protocol(walk: &mut Walk, probe: &Object) -> Option<u8> {
+    let Some(node) = probe.get("protocol") else { return Some(Protocol::Tcp.number()) };
+    let Value::Text(text) = &node.value else {
+        let number = walk.number(node, "`protocol`", 0..=255)? as u8;
+        if HEADERS.contains(&number) {
+            let message =
+                format!("protocol {number} is a header of IPv6; write a frame that has it");
+            walk.error(node.at, message);
+            return None;
+        }
+        return Some(number);
+    };
+    let with_ports = PROTOCOLS.iter().map(|(name, protocol)| (*name, protocol.number()));
+    let mut known = with_ports.chain([("ICMP", ICMP), ("ICMPv6", ICMPV6)]);
+    let found = known.find(|(name, _)| name.eq_ignore_ascii_case(text));
+    if found.is_none() {
+        let message = format!(
+            "there is no protocol `{text}`; write TCP, UDP, SCTP, ICMP, ICMPv6 or a number"
+        );
+        walk.error(node.at, message);
+    }
+    found.map(|(_, number)| number)
+}
+
+/// Warns of keys that mean nothing for a probe of this protocol.
+fn needless(walk: &mut Walk, probe: &Object, keys: &[&str], why: &str) {
     for key in keys {
         if let Some(node) = probe.get(key) {
-            walk.error(node.at, format!("the probe has a `{key}`, {why}; leave it out"));
+            walk.warning(node.at, format!("the probe has a `{key}`, {why}; it is left out"));
         }
     }
 }

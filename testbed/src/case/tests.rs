@@ -118,7 +118,6 @@ frames:
         ":10:13: there is no pod `shop/wbe` (did you mean `shop/web`?); pods are named",
         ":11:57: `Shop/db` has no port called `http/TCP`; it names no port",
         ":12:69: `expect` is `maybe`; it has to be `allow` or `deny` or `audit`",
-        ":12:58: the probe has a `port`, and its protocol has none; leave it out",
         ":13:5: `shop/web` and `fd00::1` do not both have an address of one family (IPv4 or IPv6)",
         ":14:13: `10.1.0.300` is no address",
         ":14:5: a probe has no `expect`; add it",

@@ -252,7 +252,7 @@ impl Walk<'_> {
     /// What the word in `node` stands for.
     pub fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(node, what)?;
-        let found = words.iter().find(|(word, _)| *word == text);
+        let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
         if found.is_none() {
             let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
             let message = format!("{what} is `{text}`; it has to be {}", known.join(" or "));
@@ -276,8 +276,13 @@ impl Walk<'_> {
             let like = suggestion(&key.text, known.iter().copied());
             let message =
                 format!("{} has no key `{}`{like}; it is left out", object.what, key.text);
-            self.warnings.push(Warning { place: place(&self.file, key.at), message });
+            self.warning(key.at, message);
         }
+    }
+
+    /// Notes what may be a slip at `at`.
+    pub fn warning(&mut self, at: Location, message: impl Into<String>) {
+        self.warnings.push(Warning { place: place(&self.file, at), message: message.into() });
     }
 
     /// Notes what is wrong with the value at `at`.
