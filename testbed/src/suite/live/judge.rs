@@ -60,7 +60,7 @@ impl Decision {
                 direction if direction == Direction::Egress as u8 => Direction::Egress,
                 _ => Direction::Ingress,
             },
-            rule: tables.rules.get(&event.rule).map(ToString::to_string),
+            rule: tables.rules.get(&event.rule).map(|rule| rule.name.clone()),
         })
     }
 }
@@ -110,8 +110,11 @@ impl Seen {
     /// How this differs from what `probe` expects.
     pub fn difference(&self, probe: &Probe) -> Option<Difference> {
         let decision = || {
-            let told = [Verdict::Deny, Verdict::Audit, Verdict::Allow];
-            told.into_iter().find_map(|verdict| self.first(verdict)).cloned()
+            let first = self.first(Verdict::Deny).or_else(|| self.first(Verdict::Audit));
+            // Of two ends that allow it, the one that needed a rule.
+            let mut allowing = self.decisions.iter().flatten();
+            let ruled = allowing.find(|one| one.rule.is_some());
+            first.or(ruled).or_else(|| self.first(Verdict::Allow)).cloned()
         };
         let wrong = |actual: String| Some(Difference { actual, decision: decision() });
         let verdict = self.verdict();

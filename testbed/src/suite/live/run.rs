@@ -100,6 +100,8 @@ struct Site {
     unanswered: BTreeMap<Ask, Outcome>,
     /// [`Prober::sent`] when nothing was known of any connection.
     sent_before: u32,
+    /// Whether packets that nothing tells apart have been asked since then.
+    has_met_alike: bool,
 }
 
 impl Site {
@@ -124,7 +126,8 @@ impl Site {
         let unanswered = without_policy(&prober, &asks);
         enforcer.off(&topology).map_err(failed)?;
         let sent_before = Prober::sent();
-        Ok(Self { backend, topology, prober, enforcer, unanswered, sent_before })
+        let has_met_alike = false;
+        Ok(Self { backend, topology, prober, enforcer, unanswered, sent_before, has_met_alike })
     }
 
     /// Tries one case, or the steps of a sequence; `told` hears of each step before and after.
@@ -139,12 +142,12 @@ impl Site {
             let tables = self.tables(step.case)?;
             let packets = self.packets(step, &tables);
             let mut seen = BTreeMap::new();
-            for (number, round) in rounds(&packets).into_iter().enumerate() {
-                // What comes first meets a running state.
-                if number > 0 || self.is_worn_out() {
+            for round in self.rounds(&packets) {
+                if self.is_known(&round) {
                     self.off(step.case)?;
                 }
                 self.apply(step.case, &tables)?;
+                self.has_met_alike |= !round.iter().all(Ask::is_told_apart);
                 seen.extend(self.look(step, &tables, &round)?);
             }
             judge(step.case, &packets, &seen, &mut results[step.index]);
@@ -177,9 +180,21 @@ impl Site {
         Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
     }
 
-    /// Whether a packet could be taken for one of a connection that is known already.
-    fn is_worn_out(&self) -> bool {
-        Prober::sent().wrapping_sub(self.sent_before) > DISTINCT / 2
+    /// What is asked at once: all packets that are told apart, even where there is none, and of
+    /// the others those of the first round, if nothing like them has been met.
+    fn rounds(&self, packets: &[Packets<'_>]) -> Vec<BTreeSet<Ask>> {
+        let mut rounds = rounds(packets);
+        if !self.has_met_alike && rounds.len() > 1 {
+            let second = rounds.remove(1);
+            rounds[0].extend(second);
+        }
+        rounds
+    }
+
+    /// Whether a packet of `round` could be taken for one of a connection that is known already.
+    fn is_known(&self, round: &BTreeSet<Ask>) -> bool {
+        let alike = self.has_met_alike && !round.iter().all(Ask::is_told_apart);
+        alike || Prober::sent().wrapping_sub(self.sent_before) > DISTINCT / 2
     }
 
     fn tables(&self, case: &Case) -> Result<Tables, LiveError> {
@@ -195,6 +210,7 @@ impl Site {
 
     fn off(&mut self, case: &Case) -> Result<(), LiveError> {
         self.sent_before = Prober::sent();
+        self.has_met_alike = false;
         let off = self.enforcer.off(&self.topology);
         off.map_err(|source| self.failed(case, "be taken off", source))
     }
