@@ -1,6 +1,4 @@
 //! Cases on real networks, for each backend that can be tried there.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use ringfence_common::verdict::{Reason, Verdict};
 use ringfence_testbed::case::{self, Case};
 use ringfence_testbed::require;

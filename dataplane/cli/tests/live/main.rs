@@ -5,3 +5,4 @@ mod kills;
 mod messages;
 mod refusing_kernel;
 mod userspace;
+mod verify;

@@ -13,6 +13,10 @@ use crate::prober::{Ask, Service};
 use crate::suite::verdict_name;
 use crate::workload::Outcome;
 
+/// What a call that sends says of a packet that tc egress has dropped (`net_xmit_errno` in Linux
+/// `include/linux/netdevice.h`).
+const NOT_SENT: i32 = libc::ENOBUFS;
+
 /// Everything that was seen of one packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -80,20 +84,20 @@ impl Seen {
             Outcome::Answered if self.first(Verdict::Audit).is_some() => Some(Verdict::Audit),
             Outcome::Answered => Some(Verdict::Allow),
             Outcome::Silent if !self.arrived => Some(Verdict::Deny),
+            // What the host itself sends may be denied within the call that sends it.
+            Outcome::Failed(NOT_SENT) if !self.arrived && self.first(Verdict::Deny).is_some() => {
+                Some(Verdict::Deny)
+            }
             _ => None,
         }
     }
 
     /// What happened, in words.
     fn in_words(&self) -> String {
-        match (self.outcome, self.arrived) {
-            (Outcome::Answered, _) => match self.verdict() {
-                Some(Verdict::Audit) => "audit".to_owned(),
-                _ => "allow".to_owned(),
-            },
-            (Outcome::Silent, false) => "deny".to_owned(),
-            (outcome, true) => format!("arrived, but {outcome}"),
-            (outcome, false) => outcome.to_string(),
+        match (self.verdict(), self.arrived) {
+            (Some(verdict), _) => verdict_name(verdict).to_owned(),
+            (None, true) => format!("arrived, but {}", self.outcome),
+            (None, false) => self.outcome.to_string(),
         }
     }
 
@@ -189,5 +193,76 @@ fn word(direction: Direction) -> &'static str {
     match direction {
         Direction::Egress => "egress",
         Direction::Ingress => "ingress",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::case;
+
+    use super::*;
+
+    fn seen(outcome: Outcome, arrived: bool, told: Option<&[(Verdict, Reason)]>) -> Seen {
+        let decision = |(verdict, reason): &(Verdict, Reason)| Decision {
+            verdict: *verdict,
+            reason: Some(*reason),
+            direction: Direction::Ingress,
+            rule: None,
+        };
+        Seen { outcome, arrived, decisions: told.map(|told| told.iter().map(decision).collect()) }
+    }
+
+    /// What is wrong for a probe that expects `expect`.
+    fn actual(expect: &str, seen: &Seen) -> Option<String> {
+        let text = format!(
+            "pods: [{{namespace: a, name: b, ip: 10.0.0.1}}, {{namespace: a, name: c, ip: 10.0.0.2}}]\n\
+             probes: [{{from: a/b, to: a/c, protocol: TCP, port: 1, {expect}}}]"
+        );
+        let cases = case::read_text("case.yaml", &text).unwrap();
+        seen.difference(&cases[0].probes[0]).map(|difference| difference.actual)
+    }
+
+    #[test]
+    fn a_verdict_is_what_became_of_the_packet() {
+        use Outcome::{Answered, Failed, Refused, Silent};
+        let (denied, audited) = ((Verdict::Deny, Reason::NoRule), (Verdict::Audit, Reason::NoRule));
+        let allowed = (Verdict::Allow, Reason::Rule);
+        let (allow, deny, audit) = ("expect: allow", "expect: deny", "expect: audit");
+        let no_rule = "expect: deny, reason: NoRule";
+        for (expect, seen, wrong) in [
+            (allow, seen(Answered, true, None), None),
+            (allow, seen(Answered, true, Some(&[allowed])), None),
+            (allow, seen(Answered, true, Some(&[audited])), Some("audit")),
+            (allow, seen(Silent, false, None), Some("deny")),
+            (allow, seen(Silent, true, None), Some("arrived, but no answer")),
+            (deny, seen(Answered, true, None), Some("allow")),
+            (deny, seen(Silent, true, Some(&[denied])), Some("arrived, but no answer")),
+            (deny, seen(Silent, false, None), None),
+            (deny, seen(Silent, false, Some(&[denied])), None),
+            (deny, seen(Silent, false, Some(&[])), Some("no answer, and no event that says why")),
+            (deny, seen(Refused, false, Some(&[denied])), Some("refused")),
+            (deny, seen(Failed(NOT_SENT), false, Some(&[denied])), None),
+            (
+                deny,
+                seen(Failed(NOT_SENT), false, None),
+                Some("not asked: No buffer space available"),
+            ),
+            (audit, seen(Answered, true, Some(&[audited])), None),
+            (audit, seen(Answered, true, Some(&[allowed])), Some("allow")),
+            (audit, seen(Answered, true, None), None),
+            (no_rule, seen(Silent, false, Some(&[denied])), None),
+            (
+                no_rule,
+                seen(Silent, false, Some(&[(Verdict::Deny, Reason::Spoofed)])),
+                Some("deny for Spoofed"),
+            ),
+            (
+                "expect: deny, expect_egress: deny",
+                seen(Silent, false, Some(&[denied])),
+                Some("egress allow"),
+            ),
+        ] {
+            assert_eq!(actual(expect, &seen).as_deref(), wrong, "{expect}: {seen:?}");
+        }
     }
 }
