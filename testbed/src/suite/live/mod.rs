@@ -12,7 +12,7 @@
 //!
 //! # Design
 //!
-//! Cases that agree on who has which address share a network ([`cluster`]): one namespace for each
+//! Cases that agree on who has which address share a network (`cluster`): one namespace for each
 //! workload, the host, and the addresses that nobody has behind the host's uplink. First every
 //! probe of all of them is asked there without policy (goal 2). Then, case by case and step by
 //! step, the backend is applied to the running state, as an administrator would do it, and all
