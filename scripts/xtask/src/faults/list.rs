@@ -92,6 +92,13 @@ impl Fault {
         Ok(())
     }
 
+    /// Whether the fault can be made in the sources below `root`.
+    pub fn check_against(&self, root: &Path) -> Result<()> {
+        let text = fs::read_to_string(root.join(&self.file))
+            .with_context(|| format!("`{}`: cannot read {}", self.name, self.file))?;
+        self.make(&text).map(|_| ())
+    }
+
     /// The source `text` with the fault in it.
     pub fn make(&self, text: &str) -> Result<String> {
         let Self { name, file, before, .. } = self;

@@ -51,6 +51,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         println!("{} faults", faults.len());
         return Ok(());
     }
+    if let Some(error) = faults.iter().find_map(|fault| fault.check_against(&root).err()) {
+        return Err(error);
+    }
     let started = Instant::now();
     let scratch = root.join("target/faults");
     let tree = Tree::copy(&root, &scratch.join("tree"))?;
@@ -104,7 +107,6 @@ fn root() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::fs;
 
     use super::{list, root};
 
@@ -116,8 +118,7 @@ mod tests {
         let faults = list::read(&root()).unwrap();
         let mut cannot = Vec::new();
         for fault in &faults {
-            let text = fs::read_to_string(root().join(&fault.file)).unwrap_or_default();
-            if let Err(error) = fault.make(&text) {
+            if let Err(error) = fault.check_against(&root()) {
                 cannot.push(format!("{error:#}"));
             }
         }
