@@ -36,10 +36,10 @@ fn agreement_is_exit_0_and_totals() {
     let run = verify(folder.path(), &["."]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     let lines: Vec<&str> = run.stdout.lines().collect();
-    let totals = "0 wrong of 2 probes and 1 frames, 0 skipped";
+    let totals = "0 wrong of 2 probes and 1 frame, 0 skipped";
     let line = |name: &str| format!("{name:<12} {totals}");
     let expected = [
-        "1 cases, 2 probes, 1 frames".to_owned(),
+        "1 case, 2 probes, 1 frame".to_owned(),
         line("oracle"),
         line("userspace"),
         line("  xdp"),

@@ -9,7 +9,8 @@
 //! 5. Addresses that may not be on a wire → denied (`Martian`).
 //! 6. Both addresses → identity and endpoint.
 //! 7. Neighbour discovery, listener discovery, DHCP → essential, from the sender's own address, a
-//!    link-local one or none; router advertisements from a workload → denied (`RogueRouter`).
+//!    link-local one or none, and not in fragments (RFC 6980 §5); router advertisements from a
+//!    workload → denied (`RogueRouter`).
 //! 8. The source has to be one that may come from here (`Spoofed`).
 //! 9. The sides that this hook has to check, the sender's egress before the receiver's ingress;
 //!    the first denial decides. In audit mode the other side still remembers what passes. For
@@ -314,10 +315,13 @@ impl<T: Tables> Context<'_, T> {
                 if addresses::is_router_advertisement(packet) && self.has(checks::NO_ROUTERS) {
                     return Some(Decision::deny(Reason::RogueRouter, 0));
                 }
+                if packet.fragment.present {
+                    return None;
+                }
                 self.allow_essential(essential::NEIGHBOUR_DISCOVERY, Reason::NeighbourDiscovery)
             }
             // RFC 2710 §3, RFC 3810 §5: link-local, hop limit 1.
-            Icmp::MulticastListener if packet.hop_limit == 1 => {
+            Icmp::MulticastListener if packet.hop_limit == 1 && !packet.fragment.present => {
                 self.allow_essential(essential::MULTICAST_LISTENER, Reason::MulticastListener)
             }
             Icmp::None if addresses::is_dhcp(packet, self.is_from_client()) => {

@@ -22,12 +22,16 @@ pub enum Way {
 
 /// The kind of essential traffic that a packet is, if it is one.
 pub fn kind_of(packet: &Packet, way: Way) -> Option<Essential> {
+    // A fragment is none: of its later parts nobody would know that they are essential, and whoever
+    // gets discovery in fragments has to ignore it (RFC 6980 §5).
+    if packet.fragment.is_some() {
+        return None;
+    }
     match &packet.transport {
         Transport::Icmp(message) if packet.protocol == protocol::ICMPV6 => {
             of_message(packet, message)
         }
-        // A fragment is none: of its later parts nobody would know that they are essential.
-        Transport::Udp { source, destination } if packet.fragment.is_none() => {
+        Transport::Udp { source, destination } => {
             let (client, server) = if packet.source.is_ipv4() { DHCP } else { DHCPV6 };
             let asks = (*source, *destination) == (client, server);
             let answers = (*source, *destination) == (server, client);

@@ -11,6 +11,7 @@ use ringfence_dataplane::backend::{Mode, hook_name};
 use ringfence_dataplane::enforce::{self, Paths, Status};
 
 use crate::exit::{Outcome, Result};
+use crate::output::counted;
 
 /// Rules printed without `-o wide`.
 const RULES: usize = 10;
@@ -52,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result {
 fn print(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
     let installed = &status.installed;
     let policies = match &status.policies {
-        Some(policies) => plural(policies.len(), "policy", "policies"),
+        Some(policies) => counted(policies.len(), "policy", "policies"),
         None => "policies unknown (no record of this generation)".to_owned(),
     };
     writeln!(
@@ -209,10 +210,6 @@ fn verdict(reason: Reason, mode: Mode) -> &'static str {
         (true, Mode::Enforce) => "deny",
         (true, Mode::Audit) => "audit",
     }
-}
-
-fn plural(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn direction(direction: Direction) -> &'static str {

@@ -14,6 +14,7 @@ use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, Totals, Unav
 
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
+use crate::output::counted;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -113,7 +114,10 @@ fn write_text(
     }
     write_not_asked(out, report, verbose)?;
     let Report { cases, probes, frames, .. } = report;
-    writeln!(out, "{cases} cases, {probes} probes, {frames} frames")?;
+    let cases = counted(*cases, "case", "cases");
+    let (probes, frames) =
+        (counted(*probes, "probe", "probes"), counted(*frames, "frame", "frames"));
+    writeln!(out, "{cases}, {probes}, {frames}")?;
     for (backend, totals) in &report.backends {
         writeln!(out, "{:<12} {}", backend.name(), line(totals))?;
         for (run, totals) in &totals.runs {
@@ -154,8 +158,9 @@ fn write_not_asked(out: &mut impl Write, report: &Report, verbose: bool) -> std:
 
 fn line(totals: &Totals) -> String {
     let Totals { probes, frames, wrong, skipped, inapplicable, .. } = totals;
-    let mut line =
-        format!("{wrong} wrong of {probes} probes and {frames} frames, {skipped} skipped");
+    let (probes, frames) =
+        (counted(*probes, "probe", "probes"), counted(*frames, "frame", "frames"));
+    let mut line = format!("{wrong} wrong of {probes} and {frames}, {skipped} skipped");
     if *inapplicable > 0 {
         line += &format!(", {inapplicable} not applicable");
     }

@@ -29,7 +29,7 @@ fn agreement_is_exit_0_and_frames_are_skipped() {
     let expected = [
         format!("skipped: ebpf live, {why}"),
         format!("skipped: userspace live, {why}"),
-        "1 cases, 2 probes, live".to_owned(),
+        "1 case, 2 probes, live".to_owned(),
         "ebpf         0 wrong of 2 probes, 1 skipped".to_owned(),
         "userspace    0 wrong of 2 probes, 1 skipped".to_owned(),
     ];

@@ -11,6 +11,7 @@ pub const JSON_VERSION: u32 = 1;
 
 /// The whole JSON output.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Json<'r> {
     version: u32,
     cases: usize,
@@ -25,6 +26,7 @@ pub struct Json<'r> {
 
 /// `wrong` and `skipped` count probes and frames.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Totals {
     probes: usize,
     frames: usize,
@@ -36,6 +38,7 @@ struct Totals {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Failure<'r> {
     case: &'r str,
     file: &'r str,
@@ -59,6 +62,7 @@ struct Failure<'r> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct NotAsked<'r> {
     case: &'r str,
     kind: &'static str,
@@ -71,6 +75,7 @@ struct NotAsked<'r> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Extra<'r> {
     case: &'r str,
     keys: serde_json::Map<String, serde_json::Value>,

@@ -14,6 +14,7 @@ use ringfence_testbed::suite::live::{self, Backend, Report, Skipped};
 use super::{Arguments, Output, read, write_extra};
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
+use crate::output::counted;
 
 /// Who is asked where the command line does not say.
 const BACKENDS: [Backend; 2] = [Backend::Ebpf, Backend::Userspace];
@@ -92,11 +93,13 @@ fn write_text(
         write_skipped(out, report, verbose)?;
     }
     let probes: usize = cases.iter().map(|case| case.probes.len()).sum();
-    writeln!(out, "{} cases, {probes} probes, live", cases.len())?;
+    let cases = counted(cases.len(), "case", "cases");
+    writeln!(out, "{cases}, {}, live", counted(probes, "probe", "probes"))?;
     for Report { backend, probes, wrong, skipped } in reports {
         let (wrong, skipped) = (wrong.len(), skipped.len());
         let name = backend.name().name();
-        writeln!(out, "{name:<12} {wrong} wrong of {probes} probes, {skipped} skipped")?;
+        let probes = counted(*probes, "probe", "probes");
+        writeln!(out, "{name:<12} {wrong} wrong of {probes}, {skipped} skipped")?;
     }
     Ok(())
 }
