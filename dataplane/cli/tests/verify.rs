@@ -134,11 +134,11 @@ fn policies_with_errors_are_shown_with_the_case_they_stand_in() {
 }
 
 #[test]
-fn unknown_backends_and_those_to_come_are_exit_2() {
+fn unknown_backends_are_exit_2() {
     let folder = shop(|text| text);
     for (backend, expected) in [
         ("ebfp", "there is no backend `ebfp`; choose among oracle, userspace and ebpf"),
-        ("oracle,nftables", "backend `nftables` is not there yet; choose among oracle,"),
+        ("oracle,nftables", "there is no backend `nftables`; choose among oracle,"),
     ] {
         let run = verify(folder.path(), &["shop.yaml", "--backend", backend]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{backend}");

@@ -103,7 +103,7 @@ pub struct Said {
     pub hook: Option<Hook>,
 }
 
-/// The backends that there are or will be.
+/// The backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BackendName {
     /// [`ringfence_dataplane::oracle`], reading frames and model literally.
@@ -112,12 +112,6 @@ pub enum BackendName {
     Userspace,
     /// The programs in the kernel, run on single frames (`BPF_PROG_TEST_RUN`).
     Ebpf,
-    /// Rendered iptables rules.
-    Iptables,
-    /// Rendered ipset and iptables rules.
-    Ipset,
-    /// Rendered nftables rules.
-    Nftables,
 }
 
 /// A backend, and at which hook it sees what arrives.
@@ -177,9 +171,6 @@ pub struct UnknownBackend(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unavailable {
-    /// It is planned.
-    #[error("backend `{0}` is not there yet; choose among oracle, userspace and ebpf")]
-    NotBuilt(BackendName),
     /// This machine or user cannot run it.
     #[error("backend `{backend}` cannot run here: {missing}")]
     Missing {
@@ -221,8 +212,11 @@ pub enum SuiteError {
     #[error("the interfaces for the eBPF backend cannot be made")]
     Netlink(#[from] NetlinkError),
     /// Programs were run and told nothing about it.
-    #[error("the program at {0} told nothing of what it decided")]
+    #[error("the program at {0} sent no event for a frame that it decided")]
     Silent(&'static str),
+    /// A frame came before any case.
+    #[error("no case has begun")]
+    NoCase,
     /// A case speaks of a workload that its tables do not have.
     #[error("workload `{0}` is on no interface")]
     Nowhere(String),
@@ -233,8 +227,7 @@ pub enum SuiteError {
 
 impl BackendName {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 6] =
-        [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Iptables, Self::Ipset, Self::Nftables];
+    pub const ALL: [Self; 3] = [Self::Oracle, Self::Userspace, Self::Ebpf];
 
     /// What it is called.
     #[must_use]
@@ -243,9 +236,6 @@ impl BackendName {
             Self::Oracle => "oracle",
             Self::Userspace => "userspace",
             Self::Ebpf => "ebpf",
-            Self::Iptables => "iptables",
-            Self::Ipset => "ipset",
-            Self::Nftables => "nftables",
         }
     }
 
@@ -259,7 +249,6 @@ impl BackendName {
             Self::Oracle | Self::Userspace => Ok(()),
             Self::Ebpf => require::missing_for_kernel()
                 .map_or(Ok(()), |missing| Err(Unavailable::Missing { backend: self, missing })),
-            Self::Iptables | Self::Ipset | Self::Nftables => Err(Unavailable::NotBuilt(self)),
         }
     }
 
@@ -288,10 +277,6 @@ impl Run {
             BackendName::Oracle => Box::new(oracle::Literal::default()),
             BackendName::Userspace => Box::new(userspace::InMemory::new(way)),
             BackendName::Ebpf => Box::new(ebpf::TestRuns::new(way)?),
-            other => {
-                let why = Unavailable::NotBuilt(other).to_string();
-                return Err(SuiteError::Program { what: format!("have `{other}`"), why });
-            }
         })
     }
 }

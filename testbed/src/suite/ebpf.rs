@@ -123,9 +123,7 @@ impl Backend for TestRuns {
         direction: Direction,
         frame: &[u8],
     ) -> Result<Answer, SuiteError> {
-        let Some(state) = self.state.take() else {
-            return Ok(Answer::Skipped("no case has begun"));
-        };
+        let state = self.state.take().ok_or(SuiteError::NoCase)?;
         let (hook, ifindex) = state.host.place(&state.desired, at, direction)?;
         let answer = match self.kernel.run(frame, hook, ifindex)? {
             Ran::Decided(returned, event) => {
@@ -137,7 +135,13 @@ impl Backend for TestRuns {
             Ran::Inapplicable if hook != Hook::Xdp && is_cut_ip(frame) => Answer::Inapplicable(
                 "`BPF_PROG_TEST_RUN` takes no IP packet shorter than its header at tc",
             ),
-            Ran::Inapplicable => Answer::Skipped("`BPF_PROG_TEST_RUN` takes no frame that long"),
+            Ran::Inapplicable if frame.len() > LONGEST => {
+                Answer::Skipped("`BPF_PROG_TEST_RUN` takes no frame longer than a page")
+            }
+            Ran::Inapplicable => {
+                let what = format!("run the program at {} on a frame", hook_name(hook));
+                return Err(SuiteError::Program { what, why: "invalid argument".to_owned() });
+            }
         };
         self.state = Some(state);
         Ok(answer)
@@ -176,6 +180,10 @@ impl Remembered {
         });
     }
 }
+
+/// The kernel (6.18, net/bpf/test_run.c) keeps a frame, with head room and what belongs to a socket
+/// buffer, in one page: a longer one may not fit.
+const LONGEST: usize = 3_000;
 
 /// The kernel (6.18, net/bpf/test_run.c) makes no socket buffer of a frame that claims to be IP and
 /// is shorter than an IP header.

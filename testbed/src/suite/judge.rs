@@ -78,14 +78,15 @@ pub fn probe(backend: &mut dyn Backend, case: &Case, probe: &Probe) -> Result<Ju
         let owner = |address| case.policies.inventory.owner(address);
         let ends: [Option<&Workload>; 2] = [owner(pair.0), owner(pair.1)];
         let mut said: Vec<(Station<'_>, Said)> = Vec::new();
+        let mut not_asked = None;
         for station in stations(ends[0], ends[1], host_of(case)) {
             match backend.see(station.at, station.direction, &frame)? {
                 Answer::Said(answer) => said.push((station, answer)),
-                Answer::Inapplicable(why) => judged.not_asked = Some((true, why)),
-                Answer::Skipped(why) => judged.not_asked = Some((false, why)),
+                Answer::Inapplicable(why) => not_asked = Some((true, why)),
+                Answer::Skipped(why) => not_asked = Some((false, why)),
             }
         }
-        if judged.not_asked.is_none() && judged.wrong.is_none() {
+        if not_asked.is_none() && judged.wrong.is_none() {
             judged.wrong = wrong_of(probe, &said).map(|(side, expected, said)| Wrong {
                 side,
                 expected,
@@ -96,6 +97,7 @@ pub fn probe(backend: &mut dyn Backend, case: &Case, probe: &Probe) -> Result<Ju
                 addresses: Some(*pair),
             });
         }
+        judged.not_asked = judged.not_asked.or(not_asked);
         judged.said.extend(said.into_iter().flat_map(|(station, said)| {
             let sides =
                 [(station.egress, Direction::Egress), (station.ingress, Direction::Ingress)];

@@ -63,9 +63,7 @@ impl Backend for Literal {
                 return Ok(Answer::Said(Said { verdict, reason, rules: Vec::new(), hook: None }));
             }
         };
-        let Some(connections) = &mut self.connections else {
-            return Ok(Answer::Skipped("no case has begun"));
-        };
+        let connections = self.connections.as_mut().ok_or(SuiteError::NoCase)?;
         let seen = connections.see(name, direction, frame, self.now);
         let rules = seen.rules.iter().map(ToString::to_string).collect();
         Ok(Answer::Said(Said { verdict: seen.verdict, reason: seen.reason, rules, hook: None }))

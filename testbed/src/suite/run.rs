@@ -116,8 +116,10 @@ impl Played {
                 true => self.totals.inapplicable += 1,
                 false => self.totals.skipped += 1,
             }
+            let (case, asked) = (case.clone(), asked.clone());
             self.not_asked.push(NotAsked { case_index, case, item, asked, run, inapplicable, why });
-        } else if let Some(wrong) = judged.wrong {
+        }
+        if let Some(wrong) = judged.wrong {
             self.totals.wrong += 1;
             let place = place.clone();
             self.failures.push(Failure { case_index, case, item, asked, place, run, wrong });

@@ -87,7 +87,7 @@ impl Backend for InMemory {
         direction: Direction,
         frame: &[u8],
     ) -> Result<Answer, SuiteError> {
-        let Some(state) = &mut self.state else { return Ok(Answer::Skipped("no case has begun")) };
+        let state = self.state.as_mut().ok_or(SuiteError::NoCase)?;
         let (hook, ifindex) = state.host.place(&state.desired, at, direction)?;
         let now = state.now();
         let decision = state.filter.decide(frame, hook, ifindex, now).decision;

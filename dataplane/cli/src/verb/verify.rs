@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::{self, Case};
-use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, Totals, Unavailable};
+use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, Totals};
 
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
@@ -53,10 +53,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         chosen => chosen,
     };
     for backend in backends {
-        backend.check().map_err(|error| match error {
-            Unavailable::NotBuilt(_) => Failure::Usage(error.into()),
-            _ => Failure::Operation(error.into()),
-        })?;
+        backend.check().map_err(|error| Failure::Operation(error.into()))?;
     }
     let cases = read(arguments, global)?;
     let report = play(&cases, backends)?;

@@ -45,7 +45,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         }
     }
     let is_good = reports.iter().all(|report| report.wrong.is_empty());
-    Ok(if is_good { Outcome::Success } else { Outcome::Negative })
+    let is_asked = reports.iter().all(|report| report.probes > 0 || report.skipped.is_empty());
+    Ok(if is_good && is_asked { Outcome::Success } else { Outcome::Negative })
 }
 
 /// The backends asked for, each once.

@@ -12,6 +12,7 @@ use crate::verb::verify::json::{Extra, JSON_VERSION, number};
 
 /// The whole JSON output, in the shape of that without `--live`.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Json<'r> {
     version: u32,
     live: bool,
@@ -27,6 +28,7 @@ pub struct Json<'r> {
 
 /// `probes` counts those that were asked; `skipped` counts probes and frames.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Totals {
     probes: usize,
     wrong: usize,
@@ -36,13 +38,14 @@ struct Totals {
 /// `actual` is a verdict, or says in words what was seen instead of one; `reason` and `rule` are
 /// those of the backend, where it tells.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Failure<'r> {
     case: &'r str,
     file: &'r str,
     line: u32,
     kind: &'static str,
     number: usize,
-    probe: &'r str,
+    probe: String,
     backend: &'static str,
     addresses: [String; 2],
     expected: &'static str,
@@ -53,11 +56,12 @@ struct Failure<'r> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct NotAsked<'r> {
     case: &'r str,
     kind: &'static str,
     number: usize,
-    probe: &'r str,
+    probe: String,
     backend: &'static str,
     why: &'r str,
 }
@@ -94,7 +98,7 @@ impl<'r> Failure<'r> {
             line: wrong.asked.place.line,
             kind,
             number,
-            probe: &wrong.asked.what,
+            probe: format!("{} {}", wrong.asked.item, wrong.asked.what),
             backend: wrong.backend.name().name(),
             addresses: [wrong.addresses.0.to_string(), wrong.addresses.1.to_string()],
             expected: verdict_name(wrong.expected),
@@ -113,7 +117,7 @@ impl<'r> NotAsked<'r> {
             case: &skipped.asked.case,
             kind,
             number,
-            probe: &skipped.asked.what,
+            probe: format!("{} {}", skipped.asked.item, skipped.asked.what),
             backend: backend.name().name(),
             why: &skipped.why,
         }
