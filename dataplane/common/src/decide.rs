@@ -8,8 +8,8 @@
 //! 4. Not IP → essential.
 //! 5. Addresses that may not be on a wire → denied (`Martian`).
 //! 6. Both addresses → identity and endpoint.
-//! 7. Neighbour discovery, listener discovery, DHCP → essential, from the sender's own address, a
-//!    link-local one or none, and not in fragments (RFC 6980 §5); router advertisements from a
+//! 7. Neighbour discovery, listener discovery, DHCP → essential, from the sender's own address, an
+//!    IPv6 link-local one or none, and not in fragments (RFC 6980 §5); router advertisements from a
 //!    workload → denied (`RogueRouter`).
 //! 8. The source has to be one that may come from here (`Spoofed`).
 //! 9. The sides that this hook has to check, the sender's egress before the receiver's ingress;

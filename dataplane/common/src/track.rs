@@ -119,6 +119,14 @@ fn open_tcp(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
     }
 }
 
+/// Ends a flow that policy has revoked: it is forgotten as soon as one that both sides have closed.
+#[inline(always)]
+pub fn close(entry: &mut FlowEntry) {
+    if entry.state != state::OPEN {
+        entry.state = state::CLOSED;
+    }
+}
+
 /// Moves the flow by one packet.
 #[inline(never)]
 pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u32) -> Step {
@@ -204,7 +212,14 @@ fn tcp_step(entry: &mut FlowEntry, packet: &Packet, from_local: bool, forward: b
         }
         state::SYN_SENT => return belongs,
         state::RESET => return Step::Invalid(Reason::InvalidTransition),
-        state::SYN_RECEIVED if forward => entry.state = state::ESTABLISHED,
+        state::SYN_RECEIVED if forward => {
+            // The other end has to show that it has seen the endpoint's SYN+ACK: else one forged
+            // packet would make a half-open connection last for days.
+            let (_, other) = ends(entry, from_local);
+            if from_local || packet.tcp_acknowledgement == *other.end {
+                entry.state = state::ESTABLISHED;
+            }
+        }
         _ => {}
     }
     if flags & tcp::FIN != 0 {
@@ -320,7 +335,8 @@ fn fits(own: &End<'_>, other: &End<'_>, sequence: u32) -> bool {
 
 /// Remembers how far the sender has come. A SYN starts its numbers anew; before it is answered,
 /// other packets belong to an older connection. The remote side's numbers count only where they
-/// follow what is known, so that nobody can move the window in which a reset fits.
+/// follow what is known, so that whoever does not know them moves the window in which a reset fits
+/// by a rare guess alone.
 #[inline(always)]
 fn note_sequence(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
     let (flags, state) = (packet.tcp_flags, entry.state);

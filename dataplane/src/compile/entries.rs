@@ -94,12 +94,14 @@ impl<'a> Entries<'a> {
         }
         let Level { entries, forms: used, .. } = level;
         let open = PolicyEntry { action: action::ALLOW, ..PolicyEntry::default() };
-        if entries == [(ANY, PolicyKey::any_service(side.direction), open)] {
+        let is_isolated = side.isolated.contains(&true);
+        let is_open = entries == [(ANY, PolicyKey::any_service(side.direction), open)];
+        if is_open && !is_isolated {
             return;
         }
         let subject = self.identities.subjects[side.subject].number;
         let forms = self.subjects.entry(subject).or_default();
-        let isolated = if side.isolated.contains(&true) { forms::ISOLATED } else { 0 };
+        let isolated = if is_isolated { forms::ISOLATED } else { 0 };
         let all = used | forms::ENFORCED | isolated;
         match side.direction {
             Direction::Ingress => forms.ingress_forms = all,

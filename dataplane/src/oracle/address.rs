@@ -29,10 +29,10 @@ pub fn is_for_many(address: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is good on its link alone (RFC 3927, RFC 4291 §2.5.6).
+/// Whether an address is one that every interface has without being told (RFC 4291 §2.1, §2.5.6).
 pub fn is_link_local(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V4(_) => false,
         IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }

@@ -194,6 +194,13 @@ impl Connection {
         }
     }
 
+    /// Ends it: nothing is expected on it any more.
+    pub fn close(&mut self) {
+        if let Some(tcp) = &mut self.tcp {
+            tcp.close();
+        }
+    }
+
     /// Takes the next packet.
     pub fn step(&mut self, packet: &Packet, sender: Side, now: Duration) -> Step {
         if self.is_silent(now) {

@@ -25,15 +25,17 @@ fn is_among(
     })
 }
 
-/// Whether a rule of a policy for `direction` matches `flow`: its peer and its service do.
+/// Whether a rule of a policy of `subject` for `direction` matches `flow`: its peer and its service
+/// do.
 pub(super) fn rule_matches(
     rule: &Rule,
+    subject: &Workload,
     direction: Direction,
     flow: &Flow,
     inventory: &Inventory,
 ) -> bool {
     peers_match(&rule.peers, direction, flow, inventory)
-        && ports_match(&rule.ports, flow, inventory)
+        && ports_match(&rule.ports, destination(subject, direction, flow, inventory), flow)
 }
 
 /// Whether the other end of `flow` is one of `peers`.
@@ -63,16 +65,30 @@ fn peer_matches(peer: &Peer, address: IpAddr, inventory: &Inventory) -> bool {
     }
 }
 
-/// Whether the service of `flow` is one of `ports`.
-pub(super) fn ports_match(ports: &Ports, flow: &Flow, inventory: &Inventory) -> bool {
+/// Whom `flow` goes to, if it is a workload. What arrives at the subject is for the subject,
+/// whichever address it carries (a group's, say).
+pub(super) fn destination<'a>(
+    subject: &'a Workload,
+    direction: Direction,
+    flow: &Flow,
+    inventory: &'a Inventory,
+) -> Option<&'a Workload> {
+    match direction {
+        Direction::Ingress => Some(subject),
+        Direction::Egress => inventory.owner(flow.destination),
+    }
+}
+
+/// Whether the service of `flow`, which goes to `destination`, is one of `ports`.
+pub(super) fn ports_match(ports: &Ports, destination: Option<&Workload>, flow: &Flow) -> bool {
     match ports {
         Ports::Everything => true,
-        Ports::Any(ports) => ports.iter().any(|port| port_matches(port, flow, inventory)),
+        Ports::Any(ports) => ports.iter().any(|port| port_matches(port, destination, flow)),
     }
 }
 
 /// Port names are those of the destination (`NetworkPolicyPort.port` of the Kubernetes API).
-fn port_matches(port: &PortMatch, flow: &Flow, inventory: &Inventory) -> bool {
+fn port_matches(port: &PortMatch, destination: Option<&Workload>, flow: &Flow) -> bool {
     let is = |protocol: &Protocol| flow.protocol == protocol.number();
     match port {
         PortMatch::Every(protocol) => is(protocol),
@@ -81,7 +97,7 @@ fn port_matches(port: &PortMatch, flow: &Flow, inventory: &Inventory) -> bool {
         }
         PortMatch::Named(protocol, name) => {
             is(protocol)
-                && inventory.owner(flow.destination).is_some_and(|destination| {
+                && destination.is_some_and(|destination| {
                     destination.ports.iter().any(|port| {
                         port.name == *name
                             && port.protocol == *protocol

@@ -187,7 +187,7 @@ impl<'a> Oracle<'a> {
                 let said: Vec<(Action, Vec<RuleName>)> = self
                     .selecting(subject)
                     .filter(|policy| policy.tier == tier && policy.priority == priority)
-                    .filter_map(|policy| self.says(policy, direction, flow))
+                    .filter_map(|policy| self.says(policy, subject, direction, flow))
                     .collect();
                 let saying = |action| {
                     let rules = said.iter().filter(|(said, _)| *said == action);
@@ -222,13 +222,14 @@ impl<'a> Oracle<'a> {
     fn says(
         &self,
         policy: &Policy,
+        subject: &Workload,
         direction: Direction,
         flow: &Flow,
     ) -> Option<(Action, Vec<RuleName>)> {
         let rules = policy.rules(direction).iter().enumerate();
         let deciding: Vec<(usize, Action)> = rules
             .filter(|(_, rule)| rule.action != Action::Log)
-            .filter(|(_, rule)| rule_matches(rule, direction, flow, &self.set.inventory))
+            .filter(|(_, rule)| rule_matches(rule, subject, direction, flow, &self.set.inventory))
             .map(|(index, rule)| (index, rule.action))
             .collect();
         let (_, first) = *deciding.first()?;
@@ -251,6 +252,6 @@ impl<'a> Oracle<'a> {
     ) -> impl Iterator<Item = &'a Rule> {
         let inventory = &self.set.inventory;
         let rules = self.selecting(subject).flat_map(move |policy| policy.rules(direction));
-        rules.filter(move |rule| rule_matches(rule, direction, flow, inventory))
+        rules.filter(move |rule| rule_matches(rule, subject, direction, flow, inventory))
     }
 }

@@ -1,6 +1,6 @@
 //! Why: which policies were asked, what each rule said, and what was nearest to matching.
 
-use super::matching::{peers_match, ports_match, selects};
+use super::matching::{destination, peers_match, ports_match, selects};
 use super::{Answer, Flow, Oracle};
 use crate::model::{Action, Direction, NamespaceScope, Policy, PolicyName, RuleName, Tier};
 
@@ -109,13 +109,14 @@ impl Oracle<'_> {
             .filter(|policy| selects(policy, subject, inventory))
             .filter(|policy| policy.isolates(direction) || !policy.rules(direction).is_empty())
             .map(|policy| {
+                let to = destination(subject, direction, flow, inventory);
                 let rules =
                     policy.rules(direction).iter().enumerate().map(|(index, rule)| RuleTrace {
                         rule: policy.rule_name(direction, index),
                         origin: rule.origin.clone(),
                         action: rule.action,
                         peers_match: peers_match(&rule.peers, direction, flow, inventory),
-                        ports_match: ports_match(&rule.ports, flow, inventory),
+                        ports_match: ports_match(&rule.ports, to, flow),
                     });
                 PolicyTrace {
                     policy: policy.name.clone(),

@@ -84,7 +84,7 @@ pub struct FlowEntry {
     pub state: u8,
     /// Bits of [`flow_flags`].
     pub flags: u8,
-    /// In audit mode, the reason the flow would have been denied for; else 0.
+    /// The reason the flow is denied for, or in audit mode would be; 0 if it is allowed.
     pub audit_reason: u8,
     /// The reason it was allowed for.
     pub allow_reason: u8,
@@ -108,7 +108,7 @@ pub mod flow_flags {
     pub const LOCAL_FIN: u8 = 1 << 2;
     /// TCP: the remote side has sent its FIN.
     pub const REMOTE_FIN: u8 = 1 << 3;
-    /// TCP: opened before the engine watched; sequence numbers are not yet known.
+    /// TCP: the first packet that was seen was no SYN; older numbers are not known.
     pub const PICKED_UP: u8 = 1 << 4;
     /// The first packet that was seen came from the side that did not open the flow.
     pub const BEGUN_BY_ANSWER: u8 = 1 << 5;

@@ -122,7 +122,8 @@ pub mod forms {
     /// (every peer, everything): the subject's default where it is not a plain denial
     pub const ANY: u8 = 1 << 6;
     /// Not a form: some policy isolates the subject in this direction. What belongs to no flow
-    /// and opens none is denied by an endpoint that is isolated in either.
+    /// and opens none is denied by an endpoint that is isolated in either, but for what is picked
+    /// up (semantics 10).
     pub const ISOLATED: u8 = 1 << 7;
 }
 

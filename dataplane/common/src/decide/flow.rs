@@ -58,16 +58,18 @@ impl<T: Tables> Context<'_, T> {
         }
         let answer = self.ask_again(side, packet, key, entry);
         let denied = answer.verdict != Verdict::Allow;
-        if denied && !self.is_audit() {
-            state.remove_flow(key);
-            return Decision::deny(Reason::Revoked, answer.rule);
-        }
-        let audit = audit_reason(entry, answer);
+        let revokes = denied && !self.is_audit();
+        let audit = if revokes { Reason::Revoked as u8 } else { audit_reason(entry, answer) };
         let (rule, generation) = (answer.rule, self.config.generation);
         state.with_flow(key, |entry| {
             entry.generation = generation;
             entry.rule = rule;
             entry.audit_reason = audit;
+            // What is revoked stays until it falls silent: else the next packet of the other side
+            // would open it anew wherever policy lets that side begin.
+            if revokes {
+                track::close(entry);
+            }
         });
         remembered(audit, reason, rule)
     }
@@ -97,13 +99,9 @@ impl<T: Tables> Context<'_, T> {
         track::open(entry, packet, side.is_sender(), self.place.now);
         let is_mid_stream = key.protocol == protocol::TCP && !track::is_syn(packet);
         let opens = packet.icmp != Icmp::Reply && !is_mid_stream;
-        outcome.decision = if opens || !is_isolated(side) {
-            self.ask(side, packet, side.direction, packet.destination_port)
-        } else if is_mid_stream {
-            self.mid_stream(side, packet, entry)
-        } else {
-            Decision::deny(Reason::UnexpectedReply, 0)
-        };
+        let forward = self.ask(side, packet, side.direction, packet.destination_port);
+        outcome.decision =
+            if opens { forward } else { self.unasked(side, packet, entry, forward, is_mid_stream) };
         let decision = outcome.decision;
         let denied = decision.verdict != Verdict::Allow;
         if denied && !self.is_audit() {
@@ -122,28 +120,48 @@ impl<T: Tables> Context<'_, T> {
         }
     }
 
-    /// TCP without an entry that is no SYN: a connection older than the engine, or none. In the
-    /// pick-up window policy may allow it in either orientation (semantics 10); `entry` then says
-    /// who is taken for its opener.
+    /// What belongs to no flow and opens none: a reply to no question, or TCP without an entry that
+    /// is no SYN, of a connection older than the engine or of none. `forward` is what policy says
+    /// if its sender is the opener.
+    ///
+    /// Its entry lets the other direction through as well, so by an endpoint that nobody isolates
+    /// it passes only if policy allows the flow in both orientations. In the pick-up window TCP
+    /// passes if policy allows either (semantics 10); `entry` then says who is taken for its
+    /// opener.
     #[inline(always)]
-    fn mid_stream(&self, side: &Side, packet: &Packet, entry: &mut FlowEntry) -> Decision {
-        let left = self.config.pick_up_until.wrapping_sub(self.place.now);
-        if left == 0 || left > track::ticks(limits::PICK_UP_SECONDS) {
-            return Decision::deny(Reason::NoConnection, 0);
-        }
-        let forward = self.ask(side, packet, side.direction, packet.destination_port);
-        if forward.verdict == Verdict::Allow {
-            return Decision::allow(Reason::PickedUp, forward.rule);
-        }
+    fn unasked(
+        &self,
+        side: &Side,
+        packet: &Packet,
+        entry: &mut FlowEntry,
+        forward: Decision,
+        is_mid_stream: bool,
+    ) -> Decision {
         let other = match side.direction {
             Direction::Ingress => Direction::Egress,
             Direction::Egress => Direction::Ingress,
         };
-        let reply = self.ask(side, packet, other, packet.source_port);
-        if reply.verdict == Verdict::Allow {
+        let service = asked_service(packet, packet.source_port);
+        let backward = self.ask(side, packet, other, service);
+        let (forward_passes, backward_passes) =
+            (forward.verdict == Verdict::Allow, backward.verdict == Verdict::Allow);
+        if forward_passes && backward_passes && !is_isolated(side) {
+            return forward;
+        }
+        if !is_mid_stream {
+            return Decision::deny(Reason::UnexpectedReply, 0);
+        }
+        let left = self.config.pick_up_until.wrapping_sub(self.place.now);
+        if left == 0 || left > track::ticks(limits::PICK_UP_SECONDS) {
+            return Decision::deny(Reason::NoConnection, 0);
+        }
+        if forward_passes {
+            return Decision::allow(Reason::PickedUp, forward.rule);
+        }
+        if backward_passes {
             entry.flags ^= flow_flags::OPENED_BY_REMOTE;
             entry.flags |= flow_flags::BEGUN_BY_ANSWER;
-            return Decision::allow(Reason::PickedUp, reply.rule);
+            return Decision::allow(Reason::PickedUp, backward.rule);
         }
         Decision::deny(Reason::NoConnection, forward.rule)
     }
@@ -172,22 +190,25 @@ impl<T: Tables> Context<'_, T> {
     }
 }
 
-/// Whether some policy isolates the endpoint, in whichever direction. What answers nothing passes
-/// by no other endpoint but one that nobody isolates; there policy is asked about it as about any
-/// packet.
+/// Whether some policy isolates the endpoint, in whichever direction.
 #[inline(always)]
 const fn is_isolated(side: &Side) -> bool {
     (side.endpoint.ingress_forms | side.endpoint.egress_forms) & forms::ISOLATED != 0
 }
 
 /// The reason for which audit mode reports a flow that policy was asked about again; 0 if it is
-/// allowed. What only audit mode has let in was never allowed, so nothing is revoked.
+/// allowed. What only audit mode has let in was never allowed, so nothing is revoked; what was
+/// revoked once stays so (semantics 4: the first would-be verdict wins).
 #[inline(always)]
 pub(super) const fn audit_reason(entry: &FlowEntry, answer: Decision) -> u8 {
     if !answer.reason.denies() {
         return 0;
     }
-    if entry.audit_reason == 0 { Reason::Revoked as u8 } else { answer.reason as u8 }
+    if entry.audit_reason == 0 || entry.audit_reason == Reason::Revoked as u8 {
+        Reason::Revoked as u8
+    } else {
+        answer.reason as u8
+    }
 }
 
 /// The service a flow was opened for: the destination's port; in ICMP the query's type and code,

@@ -93,7 +93,8 @@ impl<T: Tables> Context<'_, T> {
         // 9.3
         if packet.icmp == Icmp::Error {
             outcome.decision = match parse_embedded(frame, packet, quoted) {
-                Ok(()) if packet.destination == quoted.source => {
+                // Of a later fragment nobody can tell which flow it is of.
+                Ok(()) if packet.destination == quoted.source && !quoted.fragment.is_later() => {
                     self.icmp_error(state, &side, quoted, &mut work.scratch)
                 }
                 // An error goes to whoever has sent what it quotes, and to nobody else.

@@ -77,6 +77,11 @@ impl Tcp {
         })
     }
 
+    /// Ends it as if both sides had.
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+    }
+
     /// Takes the next segment.
     pub fn step(&mut self, segment: &Segment, sender: Side, opener: Side) -> Step {
         match segment {
@@ -181,11 +186,20 @@ impl Tcp {
             }
             // He remembers an older connection; the opener will reset that one (RFC 9293 §3.5.1).
             State::SynSent => return Step::Goes,
-            State::SynReceived if sender == opener => self.state = State::Established,
+            State::SynReceived if sender == opener => self.complete(segment, sender),
             _ => {}
         }
         self.note(segment, sender);
         Step::Goes
+    }
+
+    /// The opener's answer to a SYN+ACK. The other end has to acknowledge that one (RFC 9293
+    /// §3.10.7.4).
+    fn complete(&mut self, segment: &Segment, sender: Side) {
+        let sent = self.said(sender.other()).end;
+        if sender == Side::Local || sent == Some(segment.acknowledgement) {
+            self.state = State::Established;
+        }
     }
 
     /// A FIN; it closes its side where it fits.
@@ -195,7 +209,7 @@ impl Tcp {
             State::SynSent | State::Reset => {
                 return Step::Refused(Reason::InvalidTransition);
             }
-            State::SynReceived if sender == opener => self.state = State::Established,
+            State::SynReceived if sender == opener => self.complete(segment, sender),
             _ => {}
         }
         if fits {

@@ -100,9 +100,11 @@ impl Connections {
                     }),
                     rules: known.rules.clone(),
                 });
-                if !judgement.reason.denies() || self.settings.mode == Mode::Audit {
-                    self.connections.insert(key, known);
+                // What is cut stays cut until it falls silent.
+                if judgement.reason.denies() && self.settings.mode == Mode::Enforce {
+                    known.close();
                 }
+                self.connections.insert(key, known);
                 judgement
             }
         }
@@ -128,8 +130,9 @@ impl Connections {
             connection.would_be = None;
             return None;
         }
-        // In audit mode, what was never allowed is not revoked.
-        let was_allowed = connection.would_be.is_none() || self.settings.mode == Mode::Enforce;
+        // In audit mode, what was never allowed is not revoked; what was revoked stays so.
+        let was_allowed = matches!(connection.would_be, None | Some(Reason::Revoked))
+            || self.settings.mode == Mode::Enforce;
         let reason = if was_allowed { Reason::Revoked } else { reason };
         connection.would_be = Some(reason);
         Some(Judgement { reason, rules: connection.rules.clone() })
@@ -145,7 +148,11 @@ impl Connections {
     ) -> Judgement {
         let (end, tuple) = &key;
         let asked = self.policy(end, tuple, sender);
-        let (opener, judgement) = if opens(packet) || !self.is_isolated(end) {
+        let is_lenient = || {
+            let backward = self.policy(end, tuple, sender.other());
+            !self.is_isolated(end) && !asked.reason.denies() && !backward.reason.denies()
+        };
+        let (opener, judgement) = if opens(packet) || is_lenient() {
             let replies = !opens(packet) && !is_tcp(packet);
             (if replies { sender.other() } else { sender }, asked)
         } else if is_tcp(packet) {
@@ -164,9 +171,9 @@ impl Connections {
         judgement
     }
 
-    /// Whether some policy isolates an end, in whichever direction. Where none does, nothing is held
-    /// against a packet that answers nothing: policy is asked about it as about any other. Rules
-    /// that only log isolate nobody (semantics 6).
+    /// Whether some policy isolates an end, in whichever direction. Where none does, a packet that
+    /// answers nothing passes if policy allows its connection whoever has opened it. Rules that
+    /// only log isolate nobody (semantics 6).
     fn is_isolated(&self, end: &End) -> bool {
         self.subject(end).is_some_and(|subject| {
             Oracle::new(&self.set)
@@ -247,10 +254,7 @@ impl Connections {
         quoted: &Quoted,
         now: Duration,
     ) -> Judgement {
-        let concerns = match way {
-            Way::In => quoted.source == packet.destination,
-            Way::Out => quoted.source == packet.destination && quoted.destination == packet.source,
-        };
+        let concerns = quoted.source == packet.destination;
         let sender = Side::sender(way).other();
         let found = Tuple::quoted(quoted, sender)
             .filter(|_| concerns)
