@@ -10,7 +10,7 @@ struct Rule {
     folder: &'static str,
     /// Parts of paths.
     names: &'static [&'static str],
-    /// Folders below `folder` that may.
+    /// Folders and files below `folder` that may.
     except: &'static [&'static str],
     why: &'static str,
 }
@@ -104,6 +104,24 @@ const RULES: &[Rule] = &[
         names: &["aya::", "use aya"],
         except: &["dataplane/src/backend/ebpf"],
         why: "only the eBPF backend names aya",
+    },
+    Rule {
+        folder: "dataplane/cli/src",
+        names: &["aya::", "use aya", "aya_obj"],
+        except: &[],
+        why: "the command asks the engine and never the kernel's programs and maps",
+    },
+    Rule {
+        folder: "dataplane/common/src",
+        names: &["aya::", "use aya", "aya_obj"],
+        except: &["dataplane/common/src/abi/mod.rs"],
+        why: "what the kernel runs names aya in the ABI's marker for plain bytes alone",
+    },
+    Rule {
+        folder: "testbed/src",
+        names: &["aya::", "use aya", "aya_obj"],
+        except: &["testbed/src/suite/kernel.rs"],
+        why: "of the testbed's library, only what runs the kernel's programs by hand names aya",
     },
     Rule {
         folder: "dataplane/src",

@@ -1,4 +1,4 @@
-//! What a test needs from the machine, and how it says that the machine has it not.
+//! What a test needs from the machine, and how it says that the machine does not have it.
 //!
 //! ```no_run
 //! use ringfence_testbed::require;

@@ -76,7 +76,7 @@ pub enum Verb {
     Trace(verb::trace::Arguments),
     /// Print who may talk to whom, sources × destinations
     Matrix(verb::matrix::Arguments),
-    /// Compare case files with what backends decide: every backend, every hook, every reason
+    /// Compare case files with what the backends decide
     Verify(verb::verify::Arguments),
     /// Show the whole story on this machine, in network namespaces of its own
     Demo(verb::demo::Arguments),

@@ -47,7 +47,7 @@ impl KernelSide {
     ///
     /// # Errors
     ///
-    /// [`SuiteError`] when the kernel takes a program or a map not.
+    /// [`SuiteError`] when the kernel refuses a program or a map.
     pub fn new(hooks: &[Hook]) -> Result<Self, SuiteError> {
         let mut kernel = Kernel::unpinned()?;
         kernel.load(hooks)?;

@@ -21,8 +21,8 @@ pub struct Arguments {
     /// Case files, or folders of them (`*.yaml`, `*.yml`, `*.json`)
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Who is asked, each at all its hooks: oracle, userspace, ebpf (needs root; nothing of this
-    /// host is touched) [default: oracle,userspace; with --live: ebpf,userspace]
+    /// Backends to ask, each at all its hooks: oracle, userspace, ebpf (root; changes nothing on
+    /// this host) [default: oracle,userspace; with --live: ebpf,userspace]
     #[arg(long = "backend", value_name = "NAME,…", value_delimiter = ',')]
     backends: Vec<BackendName>,
     /// Apply each backend (ebpf, userspace) on a network of namespaces and send real packets, the

@@ -177,7 +177,7 @@ impl Site {
     fn why_not(&self, asks: &[Ask]) -> Option<String> {
         let mut unanswered = asks.iter().filter_map(|ask| self.unanswered.get_key_value(ask));
         let (Ask { from, to, .. }, outcome) = unanswered.next()?;
-        Some(format!("between {from} and {to} it does not work without policy either: {outcome}"))
+        Some(format!("{from} and {to} do not reach each other without policy either: {outcome}"))
     }
 
     /// What is asked at once: all packets that are told apart, even where there is none, and of
