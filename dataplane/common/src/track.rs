@@ -124,6 +124,7 @@ fn open_tcp(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
 pub fn close(entry: &mut FlowEntry) {
     if entry.state != state::OPEN {
         entry.state = state::CLOSED;
+        entry.flags |= flow_flags::LOCAL_FIN | flow_flags::REMOTE_FIN;
     }
 }
 

@@ -232,6 +232,11 @@ impl Connection {
         !self.is_silent(now) && (self.is_older || self.seen.contains(&side))
     }
 
+    /// Whether nobody has seen who opened it: TCP whose first packet was no SYN.
+    pub fn is_opener_guessed(&self) -> bool {
+        self.is_older && self.tcp.is_some()
+    }
+
     /// Whether a packet of `sender` answers.
     pub fn is_reply(&self, sender: Side) -> bool {
         sender != self.opener

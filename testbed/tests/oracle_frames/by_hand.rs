@@ -191,7 +191,8 @@ fn policy_that_changes_reaches_the_next_packet_unless_connections_are_kept() {
     let mut web = handshake();
     web.oracle.replace(&closed);
     web.sees(Ingress, &data, Reason::Revoked);
-    web.sees(Ingress, &data, Reason::NoConnection);
+    web.sees(Ingress, &data, Reason::Revoked);
+    web.sees(Egress, &back().sequence(501).ack(101), Reason::Revoked);
 
     let keep = Settings { established: Established::Keep, ..Settings::default() };
     let mut web = Web::new(keep);

@@ -56,7 +56,9 @@ impl<T: Tables> Context<'_, T> {
         if self.is_current(entry) {
             return remembered(entry.audit_reason, reason, entry.rule);
         }
+        let guessed = entry.flags;
         let answer = self.ask_again(side, packet, key, entry);
+        let turned = (guessed ^ entry.flags) & flow_flags::OPENED_BY_REMOTE;
         let denied = answer.verdict != Verdict::Allow;
         let revokes = denied && !self.is_audit();
         let audit = if revokes { Reason::Revoked as u8 } else { audit_reason(entry, answer) };
@@ -65,26 +67,48 @@ impl<T: Tables> Context<'_, T> {
             entry.generation = generation;
             entry.rule = rule;
             entry.audit_reason = audit;
+            entry.flags ^= turned;
             // What is revoked stays until it falls silent: else the next packet of the other side
             // would open it anew wherever policy lets that side begin.
             if revokes {
                 track::close(entry);
             }
         });
+        let reason = match (turned, reason) {
+            (0, reason) => reason,
+            (_, Reason::Reply) => Reason::Established,
+            _ => Reason::Reply,
+        };
         remembered(audit, reason, rule)
     }
 
-    /// What policy says today about a known flow, asked as it was asked when the flow began.
+    /// What policy says today about a known flow, asked as it was asked when the flow began. Who
+    /// has opened a connection that was picked up is a guess: the other orientation counts too, and
+    /// `entry` then says so.
     #[inline(always)]
     pub(super) fn ask_again(
         &self,
         side: &Side,
         packet: &Packet,
         key: &FlowKey,
-        entry: &FlowEntry,
+        entry: &mut FlowEntry,
     ) -> Decision {
-        let opened_by_remote = entry.flags & flow_flags::OPENED_BY_REMOTE != 0;
-        let (direction, port) = if opened_by_remote {
+        let answer = self.ask_as_opened(side, packet, key, entry.flags);
+        if answer.verdict == Verdict::Allow || entry.flags & flow_flags::PICKED_UP == 0 {
+            return answer;
+        }
+        let other = entry.flags ^ flow_flags::OPENED_BY_REMOTE;
+        let turned = self.ask_as_opened(side, packet, key, other);
+        if turned.verdict != Verdict::Allow {
+            return answer;
+        }
+        entry.flags = other;
+        turned
+    }
+
+    #[inline(always)]
+    fn ask_as_opened(&self, side: &Side, packet: &Packet, key: &FlowKey, flags: u8) -> Decision {
+        let (direction, port) = if flags & flow_flags::OPENED_BY_REMOTE != 0 {
             (Direction::Ingress, key.local_port)
         } else {
             (Direction::Egress, key.remote_port)
@@ -148,22 +172,22 @@ impl<T: Tables> Context<'_, T> {
         if forward_passes && backward_passes && !is_isolated(side) {
             return forward;
         }
-        if !is_mid_stream {
-            return Decision::deny(Reason::UnexpectedReply, 0);
-        }
         let left = self.config.pick_up_until.wrapping_sub(self.place.now);
-        if left == 0 || left > track::ticks(limits::PICK_UP_SECONDS) {
-            return Decision::deny(Reason::NoConnection, 0);
-        }
-        if forward_passes {
+        let is_open = left != 0 && left <= track::ticks(limits::PICK_UP_SECONDS);
+        if is_mid_stream && is_open && forward_passes {
             return Decision::allow(Reason::PickedUp, forward.rule);
         }
-        if backward_passes {
+        if is_mid_stream && is_open && backward_passes {
             entry.flags ^= flow_flags::OPENED_BY_REMOTE;
             entry.flags |= flow_flags::BEGUN_BY_ANSWER;
             return Decision::allow(Reason::PickedUp, backward.rule);
         }
-        Decision::deny(Reason::NoConnection, forward.rule)
+        // Where nobody isolates, a rule has denied it.
+        if !is_isolated(side) {
+            return if forward_passes { backward } else { forward };
+        }
+        let reason = if is_mid_stream { Reason::NoConnection } else { Reason::UnexpectedReply };
+        Decision::deny(reason, 0)
     }
 
     /// Asks policy about a flow of `direction`. The host and its own workloads come first

@@ -148,7 +148,8 @@ fn a_new_generation_revokes_what_it_does_not_allow_and_keeps_the_rest() {
     filter.install(&third);
     let cut = filter.decide(&syn, Hook::TcEgress, WEB_INTERFACE, 7);
     assert_eq!(cut.decision, Decision::deny(Reason::Revoked, 0));
-    assert_eq!(filter.flows(), 0);
+    let again = filter.decide(&syn, Hook::TcEgress, WEB_INTERFACE, 8);
+    assert_eq!(again.decision, Decision::deny(Reason::NoRule, 0), "it may ask anew");
 }
 
 #[test]

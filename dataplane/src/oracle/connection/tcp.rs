@@ -80,6 +80,8 @@ impl Tcp {
     /// Ends it as if both sides had.
     pub fn close(&mut self) {
         self.state = State::Closed;
+        self.local.fin = true;
+        self.remote.fin = true;
     }
 
     /// Takes the next segment.

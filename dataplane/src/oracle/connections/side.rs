@@ -92,6 +92,10 @@ impl Connections {
             }
             Step::Goes => {
                 let revoked = self.revalidate(end, &key.1, &mut known);
+                // What is cut stays cut until it falls silent.
+                if revoked.is_some() && self.settings.mode == Mode::Enforce {
+                    known.close();
+                }
                 let judgement = revoked.unwrap_or_else(|| Judgement {
                     reason: known.would_be.unwrap_or(if known.is_reply(sender) {
                         Reason::Reply
@@ -100,10 +104,6 @@ impl Connections {
                     }),
                     rules: known.rules.clone(),
                 });
-                // What is cut stays cut until it falls silent.
-                if judgement.reason.denies() && self.settings.mode == Mode::Enforce {
-                    known.close();
-                }
                 self.connections.insert(key, known);
                 judgement
             }
@@ -124,7 +124,15 @@ impl Connections {
             return None;
         }
         connection.generation = self.generation;
-        let Judgement { reason, rules } = self.policy(end, tuple, connection.opener);
+        let mut judgement = self.policy(end, tuple, connection.opener);
+        if judgement.reason.denies() && connection.is_opener_guessed() {
+            let other = self.policy(end, tuple, connection.opener.other());
+            if !other.reason.denies() {
+                connection.opener = connection.opener.other();
+                judgement = other;
+            }
+        }
+        let Judgement { reason, rules } = judgement;
         connection.rules = rules;
         if !reason.denies() {
             connection.would_be = None;
@@ -148,17 +156,11 @@ impl Connections {
     ) -> Judgement {
         let (end, tuple) = &key;
         let asked = self.policy(end, tuple, sender);
-        let is_lenient = || {
-            let backward = self.policy(end, tuple, sender.other());
-            !self.is_isolated(end) && !asked.reason.denies() && !backward.reason.denies()
-        };
-        let (opener, judgement) = if opens(packet) || is_lenient() {
-            let replies = !opens(packet) && !is_tcp(packet);
-            (if replies { sender.other() } else { sender }, asked)
-        } else if is_tcp(packet) {
-            self.pick_up(end, tuple, sender, asked, now)
+        let (opener, judgement) = if opens(packet) {
+            (sender, asked)
         } else {
-            (sender.other(), Reason::UnexpectedReply.into())
+            let opener = if is_tcp(packet) { sender } else { sender.other() };
+            self.unasked(end, tuple, packet, (sender, opener), asked, now)
         };
         let passes = !judgement.reason.denies();
         if passes || self.settings.mode == Mode::Audit {
@@ -182,29 +184,39 @@ impl Connections {
         })
     }
 
-    /// Semantics 10: mid-stream TCP is admitted for a while if policy allows the connection in
-    /// either orientation. Who is taken for the opener, and the judgement.
-    fn pick_up(
+    /// What opens no connection and belongs to none. `forward` is what policy says if the sender is
+    /// the opener. Who is taken for the opener, and the judgement:
+    ///
+    /// 1. it passes by an end that nobody isolates, if policy allows the connection in both
+    ///    orientations;
+    /// 2. mid-stream TCP is admitted for a while, if policy allows it in either (semantics 10);
+    /// 3. by an end that nobody isolates, a rule has denied it;
+    /// 4. else it is no step of any connection (semantics 11).
+    fn unasked(
         &self,
         end: &End,
         tuple: &Tuple,
-        sender: Side,
+        packet: &Packet,
+        (sender, opener): (Side, Side),
         forward: Judgement,
         now: Duration,
     ) -> (Side, Judgement) {
-        let picked = |judgement: Judgement| Judgement { reason: Reason::PickedUp, ..judgement };
-        if now < self.settings.pick_up.min(PICK_UP) {
-            if !forward.reason.denies() {
-                return (sender, picked(forward));
-            }
-            let backward = self.policy(end, tuple, sender.other());
-            if !backward.reason.denies() {
-                return (sender.other(), picked(backward));
-            }
-            let reason = Reason::NoConnection;
-            return (sender, Judgement { reason, rules: forward.rules });
+        let backward = self.policy(end, tuple, sender.other());
+        let denied = [forward.reason.denies(), backward.reason.denies()];
+        let is_isolated = self.is_isolated(end);
+        if !is_isolated && denied == [false, false] {
+            return (opener, forward);
         }
-        (sender, Reason::NoConnection.into())
+        let picked = |judgement: Judgement| Judgement { reason: Reason::PickedUp, ..judgement };
+        let may_pick_up = is_tcp(packet) && now < self.settings.pick_up.min(PICK_UP);
+        match denied {
+            [false, _] if may_pick_up => (sender, picked(forward)),
+            [_, false] if may_pick_up => (sender.other(), picked(backward)),
+            [true, _] if !is_isolated => (opener, forward),
+            [_, true] if !is_isolated => (opener, backward),
+            _ if is_tcp(packet) => (opener, Reason::NoConnection.into()),
+            _ => (opener, Reason::UnexpectedReply.into()),
+        }
     }
 
     /// What policy says about a connection that `opener` opens, as `end` sees it.
