@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::event::Event;
-use ringfence_common::abi::flow::TICK_SHIFT;
-use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
+use ringfence_dataplane::backend::{Desired, clock};
 use ringfence_testbed::suite::kernel::{KernelSide, Ran, returns};
 
 use super::report::{Difference, Report};
@@ -57,7 +56,8 @@ impl SideBySide {
     /// Decides a frame on both sides; the difference, if there is one.
     pub fn step(&mut self, step: &Step, report: &mut Report) -> Option<Difference> {
         let Step { frame, hook, ifindex } = step;
-        let outcome = self.filter.decide(frame, *hook, *ifindex, now());
+        let now = clock::now().expect("there is a monotonic clock");
+        let outcome = self.filter.decide(frame, *hook, *ifindex, now);
         let userspace = event(&self.filter, &outcome, step);
         let started = Instant::now();
         let ran = self.kernel.run(frame, *hook, *ifindex).expect("the program runs");
@@ -160,13 +160,4 @@ fn event(filter: &Filter, outcome: &ringfence_common::decide::Outcome, step: &St
         new_flow: outcome.new_flow.into(),
         reserved: [0; 2],
     }
-}
-
-/// The kernel's clock, in ticks.
-fn now() -> u32 {
-    use nix::time::{ClockId, clock_gettime};
-
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("there is a monotonic clock");
-    let now_ns = now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs();
-    (now_ns >> TICK_SHIFT) as u32
 }

@@ -50,7 +50,7 @@ impl<'a> Subject<'a> {
     /// `set` and the tables made from it.
     pub fn new(set: &'a PolicySet, tables: &'a Tables) -> Self {
         let host = Host::of(tables);
-        let filter = Filter::new(&host.tables(tables, 1, 0));
+        let filter = Filter::new(&host.tables(tables, 1, false));
         Self { oracle: Oracle::new(set), tables, answers: Answers::new(tables), host, filter }
     }
 

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Config, Hook, essential};
+use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::identity::endpoint;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::{Arrival, Desired};
@@ -70,17 +69,14 @@ impl Host {
     }
 
     /// What is looked up on the host, at XDP and at tcx alike.
-    pub fn tables(&self, tables: &Tables, generation: u32, flags: u32) -> HostTables {
-        let config = Config {
-            abi: ABI_VERSION,
-            generation,
-            essential: essential::ALL,
-            flags,
-            ..Config::default()
-        };
-        let mut both = self.desired(tables, Arrival::Xdp).host_tables(config);
-        both.attachments.extend(self.desired(tables, Arrival::Tcx).host_tables(config).attachments);
-        both
+    pub fn tables(&self, tables: &Tables, generation: u32, keep_established: bool) -> HostTables {
+        let [mut at_xdp, at_tcx] = [Arrival::Xdp, Arrival::Tcx].map(|arrival| {
+            let mut desired = self.desired(tables, arrival);
+            desired.settings.keep_established = keep_established;
+            desired.host_tables(desired.config(generation, 0, 0))
+        });
+        at_xdp.attachments.extend(at_tcx.attachments);
+        at_xdp
     }
 
     /// Where the packets of a flow are seen: where the source sends them, and where the

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ringfence_common::abi::config::Hook;
-use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_common::verdict::{Reason, Verdict};
+use ringfence_dataplane::backend::clock;
 use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::oracle::{Connections, Seen};
 
@@ -67,7 +67,7 @@ impl<'s> SideBySide<'s> {
             unreachable!("only frames are decided")
         };
         self.now += Duration::from_millis(*after_ms);
-        let tick = BEGINNING + (self.now.as_nanos() >> TICK_SHIFT) as u32;
+        let tick = BEGINNING + clock::ticks_in(self.now);
         let decision = self.filter.decide(frame, *hook, *ifindex, tick).decision;
         let rule = (decision.rule != 0).then(|| self.setting.rule_name(decision.rule));
         let decided = Decided { verdict: decision.verdict, reason: decision.reason, rule };

@@ -38,7 +38,7 @@ fn flows(sets: &[&PolicySet], seed: u64) -> Vec<Flow> {
 fn verdicts(set: &PolicySet, flows: &[Flow]) -> Vec<Verdicts> {
     let tables = tables_of(set);
     let (oracle, answers, host) = (Oracle::new(set), Answers::new(&tables), Host::of(&tables));
-    let mut filter = Filter::new(&host.tables(&tables, 1, 0));
+    let mut filter = Filter::new(&host.tables(&tables, 1, false));
     let mut ask = |flow: &Flow| {
         let expected = oracle.decide(flow);
         let port = flow.port.unwrap_or(0);

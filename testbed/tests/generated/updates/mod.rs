@@ -65,7 +65,7 @@ fn any_order_and_grouping_of_updates_ends_in_the_same_tables() {
 fn assert_same(actual: &Tables, expected: &Tables) -> Result<(), TestCaseError> {
     prop_assert_eq!(actual, expected);
     prop_assert_eq!(actual.to_string(), expected.to_string());
-    let host = |tables: &Tables| Host::of(tables).tables(tables, 1, 0);
+    let host = |tables: &Tables| Host::of(tables).tables(tables, 1, false);
     prop_assert_eq!(host(actual), host(expected));
     Ok(())
 }
