@@ -13,7 +13,7 @@ use ringfence_dataplane::model::{
     WorkloadName,
 };
 use ringfence_testbed::packet::Frame;
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::random::Random;
 
 /// A frame and what it is called.
 pub struct Named {

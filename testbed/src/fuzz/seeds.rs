@@ -3,7 +3,8 @@
 use ringfence_dataplane::backend::host::HostTables;
 
 use super::packet::{HEADER, home, setting};
-use crate::packet::generate::{Generated, Generator, Random, World};
+use crate::packet::generate::{Generated, Generator, World};
+use crate::random::Random;
 
 /// An input and where it belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]

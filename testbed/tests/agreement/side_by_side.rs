@@ -7,7 +7,8 @@ use ringfence_common::abi::event::Event;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::backend::{Desired, clock};
-use ringfence_testbed::suite::kernel::{KernelSide, Ran, returns};
+use ringfence_testbed::shortest::shortest;
+use ringfence_testbed::suite::kernel::{ETHERNET_HEADER, KernelSide, Ran, is_cut_ip, returns};
 
 use super::report::{Difference, Report};
 
@@ -24,9 +25,6 @@ pub struct SideBySide {
     kernel: KernelSide,
     filter: Filter,
 }
-
-/// Every Ethernet header is this long; the kernel runs programs on nothing shorter.
-const ETHERNET_HEADER: usize = 14;
 
 impl SideBySide {
     /// Both, with `desired` installed.
@@ -106,31 +104,7 @@ impl SideBySide {
 
     /// The fewest of `steps` that still lead to a difference about the last one.
     pub fn shortest(&mut self, steps: &[Step]) -> Vec<Step> {
-        let mut kept = steps.to_vec();
-        let mut chunk = kept.len() / 2;
-        while chunk > 0 {
-            let mut start = 0;
-            while start + chunk < kept.len() {
-                let without = [&kept[..start], &kept[start + chunk..]].concat();
-                if self.differ_about_the_last(&without) {
-                    kept = without;
-                } else {
-                    start += chunk;
-                }
-            }
-            chunk /= 2;
-        }
-        kept
-    }
-}
-
-/// As a socket buffer the kernel (6.18, net/bpf/test_run.c) also refuses a frame that claims to be
-/// IP and is shorter than an IP header.
-fn is_cut_ip(frame: &[u8]) -> bool {
-    match frame[12..14] {
-        [0x08, 0x00] => frame.len() < ETHERNET_HEADER + 20,
-        [0x86, 0xdd] => frame.len() < ETHERNET_HEADER + 40,
-        _ => false,
+        shortest(steps, |steps| self.differ_about_the_last(steps))
     }
 }
 

@@ -13,10 +13,8 @@ use ringfence_dataplane::backend::Arrival;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::Flow;
-use ringfence_testbed::netns::Namespace;
 use ringfence_testbed::require;
-use ringfence_testbed::suite::kernel::{KernelSide, Ran, returns};
-use ringfence_testbed::veth::Netlink;
+use ringfence_testbed::suite::kernel::{Interfaces, KernelSide, Ran, returns};
 
 use crate::agreement::{Subject, tables_of};
 use crate::flows::Boundaries;
@@ -39,23 +37,16 @@ const PAIRS: usize = 60_000;
 #[test]
 fn the_kernel_agrees_about_generated_packets() {
     let Some(_granted) = require::kernel() else { return };
-    let host = Namespace::new().unwrap();
-    let far = Namespace::new().unwrap();
-    let add = |name: &str| {
-        let netlink = Netlink::open().unwrap();
-        netlink.add_veth(name, &far, name).unwrap();
-        // XDP has its queues only on interfaces that are up.
-        netlink.set_up(name).unwrap();
-        netlink.index(name).unwrap()
-    };
+    let pool = Interfaces::new().unwrap();
+    let add = |name: &str| pool.add(name).unwrap();
+    let uplink = add("uplink");
+    let workloads: Vec<u32> = (0..INTERFACES).map(|index| add(&format!("w{index}"))).collect();
     let run = || {
-        let uplink = add("uplink");
-        let workloads: Vec<u32> = (0..INTERFACES).map(|index| add(&format!("w{index}"))).collect();
         let mut kernel = KernelSide::new(&[Hook::Xdp, Hook::TcIngress, Hook::TcEgress]).unwrap();
         workloads.iter().chain([&uplink]).for_each(|index| kernel.attach(*index).unwrap());
         search(Scene { kernel, workloads, uplink })
     };
-    let counts = host.run(run).unwrap();
+    let counts = pool.host().run(run).unwrap();
     println!("seed {}: {counts:?} pairs at XDP, tc ingress, tc egress", runs::seed());
     assert!(counts.iter().all(|count| *count >= 300), "too few at some hook: {counts:?}");
 }

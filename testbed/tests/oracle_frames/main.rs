@@ -17,7 +17,8 @@ use std::time::Instant;
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
 use ringfence_dataplane::oracle::{Essential, Established, Mode};
-use ringfence_testbed::packet::generate::{Distribution, Generator, Kind, Random, World};
+use ringfence_testbed::packet::generate::{Distribution, Generator, Kind, World};
+use ringfence_testbed::random::Random;
 
 use report::{Report, TOLD};
 use setting::{Scenario, Setting, UNGUARDED, UPLINK};

@@ -10,7 +10,7 @@ use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Side};
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::random::Random;
 
 use super::state::State;
 use super::{CASES, grouped};

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use ringfence_dataplane::compile::Tables;
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::random::Random;
 
 use self::state::{State, Update};
 use crate::agreement::tables_of;
