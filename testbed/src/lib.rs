@@ -5,6 +5,7 @@
 pub mod case;
 pub mod connectivity;
 pub mod demo;
+pub mod environment;
 pub mod fuzz;
 pub mod netns;
 pub mod packet;

@@ -12,6 +12,7 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::{Flow, Oracle};
+use ringfence_testbed::environment::SEED;
 use ringfence_testbed::render::{self, Question, Rendered};
 
 use super::{Disagreement, Subject, tables_of};
@@ -37,7 +38,7 @@ struct Found {
 #[test]
 fn oracle_tables_and_filter_agree_about_generated_packets() {
     let (seed, pairs, started) = (runs::seed(), runs::pairs(PAIRS), Instant::now());
-    println!("seed {seed}: {}={seed} {}={pairs} repeats this", runs::SEED, runs::PAIRS);
+    println!("seed {seed}: {}={seed} {}={pairs} repeats this", SEED, runs::PAIRS);
     let of_share = pairs.div_ceil(SHARES as usize);
     let run = |share| {
         let config = runs::seeded(sets_for(of_share), seed.wrapping_mul(SHARES) + share);
