@@ -49,7 +49,7 @@ const BEGINNING: u32 = 1_000;
 /// so that nobody has to be exact to a tick.
 const SECOND: Duration = Duration::from_millis(1_010);
 
-const POLICIES: &str = include_str!("../../tests/agreement/policies.yaml");
+const POLICIES: &str = include_str!("../../manifests/agreement/policies.yaml");
 
 /// The policies that the agreement test installs.
 struct Ground {

@@ -13,7 +13,7 @@ use ringfence_dataplane::model::{
 };
 use ringfence_testbed::suite::kernel::Interfaces;
 
-const DOCUMENTS: &str = include_str!("policies.yaml");
+const DOCUMENTS: &str = include_str!("../../manifests/agreement/policies.yaml");
 
 /// Which workloads are on this host, interface by interface.
 const INTERFACES: [(&str, &[&str]); 7] = [

@@ -15,7 +15,7 @@ use ringfence_dataplane::model::{
 };
 use ringfence_dataplane::oracle::{Essential, Established, Mode, Placement, Settings};
 
-const DOCUMENTS: &str = include_str!("../agreement/policies.yaml");
+const DOCUMENTS: &str = include_str!("../../manifests/agreement/policies.yaml");
 
 /// Which workloads are on this host, interface by interface; interface numbers begin with 3.
 const INTERFACES: [&[&str]; 7] = [
