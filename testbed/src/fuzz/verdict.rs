@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use arbitrary::Unstructured;
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::identity::endpoint;
-use ringfence_common::abi::policy::protocol;
 use ringfence_common::track::ticks;
 use ringfence_common::verdict::{Decision, Reason};
 use ringfence_dataplane::backend::Arrival;
@@ -16,7 +15,7 @@ use ringfence_dataplane::oracle::{Flow, Oracle, Side};
 
 use super::home::{Home, UPLINK};
 use super::policies;
-use crate::packet::Frame;
+use crate::packet::first_packet;
 
 /// Flows that are asked about at most.
 const FLOWS: usize = 32;
@@ -74,7 +73,7 @@ impl Question<'_> {
         if flow.port.is_some_and(|port| DHCP.contains(&port)) {
             return;
         }
-        let frame = frame(flow);
+        let Some(frame) = first_packet(flow) else { return };
         for (hook, ifindex, sides) in self.places(flow) {
             let decided = sides.iter().find(|egress| !side(&truth, **egress).allowed);
             let Some(egress) = decided.or(sides.last()) else { continue };
@@ -136,18 +135,4 @@ impl Question<'_> {
 
 fn side(answer: &ringfence_dataplane::oracle::Answer, egress: bool) -> &Side {
     if egress { &answer.egress } else { &answer.ingress }
-}
-
-/// The first packet of a flow.
-fn frame(flow: &Flow) -> Vec<u8> {
-    let frame = Frame::ethernet().ip(flow.source, flow.destination);
-    let frame = match (flow.protocol, flow.port) {
-        (protocol::TCP, Some(port)) => frame.tcp(40_000, port).syn(),
-        (protocol::UDP, Some(port)) => frame.udp(40_000, port).payload(8),
-        (protocol::SCTP, Some(port)) => frame.sctp(40_000, port).chunk(1, 0, &[0; 16]),
-        (protocol::ICMP, _) if flow.source.is_ipv4() => frame.echo_request(7, 1),
-        (protocol::ICMPV6, _) if flow.source.is_ipv6() => frame.echo_request(7, 1),
-        (number, _) => frame.protocol_bytes(number, &[0; 16]),
-    };
-    frame.build()
 }

@@ -20,6 +20,7 @@
 mod dhcp;
 mod ethernet;
 mod extension;
+mod first;
 mod fragments;
 mod frame;
 pub mod generate;
@@ -31,6 +32,7 @@ mod transport;
 
 pub use ethernet::{Arp, Ethernet, LinkLength, Vlan, ether_type};
 pub use extension::{Extension, extension_kind};
+pub use first::{SOURCE_PORT, first_packet, is_unicast};
 pub use frame::{Bytes, Frame, Layer};
 pub use hex::hex;
 pub use icmp::{Icmp, quote};

@@ -12,8 +12,9 @@ use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::compile::{Answers, Tables, compile};
 use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Reason, Side};
+use ringfence_testbed::packet::first_packet;
 
-use crate::host::{Host, Sight, first_packet};
+use crate::host::{Host, Sight};
 
 /// A policy set in all its forms.
 pub struct Subject<'a> {

@@ -11,13 +11,10 @@ use ringfence_dataplane::backend::{Arrival, Desired};
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::Direction;
 use ringfence_dataplane::oracle::Flow;
-use ringfence_testbed::packet::Frame;
+use ringfence_testbed::packet::{Frame, SOURCE_PORT, first_packet};
 
 /// Interface index of the uplink where no packet leaves the process.
 const UPLINK: u32 = endpoint::HOST;
-
-/// The source port of every packet; no rule is about it.
-pub const SOURCE_PORT: u16 = 40_000;
 
 /// Where everybody is.
 #[derive(Debug)]
@@ -122,32 +119,17 @@ pub enum Packet {
     Answer,
 }
 
-/// The first packet of a flow; `None` where an address is none that a connection can have.
-pub fn first_packet(flow: &Flow) -> Option<Vec<u8>> {
-    packet(flow, Packet::First)
-}
-
 /// A packet of a flow; `None` where an address is none that a connection can have.
 pub fn packet(flow: &Flow, which: Packet) -> Option<Vec<u8>> {
-    if !is_unicast(flow.source) || !is_unicast(flow.destination) {
-        return None;
-    }
-    let ip = match which {
-        Packet::First | Packet::Later => Frame::ethernet().ip(flow.source, flow.destination),
-        Packet::Answer => return Some(answer(flow)),
-    };
-    let frame = match (flow.protocol, flow.port) {
-        (6, Some(port)) if which == Packet::Later => {
-            ip.tcp(SOURCE_PORT, port).sequence(1).ack(101).payload(4)
+    let first = first_packet(flow)?;
+    match (which, flow.protocol, flow.port) {
+        (Packet::Later, 6, Some(port)) => {
+            let ip = Frame::ethernet().ip(flow.source, flow.destination);
+            Some(ip.tcp(SOURCE_PORT, port).sequence(1).ack(101).payload(4).build())
         }
-        (6, Some(port)) => ip.tcp(SOURCE_PORT, port).syn(),
-        (17, Some(port)) => ip.udp(SOURCE_PORT, port).payload(4),
-        (132, Some(port)) => ip.sctp(SOURCE_PORT, port).chunk(1, 0, &[0; 16]),
-        (1, _) if flow.source.is_ipv4() => ip.echo_request(7, 1),
-        (58, _) if flow.source.is_ipv6() => ip.echo_request(7, 1),
-        (protocol, _) => ip.protocol_bytes(protocol, &[0; 8]),
-    };
-    Some(frame.build())
+        (Packet::First | Packet::Later, ..) => Some(first),
+        (Packet::Answer, ..) => Some(answer(flow)),
+    }
 }
 
 /// TCP's numbers: the opener's SYN has 0, the answer's 100.
@@ -162,20 +144,4 @@ fn answer(flow: &Flow) -> Vec<u8> {
         (protocol, _) => ip.protocol_bytes(protocol, &[0; 8]),
     };
     frame.build()
-}
-
-/// Whether a packet on a wire can come from there or go there.
-fn is_unicast(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let first = address.octets()[0];
-            first != 127 && first < 224 && !address.is_unspecified()
-        }
-        IpAddr::V6(address) => {
-            !address.is_unspecified()
-                && !address.is_loopback()
-                && !address.is_multicast()
-                && address.to_ipv4_mapped().is_none()
-        }
-    }
 }

@@ -13,12 +13,13 @@ use ringfence_dataplane::backend::Arrival;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::Flow;
+use ringfence_testbed::packet::first_packet;
 use ringfence_testbed::require;
 use ringfence_testbed::suite::kernel::{Interfaces, KernelSide, Ran, returns};
 
 use crate::agreement::{Subject, tables_of};
 use crate::flows::Boundaries;
-use crate::host::{Host, first_packet};
+use crate::host::Host;
 use crate::policies::{self, Kind};
 use crate::runs;
 
