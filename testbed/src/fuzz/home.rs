@@ -40,9 +40,4 @@ impl Home {
         };
         Self { tables: desired.host_tables(desired.config(1, 0, 0)), interfaces, arrival }
     }
-
-    /// The interface behind which the owner of an endpoint number is; the uplink for everyone else.
-    pub fn interface(&self, number: u32) -> u32 {
-        self.interfaces.get(&number).copied().unwrap_or(UPLINK)
-    }
 }

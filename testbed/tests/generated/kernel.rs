@@ -13,13 +13,12 @@ use ringfence_dataplane::backend::Arrival;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::Flow;
+use ringfence_testbed::agreement::{Host, Subject, tables_of};
 use ringfence_testbed::packet::first_packet;
 use ringfence_testbed::require;
 use ringfence_testbed::suite::kernel::{Interfaces, KernelSide, Ran, returns};
 
-use crate::agreement::{Subject, tables_of};
 use crate::flows::Boundaries;
-use crate::host::Host;
 use crate::policies::{self, Kind};
 use crate::runs;
 
@@ -98,17 +97,14 @@ impl Scene {
         counts: &[Cell<u32>; 3],
     ) -> Result<(), TestCaseError> {
         let host = Host::behind(tables, self.uplink, self.workloads.iter().copied());
+        let host = host.seeing(arrival);
         let mut desired = host.desired(tables, arrival);
         desired.settings.report = report::ALL;
         self.kernel.install(&desired).unwrap();
-        let arriving = if arrival == Arrival::Xdp { Hook::Xdp } else { Hook::TcIngress };
         let subject = Subject::new(set, tables);
         for flow in flows {
             let Some(frame) = first_packet(flow) else { continue };
             for sight in host.sights(flow) {
-                if ![arriving, Hook::TcEgress].contains(&sight.hook) {
-                    continue;
-                }
                 let (returned, event) = match self.kernel.run(&frame, sight.hook, sight.ifindex) {
                     Ok(Ran::Decided(returned, event)) => (returned, event),
                     other => return Err(TestCaseError::fail(format!("{other:?} for {flow:?}"))),

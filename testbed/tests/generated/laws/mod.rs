@@ -15,11 +15,10 @@ use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::compile::Answers;
 use ringfence_dataplane::model::{Direction, PolicySet, Rule};
 use ringfence_dataplane::oracle::{Flow, Oracle};
+use ringfence_testbed::agreement::{Host, tables_of};
 use ringfence_testbed::packet::first_packet;
 
-use crate::agreement::tables_of;
 use crate::flows::Boundaries;
-use crate::host::Host;
 
 /// Flows that each example is asked about.
 const FLOWS: usize = 96;

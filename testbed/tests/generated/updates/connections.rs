@@ -10,13 +10,13 @@ use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Side};
+use ringfence_testbed::agreement::{Host, Sight, tables_of};
 use ringfence_testbed::random::Random;
 
+use super::packet::{Packet, packet};
 use super::state::State;
 use super::{CASES, grouped};
-use crate::agreement::tables_of;
 use crate::flows::Boundaries;
-use crate::host::{Host, Packet, Sight, packet};
 use crate::policies::{self, Kind};
 use crate::runs;
 

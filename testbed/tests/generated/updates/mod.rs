@@ -3,6 +3,7 @@
 //! if the new policy allows it.
 
 mod connections;
+mod packet;
 mod state;
 
 use std::cell::Cell;
@@ -10,11 +11,10 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use ringfence_dataplane::compile::Tables;
+use ringfence_testbed::agreement::{Host, tables_of};
 use ringfence_testbed::random::Random;
 
 use self::state::{State, Update};
-use crate::agreement::tables_of;
-use crate::host::Host;
 use crate::in_place::walk;
 use crate::policies::{self, Kind};
 use crate::runs;
