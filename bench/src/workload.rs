@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Config, Hook, essential};
+use ringfence_common::abi::config::Hook;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
 use ringfence_dataplane::compile::{Tables, compile};
@@ -14,7 +13,7 @@ use ringfence_dataplane::model::{
     WorkloadName,
 };
 use ringfence_testbed::packet::Frame;
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::random::Random;
 
 /// A frame and what it is called.
 pub struct Named {
@@ -150,14 +149,9 @@ fn host_tables(tables: Tables) -> HostTables {
         interfaces: vec![interface],
         host_addresses: BTreeSet::new(),
         mode: Mode::Enforce,
-        settings: Settings::default(),
+        settings: Settings { report: 0, pick_up_seconds: 0, ..Settings::default() },
     };
-    desired.host_tables(Config {
-        abi: ABI_VERSION,
-        generation: 1,
-        essential: essential::ALL,
-        ..Config::default()
-    })
+    desired.host_tables(desired.config(1, 0, 0))
 }
 
 fn client(number: usize) -> Ipv4Addr {

@@ -2,15 +2,19 @@
 //! them, packets of every kind, and the demo.
 #![deny(unsafe_code)]
 
+pub mod agreement;
 pub mod case;
 pub mod connectivity;
 pub mod demo;
+pub mod environment;
 pub mod fuzz;
 pub mod netns;
 pub mod packet;
 pub mod prober;
+pub mod random;
 pub mod render;
 pub mod require;
+pub mod shortest;
 pub mod suite;
 pub mod topology;
 pub mod transfer;

@@ -4,6 +4,7 @@
 mod arguments;
 mod exit;
 mod inputs;
+mod mode;
 mod output;
 mod service;
 mod verb;

@@ -4,6 +4,7 @@
 //! what the host does now, changes what differs, and can take away everything it has made.
 
 mod all_local;
+pub mod clock;
 pub mod ebpf;
 pub mod host;
 pub mod userspace;

@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn write_seeds(checkout: &Path) -> Result<()> {
     let mut cargo = child::clean("cargo");
     cargo.current_dir(checkout).args(["run", "--quiet", "--locked"]);
-    cargo.args(["--package", "ringfence-testbed", "--example", "fuzz-seeds", "--"]);
+    cargo.args(["--package", "ringfence-testbed", "--example", "fuzz_seeds", "--"]);
     child::run(cargo.arg(seeds(&checkout.join(FOLDER))))
 }
 

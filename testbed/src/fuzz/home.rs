@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Config, Hook, essential, report};
+use ringfence_common::abi::config::{Hook, report};
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::{Arrival, Desired};
 use ringfence_dataplane::compile::Tables;
@@ -28,27 +27,17 @@ impl Home {
     pub fn new(tables: &Tables, arrival: Arrival) -> Self {
         let mut indices = FIRST..;
         let next = |_: &str| indices.next().expect("workloads are fewer than numbers");
-        let desired = Desired::all_local(tables.clone(), arrival, UPLINK, next);
+        let mut desired = Desired::all_local(tables.clone(), arrival, UPLINK, next);
         let behind = desired.interfaces.iter().flat_map(|interface| {
             interface.endpoints.iter().map(|number| (*number, interface.index))
         });
         let interfaces = behind.collect();
-        let config = Config {
-            abi: ABI_VERSION,
-            generation: 1,
-            essential: essential::ALL,
-            report: report::ALL,
-            ..Config::default()
-        };
+        desired.settings.report = report::ALL;
+        desired.settings.pick_up_seconds = 0;
         let arrival = match arrival {
             Arrival::Tcx => Hook::TcIngress,
             Arrival::Xdp => Hook::Xdp,
         };
-        Self { tables: desired.host_tables(config), interfaces, arrival }
-    }
-
-    /// The interface behind which the owner of an endpoint number is; the uplink for everyone else.
-    pub fn interface(&self, number: u32) -> u32 {
-        self.interfaces.get(&number).copied().unwrap_or(UPLINK)
+        Self { tables: desired.host_tables(desired.config(1, 0, 0)), interfaces, arrival }
     }
 }

@@ -6,15 +6,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ringfence_common::abi::config::{Hook, essential, flags};
-use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_common::abi::limits;
 use ringfence_common::decide::Outcome;
 use ringfence_common::packet::{Packet, PacketRead as _, parse, parse_embedded};
 use ringfence_common::track::ticks;
 use ringfence_common::verdict::{Reason, Verdict};
-use ringfence_dataplane::backend::Arrival;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
+use ringfence_dataplane::backend::{Arrival, clock};
 use ringfence_dataplane::compile::{Tables, compile};
 use ringfence_dataplane::document::{self, Input, Validation};
 use ringfence_dataplane::model::{Direction, PolicySet, WorkloadName};
@@ -50,7 +49,7 @@ const BEGINNING: u32 = 1_000;
 /// so that nobody has to be exact to a tick.
 const SECOND: Duration = Duration::from_millis(1_010);
 
-const POLICIES: &str = include_str!("../../tests/agreement/policies.yaml");
+const POLICIES: &str = include_str!("../../manifests/agreement/policies.yaml");
 
 /// The policies that the agreement test installs.
 struct Ground {
@@ -130,7 +129,7 @@ impl Filters {
             now += SECOND * u32::from(seconds);
             let (hook, ifindex) = place_of(home, place);
             check_parse(frame);
-            let tick = BEGINNING + (now.as_nanos() >> TICK_SHIFT) as u32;
+            let tick = BEGINNING + clock::ticks_in(now);
             let [outcome, again] =
                 self.alike.each_mut().map(|filter| filter.decide(frame, hook, ifindex, tick));
             assert_eq!(parts(&outcome), parts(&again), "two filters of the same past");

@@ -3,7 +3,8 @@
 use ringfence_dataplane::backend::host::HostTables;
 
 use super::packet::{HEADER, home, setting};
-use crate::packet::generate::{Generated, Generator, Random, World};
+use crate::packet::generate::{Generated, Generator, World};
+use crate::random::Random;
 
 /// An input and where it belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ const DOCUMENTS: [(&str, &str); 9] = [
     ("data", include_str!("../../manifests/shop/60-data.yaml")),
     ("monitoring", include_str!("../../manifests/shop/70-monitoring.yaml")),
     ("hvac", include_str!("../../manifests/shop/90-hvac.yaml")),
-    ("everything", include_str!("../../tests/agreement/policies.yaml")),
+    ("everything", include_str!("../../manifests/agreement/policies.yaml")),
 ];
 
 /// A list in the other notation, which has a reader of its own.

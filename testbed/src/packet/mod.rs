@@ -20,9 +20,11 @@
 mod dhcp;
 mod ethernet;
 mod extension;
+mod first;
 mod fragments;
 mod frame;
 pub mod generate;
+mod hex;
 mod icmp;
 mod ip;
 mod neighbour;
@@ -30,7 +32,9 @@ mod transport;
 
 pub use ethernet::{Arp, Ethernet, LinkLength, Vlan, ether_type};
 pub use extension::{Extension, extension_kind};
+pub use first::{SOURCE_PORT, first_packet, is_unicast};
 pub use frame::{Bytes, Frame, Layer};
+pub use hex::hex;
 pub use icmp::{Icmp, quote};
 pub use ip::{Ipv4, Ipv6, ip_flags};
 pub use transport::{Gre, Sctp, Tcp, Udp, tcp_flags};

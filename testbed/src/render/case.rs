@@ -10,6 +10,7 @@ use ringfence_dataplane::oracle::{Answer, Flow};
 use serde_json::{Value, json};
 
 use super::{Rendered, labels, policies, yaml};
+use crate::packet::is_unicast;
 
 /// A flow, and what has to become of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,18 +26,6 @@ pub struct Question {
 /// a port that is not 0, and ICMP in its own family.
 #[must_use]
 pub fn can_be_probed(flow: &Flow) -> bool {
-    let is_unicast = |address: IpAddr| match address {
-        IpAddr::V4(address) => {
-            let first = address.octets()[0];
-            first != 127 && first < 224 && !address.is_unspecified()
-        }
-        IpAddr::V6(address) => {
-            !address.is_unspecified()
-                && !address.is_loopback()
-                && !address.is_multicast()
-                && address.to_ipv4_mapped().is_none()
-        }
-    };
     let of_family = !matches!((flow.protocol, flow.source.is_ipv6()), (1, true) | (58, false));
     is_unicast(flow.source) && is_unicast(flow.destination) && flow.port != Some(0) && of_family
 }

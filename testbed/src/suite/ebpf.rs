@@ -12,13 +12,8 @@ use ringfence_dataplane::model::{Direction, PolicySet};
 
 use super::backend::{Answer, At, Backend, Said, SuiteError, Way};
 use super::host::{Host, rule_names};
-use super::kernel::{KernelSide, Ran, returns};
+use super::kernel::{ETHERNET_HEADER, Interfaces, KernelSide, Ran, is_cut_ip, returns};
 use crate::case::Case;
-use crate::netns::Namespace;
-use crate::veth::Netlink;
-
-/// Every Ethernet header is this long.
-const ETHERNET_HEADER: usize = 14;
 
 /// Real programs in the kernel, and interfaces without traffic for them.
 pub struct TestRuns {
@@ -185,32 +180,19 @@ impl Remembered {
 /// buffer, in one page: a longer one may not fit.
 const LONGEST: usize = 3_000;
 
-/// The kernel (6.18, net/bpf/test_run.c) makes no socket buffer of a frame that claims to be IP and
-/// is shorter than an IP header.
-fn is_cut_ip(frame: &[u8]) -> bool {
-    match frame[12..14] {
-        [0x08, 0x00] => frame.len() < ETHERNET_HEADER + 20,
-        [0x86, 0xdd] => frame.len() < ETHERNET_HEADER + 40,
-        _ => false,
-    }
-}
-
-/// Interfaces of a namespace of its own, made when they are needed. Their far ends are down, so
-/// that no packet but those of the cases is ever decided.
+/// Interfaces, made when they are needed.
 struct Pool {
-    _host: Namespace,
-    far: Namespace,
-    netlink: Netlink,
-    /// Interfaces, the uplink first.
+    interfaces: Interfaces,
+    /// Their numbers, the uplink's first.
     indices: Vec<u32>,
 }
 
 impl Pool {
     /// A pool without interfaces; the calling thread moves to where they will be.
     fn new() -> Result<Self, SuiteError> {
-        let (host, far) = (Namespace::new()?, Namespace::new()?);
-        host.enter()?;
-        Ok(Self { _host: host, far, netlink: Netlink::open()?, indices: Vec::new() })
+        let interfaces = Interfaces::new()?;
+        interfaces.host().enter()?;
+        Ok(Self { interfaces, indices: Vec::new() })
     }
 
     /// What `host` is to have installed, on interfaces of the pool.
@@ -229,11 +211,7 @@ impl Pool {
     }
 
     fn add(&mut self, kernel: &mut KernelSide) -> Result<(), SuiteError> {
-        let name = format!("case{}", self.indices.len());
-        self.netlink.add_veth(&name, &self.far, &name)?;
-        // XDP has its queues only on interfaces that are up.
-        self.netlink.set_up(&name)?;
-        let index = self.netlink.index(&name)?;
+        let index = self.interfaces.add(&format!("case{}", self.indices.len()))?;
         kernel.attach(index)?;
         self.indices.push(index);
         Ok(())

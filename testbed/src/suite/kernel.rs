@@ -1,5 +1,7 @@
 //! The kernel's programs, run on one frame at a time (`BPF_PROG_TEST_RUN`).
 
+mod interfaces;
+
 use std::time::Duration;
 
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions, XdpMode};
@@ -8,6 +10,8 @@ use ringfence_common::abi::event::Event;
 use ringfence_common::abi::flow::FlowKey;
 use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::ebpf::{EbpfError, Events, Kernel, LoadedProgram, Maps};
+
+pub use self::interfaces::Interfaces;
 
 use super::backend::SuiteError;
 
@@ -39,6 +43,20 @@ pub const fn returns(hook: Hook, passes: bool) -> u32 {
         (Hook::Xdp, false) => 1,
         (Hook::Xdp, true) | (Hook::TcIngress | Hook::TcEgress, false) => 2,
         (Hook::TcIngress | Hook::TcEgress, true) => u32::MAX,
+    }
+}
+
+/// Bytes of every Ethernet header; the kernel runs programs on no frame that is shorter.
+pub const ETHERNET_HEADER: usize = 14;
+
+/// Whether a frame, which has an Ethernet header, claims to be IP and is shorter than an IP header:
+/// the kernel (6.18, net/bpf/test_run.c) makes no socket buffer of it.
+#[must_use]
+pub fn is_cut_ip(frame: &[u8]) -> bool {
+    match frame[12..14] {
+        [0x08, 0x00] => frame.len() < ETHERNET_HEADER + 20,
+        [0x86, 0xdd] => frame.len() < ETHERNET_HEADER + 40,
+        _ => false,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::clock;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::model::{Direction, PolicySet};
@@ -103,7 +103,7 @@ impl Backend for InMemory {
 impl State {
     /// Now, in ticks.
     fn now(&self) -> u32 {
-        BEGINNING.wrapping_add((self.passed.as_nanos() >> TICK_SHIFT) as u32)
+        BEGINNING.wrapping_add(clock::ticks_in(self.passed))
     }
 }
 

@@ -18,6 +18,7 @@ use ringfence_common::abi::config::{Hook, essential};
 use ringfence_common::verdict::Reason;
 use ringfence_dataplane::backend::{Arrival, Mode};
 use ringfence_testbed::packet::generate::{Distribution, Generator, Kind, World};
+use ringfence_testbed::packet::hex;
 use ringfence_testbed::require;
 
 use report::{Report, TOLD};
@@ -85,7 +86,7 @@ fn play_all(arrival: Arrival) -> (Report, Distribution) {
     for (mode, pick_up_seconds, essential, seed, batches) in SCENARIOS {
         let scenario = Scenario { mode, arrival, pick_up_seconds, essential };
         let run = || play(&setting, scenario, seed, batches, &mut report);
-        distribution.merge(&setting.host.run(run).unwrap());
+        distribution.merge(&setting.pool.host().run(run).unwrap());
     }
     (report, distribution)
 }
@@ -177,7 +178,7 @@ fn frames_cut_at_every_length_are_decided_alike() {
     let mut report = Report::default();
     for arrival in [Arrival::Tcx, Arrival::Xdp] {
         let cut = || cut_everywhere(&setting, arrival, &mut report);
-        setting.host.run(cut).unwrap();
+        setting.pool.host().run(cut).unwrap();
     }
     println!("{report}");
     for hook in HOOKS {
@@ -222,7 +223,7 @@ fn headers_far_into_a_frame_are_decided_alike() {
             assert!(difference.is_none(), "{}", difference.unwrap());
         }
     };
-    setting.host.run(run).unwrap();
+    setting.pool.host().run(run).unwrap();
     let reasons = [Reason::Unrelated, Reason::MalformedEmbedded].map(|one| report.reason(one));
     assert_eq!((report.count(Hook::Xdp), reasons), (81, [80, 1]), "{report}");
 }
@@ -244,7 +245,7 @@ fn what_was_different_once_is_not_any_more() {
             sides.forget();
         }
     };
-    setting.host.run(run).unwrap();
+    setting.pool.host().run(run).unwrap();
 }
 
 #[test]
@@ -270,10 +271,10 @@ fn a_difference_is_found_told_and_cut_down() {
         }
         report
     };
-    let report = setting.host.run(run).unwrap();
+    let report = setting.pool.host().run(run).unwrap();
     let told = report.to_string();
     assert_eq!((report.differences(), report.shortest.len()), (1, 1), "{told}");
-    let frame = report::hex(&report.shortest[0].frame);
+    let frame = hex(&report.shortest[0].frame);
     for part in ["TcEgress", "DIFFERENT", "kernel", "userspace", "rule 0x", frame.as_str()] {
         assert!(told.contains(part), "`{part}` is not told:\n{told}");
     }

@@ -1,12 +1,13 @@
 //! What came of it, and how a difference is told.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::event::Event;
 use ringfence_common::verdict::Reason;
+use ringfence_testbed::packet::hex;
 
 use super::side_by_side::Step;
 
@@ -137,14 +138,6 @@ impl fmt::Display for Difference {
         }
         Ok(())
     }
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn reason_name(number: u8) -> &'static str {

@@ -11,10 +11,9 @@ use ringfence_dataplane::model::{
     Action, IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyName, PolicySet, Ports, Rule,
     Selector, Tier,
 };
-use ringfence_testbed::netns::Namespace;
-use ringfence_testbed::veth::Netlink;
+use ringfence_testbed::suite::kernel::Interfaces;
 
-const DOCUMENTS: &str = include_str!("policies.yaml");
+const DOCUMENTS: &str = include_str!("../../manifests/agreement/policies.yaml");
 
 /// Which workloads are on this host, interface by interface.
 const INTERFACES: [(&str, &[&str]); 7] = [
@@ -41,11 +40,9 @@ pub struct Scenario {
     pub essential: u32,
 }
 
-/// Interfaces in a namespace of their own; their far ends are down, so that no packet but the
-/// generated ones is ever decided.
+/// Tables, and interfaces on which no packet but the generated ones is ever decided.
 pub struct Setting {
-    pub host: Namespace,
-    _far: Namespace,
+    pub pool: Interfaces,
     tables: [Tables; 2],
     interfaces: Vec<(&'static str, u32)>,
     pub uplink: u32,
@@ -54,25 +51,14 @@ pub struct Setting {
 
 impl Setting {
     pub fn new() -> Self {
-        let host = Namespace::new().expect("a namespace can be made");
-        let far = Namespace::new().expect("a second namespace can be made");
-        let add = |name: &'static str| {
-            let netlink = Netlink::open().expect("a netlink socket can be opened");
-            netlink.add_veth(name, &far, name).expect("a veth pair can be made");
-            // XDP has its queues only on interfaces that are up.
-            netlink.set_up(name).expect("an interface can be brought up");
-            netlink.index(name).expect("the interface that was made is there")
-        };
-        let (interfaces, uplink, spare) = host
-            .run(|| {
-                let interfaces = INTERFACES.map(|(name, _)| (name, add(name)));
-                (interfaces.to_vec(), add("uplink"), add("spare"))
-            })
-            .expect("the namespace can be entered");
+        let pool = Interfaces::new().expect("namespaces can be made");
+        let add = |name| pool.add(name).expect("an interface can be made");
+        let interfaces = INTERFACES.map(|(name, _)| (name, add(name))).to_vec();
+        let (uplink, spare) = (add("uplink"), add("spare"));
         let [all, fewer] = policies();
         let compile = |set: &PolicySet| compile(set).expect("the policies compile");
         let tables = [compile(&all), compile(&fewer)];
-        Self { host, _far: far, tables, interfaces, uplink, spare }
+        Self { pool, tables, interfaces, uplink, spare }
     }
 
     /// The state to install: `which` of the two sets of policies.

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::event::Event;
-use ringfence_common::abi::flow::TICK_SHIFT;
-use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
-use ringfence_testbed::suite::kernel::{KernelSide, Ran, returns};
+use ringfence_dataplane::backend::{Desired, clock};
+use ringfence_testbed::shortest::shortest;
+use ringfence_testbed::suite::kernel::{ETHERNET_HEADER, KernelSide, Ran, is_cut_ip, returns};
 
 use super::report::{Difference, Report};
 
@@ -25,9 +25,6 @@ pub struct SideBySide {
     kernel: KernelSide,
     filter: Filter,
 }
-
-/// Every Ethernet header is this long; the kernel runs programs on nothing shorter.
-const ETHERNET_HEADER: usize = 14;
 
 impl SideBySide {
     /// Both, with `desired` installed.
@@ -57,7 +54,8 @@ impl SideBySide {
     /// Decides a frame on both sides; the difference, if there is one.
     pub fn step(&mut self, step: &Step, report: &mut Report) -> Option<Difference> {
         let Step { frame, hook, ifindex } = step;
-        let outcome = self.filter.decide(frame, *hook, *ifindex, now());
+        let now = clock::now().expect("there is a monotonic clock");
+        let outcome = self.filter.decide(frame, *hook, *ifindex, now);
         let userspace = event(&self.filter, &outcome, step);
         let started = Instant::now();
         let ran = self.kernel.run(frame, *hook, *ifindex).expect("the program runs");
@@ -106,31 +104,7 @@ impl SideBySide {
 
     /// The fewest of `steps` that still lead to a difference about the last one.
     pub fn shortest(&mut self, steps: &[Step]) -> Vec<Step> {
-        let mut kept = steps.to_vec();
-        let mut chunk = kept.len() / 2;
-        while chunk > 0 {
-            let mut start = 0;
-            while start + chunk < kept.len() {
-                let without = [&kept[..start], &kept[start + chunk..]].concat();
-                if self.differ_about_the_last(&without) {
-                    kept = without;
-                } else {
-                    start += chunk;
-                }
-            }
-            chunk /= 2;
-        }
-        kept
-    }
-}
-
-/// As a socket buffer the kernel (6.18, net/bpf/test_run.c) also refuses a frame that claims to be
-/// IP and is shorter than an IP header.
-fn is_cut_ip(frame: &[u8]) -> bool {
-    match frame[12..14] {
-        [0x08, 0x00] => frame.len() < ETHERNET_HEADER + 20,
-        [0x86, 0xdd] => frame.len() < ETHERNET_HEADER + 40,
-        _ => false,
+        shortest(steps, |steps| self.differ_about_the_last(steps))
     }
 }
 
@@ -160,13 +134,4 @@ fn event(filter: &Filter, outcome: &ringfence_common::decide::Outcome, step: &St
         new_flow: outcome.new_flow.into(),
         reserved: [0; 2],
     }
-}
-
-/// The kernel's clock, in ticks.
-fn now() -> u32 {
-    use nix::time::{ClockId, clock_gettime};
-
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("there is a monotonic clock");
-    let now_ns = now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs();
-    (now_ns >> TICK_SHIFT) as u32
 }

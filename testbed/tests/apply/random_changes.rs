@@ -3,33 +3,18 @@
 use ringfence_common::abi::config::Config;
 use ringfence_dataplane::backend::How;
 use ringfence_dataplane::backend::host::HostTables;
+use ringfence_testbed::random::Random;
 use ringfence_testbed::require;
 
 use crate::host::{Documents, Host};
 
 const CHANGES: u32 = 100;
 
-/// A generator of numbers that are the same each time (xorshift, Marsaglia 2003).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
-    }
-}
-
 const APPS: [&str; 4] = ["web", "api", "db", "spare"];
 
 /// What the documents say; each change is one step away from what was before.
 struct World {
-    numbers: Numbers,
+    random: Random,
     /// Labels and, for those on this host, the number in the address.
     workloads: Vec<Option<(&'static str, u8, &'static str)>>,
     policies: Vec<Option<String>>,
@@ -40,25 +25,25 @@ impl World {
         let workload = |name, number| Some((name, number, name));
         let workloads =
             vec![workload("web", 11), workload("api", 12), workload("db", 13), None, None];
-        Self { numbers: Numbers(0x5eed), workloads, policies: vec![None; 6] }
+        Self { random: Random::new(0x5eed), workloads, policies: vec![None; 6] }
     }
 
     fn change(&mut self) {
-        let numbers = &mut self.numbers;
-        if numbers.below(3) == 0 {
-            let place = usize::try_from(numbers.below(5)).unwrap();
+        let random = &mut self.random;
+        if random.below(3) == 0 {
+            let place = random.below(5);
             // The last two are elsewhere: there is no interface for them.
             let (name, number) =
                 [("web", 11), ("api", 12), ("db", 13), ("far", 99), ("farther", 98)][place];
-            self.workloads[place] = match numbers.below(4) {
+            self.workloads[place] = match random.below(4) {
                 0 => None,
-                _ => Some((name, number, numbers.one_of(&APPS))),
+                _ => Some((name, number, *random.pick(&APPS))),
             };
         } else {
-            let place = usize::try_from(numbers.below(6)).unwrap();
-            self.policies[place] = match numbers.below(5) {
+            let place = random.below(6);
+            self.policies[place] = match random.below(5) {
                 0 => None,
-                _ => Some(policy(numbers, place)),
+                _ => Some(policy(random, place)),
             };
         }
     }
@@ -82,21 +67,21 @@ impl World {
     }
 }
 
-fn policy(numbers: &mut Numbers, place: usize) -> String {
-    let subject = numbers.one_of(&["{}", "{matchLabels: {app: db}}", "{matchLabels: {app: api}}"]);
-    let peer = match numbers.below(4) {
+fn policy(random: &mut Random, place: usize) -> String {
+    let subject = random.pick(&["{}", "{matchLabels: {app: db}}", "{matchLabels: {app: api}}"]);
+    let peer = match random.below(4) {
         0 => "{ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.128/25]}}".to_owned(),
         1 => "{ipBlock: {cidr: \"2001:db8::/32\"}}".to_owned(),
-        _ => format!("{{podSelector: {{matchLabels: {{app: {}}}}}}}", numbers.one_of(&APPS)),
+        _ => format!("{{podSelector: {{matchLabels: {{app: {}}}}}}}", random.pick(&APPS)),
     };
-    let protocol = numbers.one_of(&["TCP", "UDP"]);
-    let first = 5_000 + numbers.below(20);
-    let port = match numbers.below(3) {
+    let protocol = random.pick(&["TCP", "UDP"]);
+    let first = 5_000 + random.below(20);
+    let port = match random.below(3) {
         0 => format!("ports: [{{protocol: {protocol}, port: {first}, endPort: {}}}]", first + 100),
         1 => format!("ports: [{{protocol: {protocol}, port: {first}}}]"),
         _ => "ports: []".to_owned(),
     };
-    let (kind, field, peers) = if numbers.below(2) == 0 {
+    let (kind, field, peers) = if random.below(2) == 0 {
         ("Ingress", "ingress", "from")
     } else {
         ("Egress", "egress", "to")

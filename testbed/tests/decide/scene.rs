@@ -6,16 +6,14 @@
 
 use std::net::IpAddr;
 
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{
-    Attachment, AttachmentKey, Config, Hook, checks, essential, flags,
-};
+use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, checks, flags};
 use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
 use ringfence_common::abi::policy::{Direction, Endpoint, PolicyEntry, PolicyKey, action, forms};
 use ringfence_common::decide::Outcome;
 use ringfence_common::verdict::{Decision, Reason};
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
+use ringfence_dataplane::backend::{Mode, Settings};
 use ringfence_testbed::packet::Frame;
 
 pub use Direction::{Egress, Ingress};
@@ -105,14 +103,9 @@ pub struct Scene {
 impl Scene {
     /// Every workload isolated, nothing allowed, the host open.
     pub fn locked() -> Self {
-        let config = Config {
-            abi: ABI_VERSION,
-            generation: 1,
-            essential: essential::ALL,
-            ..Config::default()
-        };
+        let settings = Settings { report: 0, pick_up_seconds: 0, ..Settings::default() };
         let mut tables = HostTables {
-            config,
+            config: settings.config(Mode::Enforce, 1, 0, 0),
             attachments: attachments().into(),
             prefixes: [
                 ("192.0.2.0/24".parse().unwrap(), Office.identity()),

@@ -10,7 +10,7 @@ use ringfence_dataplane::model::{
     Peer, Peers, Policy, PolicySet, PortMatch, Ports, Protocol, Rule,
 };
 use ringfence_dataplane::oracle::Flow;
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::random::Random;
 
 /// A destination's protocol, and its port if it has ports.
 type Service = (u8, Option<u16>);

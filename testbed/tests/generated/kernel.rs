@@ -13,14 +13,12 @@ use ringfence_dataplane::backend::Arrival;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::Flow;
-use ringfence_testbed::netns::Namespace;
+use ringfence_testbed::agreement::{Host, Subject, tables_of};
+use ringfence_testbed::packet::first_packet;
 use ringfence_testbed::require;
-use ringfence_testbed::suite::kernel::{KernelSide, Ran, returns};
-use ringfence_testbed::veth::Netlink;
+use ringfence_testbed::suite::kernel::{Interfaces, KernelSide, Ran, returns};
 
-use crate::agreement::{Subject, tables_of};
 use crate::flows::Boundaries;
-use crate::host::{Host, first_packet};
 use crate::policies::{self, Kind};
 use crate::runs;
 
@@ -39,23 +37,16 @@ const PAIRS: usize = 60_000;
 #[test]
 fn the_kernel_agrees_about_generated_packets() {
     let Some(_granted) = require::kernel() else { return };
-    let host = Namespace::new().unwrap();
-    let far = Namespace::new().unwrap();
-    let add = |name: &str| {
-        let netlink = Netlink::open().unwrap();
-        netlink.add_veth(name, &far, name).unwrap();
-        // XDP has its queues only on interfaces that are up.
-        netlink.set_up(name).unwrap();
-        netlink.index(name).unwrap()
-    };
+    let pool = Interfaces::new().unwrap();
+    let add = |name: &str| pool.add(name).unwrap();
+    let uplink = add("uplink");
+    let workloads: Vec<u32> = (0..INTERFACES).map(|index| add(&format!("w{index}"))).collect();
     let run = || {
-        let uplink = add("uplink");
-        let workloads: Vec<u32> = (0..INTERFACES).map(|index| add(&format!("w{index}"))).collect();
         let mut kernel = KernelSide::new(&[Hook::Xdp, Hook::TcIngress, Hook::TcEgress]).unwrap();
         workloads.iter().chain([&uplink]).for_each(|index| kernel.attach(*index).unwrap());
         search(Scene { kernel, workloads, uplink })
     };
-    let counts = host.run(run).unwrap();
+    let counts = pool.host().run(run).unwrap();
     println!("seed {}: {counts:?} pairs at XDP, tc ingress, tc egress", runs::seed());
     assert!(counts.iter().all(|count| *count >= 300), "too few at some hook: {counts:?}");
 }
@@ -106,17 +97,14 @@ impl Scene {
         counts: &[Cell<u32>; 3],
     ) -> Result<(), TestCaseError> {
         let host = Host::behind(tables, self.uplink, self.workloads.iter().copied());
+        let host = host.seeing(arrival);
         let mut desired = host.desired(tables, arrival);
         desired.settings.report = report::ALL;
         self.kernel.install(&desired).unwrap();
-        let arriving = if arrival == Arrival::Xdp { Hook::Xdp } else { Hook::TcIngress };
         let subject = Subject::new(set, tables);
         for flow in flows {
             let Some(frame) = first_packet(flow) else { continue };
             for sight in host.sights(flow) {
-                if ![arriving, Hook::TcEgress].contains(&sight.hook) {
-                    continue;
-                }
                 let (returned, event) = match self.kernel.run(&frame, sight.hook, sight.ifindex) {
                     Ok(Ran::Decided(returned, event)) => (returned, event),
                     other => return Err(TestCaseError::fail(format!("{other:?} for {flow:?}"))),

@@ -4,7 +4,6 @@
 mod agreement;
 mod case_files;
 mod flows;
-mod host;
 mod in_place;
 mod kernel;
 mod laws;

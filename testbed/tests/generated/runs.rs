@@ -1,11 +1,7 @@
 //! How much is tried, and from which seed.
 
-use std::env;
-
 use proptest::test_runner::{Config, RngSeed};
-
-/// Overrides the seed from which everything is drawn. The same seed draws the same.
-pub const SEED: &str = "RINGFENCE_SEED";
+use ringfence_testbed::environment::{self, number};
 
 /// Overrides how many (policy, packet) pairs are asked about.
 pub const PAIRS: &str = "RINGFENCE_PAIRS";
@@ -28,7 +24,7 @@ const REJECTED: u32 = 10_000;
 ///
 /// When the environment's is no number.
 pub fn seed() -> u64 {
-    number(SEED).unwrap_or(FIXED_SEED)
+    number(environment::SEED).unwrap_or(FIXED_SEED)
 }
 
 /// How many pairs are asked about: as many as the environment says, or `default`.
@@ -55,10 +51,4 @@ pub fn seeded(cases: u32, seed: u64) -> Config {
         max_global_rejects: REJECTED,
         ..Config::default()
     }
-}
-
-fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    let number = text.replace('_', "").parse();
-    Some(number.unwrap_or_else(|_| panic!("{name} has to be a number, and is `{text}`")))
 }

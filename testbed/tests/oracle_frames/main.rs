@@ -2,8 +2,9 @@
 //! them, time that passes, on both sides with the same past. Verdict, reason and rule have to be
 //! the same.
 //!
-//! Some 60,000 frames by default; `RINGFENCE_FRAMES=1000000` asks for more, `RINGFENCE_SEED=180` for
-//! those from about a seed on.
+//! 80,000 frames by default; `RINGFENCE_FRAMES=1_000_000` asks for more, `RINGFENCE_SEED=180` for those
+//! from the round on that has this seed. A round is ten seeds, each with 4,000 frames and a scenario
+//! of its own; rounds are always whole.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod by_hand;
@@ -11,13 +12,14 @@ mod report;
 mod setting;
 mod side_by_side;
 
-use std::env;
 use std::time::Instant;
 
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
 use ringfence_dataplane::oracle::{Essential, Established, Mode};
-use ringfence_testbed::packet::generate::{Distribution, Generator, Kind, Random, World};
+use ringfence_testbed::environment::{SEED, number};
+use ringfence_testbed::packet::generate::{Distribution, Generator, Kind, World};
+use ringfence_testbed::random::Random;
 
 use report::{Report, TOLD};
 use setting::{Scenario, Setting, UNGUARDED, UPLINK};
@@ -26,16 +28,13 @@ use side_by_side::{Happening, SideBySide};
 /// Packets whose connections and fragments are remembered together.
 const BATCH: usize = 2_000;
 
-/// Frames that are compared unless the environment asks for more.
-const FRAMES: usize = 60_000;
+/// Frames that are compared unless the environment asks for more: two rounds.
+const FRAMES: usize = 80_000;
 
 /// Where the number of frames is asked for.
 const ASKED: &str = "RINGFENCE_FRAMES";
 
-/// Where the seed to begin after is asked for, so that one that was told need not be waited for.
-const BEGUN_AFTER: &str = "RINGFENCE_SEED";
-
-/// Batches in which every scenario has had its turn.
+/// Batches in which every scenario has had its turn. Each has a seed, from 1 on.
 const ROUND: u64 = 10;
 
 /// Time passes in steps of this, of which no time-out is a multiple: the filter counts time in
@@ -77,13 +76,14 @@ fn scenarios() -> [(Scenario, usize); 6] {
 #[test]
 fn the_oracle_and_the_userspace_filter_decide_generated_packets_alike() {
     let started = Instant::now();
-    let asked = |name: &str| env::var(name).map(|text| text.parse().expect("a number"));
-    let frames = asked(ASKED).map_or(FRAMES, |number: u64| number as usize);
+    let frames = number(ASKED).map_or(FRAMES, |frames| frames.try_into().unwrap());
     let setting = Setting::new();
     let mut report = Report::default();
     let mut distribution = Distribution::default();
-    // The scenario of a seed is the same wherever one begins.
-    let mut seed = asked(BEGUN_AFTER).map_or(0, |seed: u64| seed / ROUND * ROUND);
+    // The scenario of a seed is the same wherever one begins. One that was told need not be waited
+    // for.
+    let before = number(SEED).map_or(0, |asked| asked.saturating_sub(1) / ROUND * ROUND);
+    let mut seed = before;
     while report.frames() < frames && report.differences() < TOLD {
         for (scenario, batches) in scenarios() {
             for _ in 0..batches {
@@ -92,7 +92,7 @@ fn the_oracle_and_the_userspace_filter_decide_generated_packets_alike() {
             }
         }
     }
-    println!("{report}\n{distribution}\n{:?}", started.elapsed());
+    println!("seeds {} to {seed}: {report}\n{distribution}\n{:?}", before + 1, started.elapsed());
     assert_eq!(report.differences(), 0, "{report}");
     for kind in Kind::ALL {
         assert!(distribution.count(*kind) >= ENOUGH, "too few {kind:?}: {distribution}");

@@ -1,10 +1,11 @@
 //! What came of it, and how a difference is told.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use ringfence_common::verdict::{Reason, Verdict};
 use ringfence_dataplane::oracle::Seen;
+use ringfence_testbed::packet::hex;
 
 use super::setting::{Scenario, seen_by};
 use super::side_by_side::{Decided, Happening};
@@ -105,12 +106,4 @@ impl fmt::Display for Happening {
             Self::Apply { policies, scenario } => write!(f, "policies {policies}, {scenario:?}"),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

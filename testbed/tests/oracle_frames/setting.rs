@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Config, Hook, essential, flags};
+use ringfence_common::abi::config::{Hook, essential};
 use ringfence_common::abi::identity::endpoint;
-use ringfence_common::track::ticks;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::{self, Arrival, Desired, Interface, Role};
 use ringfence_dataplane::compile::{Tables, compile};
@@ -17,7 +15,7 @@ use ringfence_dataplane::model::{
 };
 use ringfence_dataplane::oracle::{Essential, Established, Mode, Placement, Settings};
 
-const DOCUMENTS: &str = include_str!("../agreement/policies.yaml");
+const DOCUMENTS: &str = include_str!("../../manifests/agreement/policies.yaml");
 
 /// Which workloads are on this host, interface by interface; interface numbers begin with 3.
 const INTERFACES: [&[&str]; 7] = [
@@ -61,24 +59,20 @@ impl Scenario {
         }
     }
 
-    fn config(self, generation: u32) -> Config {
-        let mut config = Config {
-            abi: ABI_VERSION,
-            generation,
-            essential: essential::ALL,
-            pick_up_until: BEGINNING + ticks(self.pick_up_seconds.into()),
-            ..Config::default()
+    /// The same for the filter.
+    fn of_filter(self) -> (backend::Mode, backend::Settings) {
+        let mode = match self.mode {
+            Mode::Enforce => backend::Mode::Enforce,
+            Mode::Audit => backend::Mode::Audit,
         };
-        for off in self.essential_off {
-            config.essential &= !bit(*off);
-        }
-        if self.mode == Mode::Audit {
-            config.flags |= flags::AUDIT;
-        }
-        if self.established == Established::Keep {
-            config.flags |= flags::KEEP_ESTABLISHED;
-        }
-        config
+        let off: u32 = self.essential_off.iter().map(|off| bit(*off)).sum();
+        let settings = backend::Settings {
+            essential: essential::ALL & !off,
+            keep_established: self.established == Established::Keep,
+            pick_up_seconds: self.pick_up_seconds,
+            ..backend::Settings::default()
+        };
+        (mode, settings)
     }
 }
 
@@ -157,14 +151,15 @@ impl Setting {
             })
             .collect();
         let local = interfaces.iter().flat_map(|one| one.endpoints.iter().copied()).collect();
+        let (mode, settings) = scenario.of_filter();
         let desired = Desired {
             tables: tables.for_host(&local),
             interfaces: both,
             host_addresses: placement().host_addresses,
-            mode: backend::Mode::Enforce,
-            settings: backend::Settings::default(),
+            mode,
+            settings,
         };
-        desired.host_tables(scenario.config(generation))
+        desired.host_tables(desired.config(generation, BEGINNING, 0))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use ringfence_common::abi::config::Hook;
-use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_common::verdict::{Reason, Verdict};
+use ringfence_dataplane::backend::clock;
 use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::oracle::{Connections, Seen};
+use ringfence_testbed::shortest;
 
 use super::report::{Difference, Report};
 use super::setting::{BEGINNING, Scenario, Setting, placement, seen_by};
@@ -67,7 +68,7 @@ impl<'s> SideBySide<'s> {
             unreachable!("only frames are decided")
         };
         self.now += Duration::from_millis(*after_ms);
-        let tick = BEGINNING + (self.now.as_nanos() >> TICK_SHIFT) as u32;
+        let tick = BEGINNING + clock::ticks_in(self.now);
         let decision = self.filter.decide(frame, *hook, *ifindex, tick).decision;
         let rule = (decision.rule != 0).then(|| self.setting.rule_name(decision.rule));
         let decided = Decided { verdict: decision.verdict, reason: decision.reason, rule };
@@ -106,27 +107,12 @@ pub fn shortest(setting: &Setting, scenario: Scenario, past: &[Happening]) -> Ve
 
 /// The same, from another beginning.
 pub fn shortest_from<'s>(begin: impl Fn() -> SideBySide<'s>, past: &[Happening]) -> Vec<Happening> {
-    let differ_about_the_last = |past: &[Happening]| {
+    shortest::shortest(past, |past| {
         let mut sides = begin();
         let mut last = false;
         for happening in past {
             last = sides.differ_about(happening);
         }
         last
-    };
-    let mut kept = past.to_vec();
-    let mut chunk = kept.len() / 2;
-    while chunk > 0 {
-        let mut start = 0;
-        while start + chunk < kept.len() {
-            let without = [&kept[..start], &kept[start + chunk..]].concat();
-            if differ_about_the_last(&without) {
-                kept = without;
-            } else {
-                start += chunk;
-            }
-        }
-        chunk /= 2;
-    }
-    kept
+    })
 }

@@ -8,9 +8,10 @@ mod reading;
 use std::collections::BTreeMap;
 
 use ringfence_testbed::packet::generate::{Generator, Place, World};
+use ringfence_testbed::packet::hex;
 
 use differences::{Difference, explain};
-use reading::{Hex, ours, theirs};
+use reading::{ours, theirs};
 
 /// Seeds, and frames from each.
 const SEEDS: u64 = 6;
@@ -39,7 +40,7 @@ impl Tally {
                 Some(difference) => *self.differences.entry(difference).or_default() += 1,
                 None => panic!(
                     "nobody understands this difference about {}:\nours   {ours:?}\ntheirs {theirs:?}",
-                    Hex(frame)
+                    hex(frame)
                 ),
             },
         }
@@ -91,7 +92,7 @@ fn every_difference_has_an_example() {
     for difference in Difference::ALL {
         let frame = examples::of(*difference);
         let found = explain(&frame, &ours(&frame), &theirs(&frame));
-        assert_eq!(found, Some(*difference), "{}", Hex(&frame));
+        assert_eq!(found, Some(*difference), "{}", hex(&frame));
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a parser says about a frame, in one form for both.
 
-use std::fmt;
-
 use etherparse::{
     IpNumber, Ipv6ExtensionSlice, NetSlice, SlicedPacket, TcpHeaderSlice, UdpHeaderSlice, err,
 };
@@ -201,14 +199,5 @@ fn head(family: u8, number: IpNumber, payload: &[u8]) -> Option<Head> {
             Some(Head::Icmp { kind: header[0], code: header[1], identifier })
         }
         _ => Some(Head::None),
-    }
-}
-
-/// Bytes as a case file writes them.
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

@@ -1,7 +1,6 @@
 //! The filter before the receiver.
 
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Config, Hook, essential};
+use ringfence_common::abi::config::Hook;
 use ringfence_common::track::ticks;
 use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::backend::{Arrival, Desired};
@@ -40,15 +39,11 @@ impl Guard {
         let report = document::read(&[input], Validation::Strict);
         let Some(policies) = &report.policies else { panic!("{}", report.render(false)) };
         let tables = compile(policies).expect("the policies compile");
-        let desired = Desired::all_local(tables, Arrival::Tcx, 1, |_| 2);
+        let mut desired = Desired::all_local(tables, Arrival::Tcx, 1, |_| 2);
         let ifindex = desired.interface_of(RECEIVER).expect("the receiver is described").index;
-        let config = Config {
-            abi: ABI_VERSION,
-            generation: 1,
-            essential: essential::ALL,
-            ..Config::default()
-        };
-        Self { filter: Filter::new(&desired.host_tables(config)), ifindex }
+        desired.settings.pick_up_seconds = 0;
+        let tables = desired.host_tables(desired.config(1, 0, 0));
+        Self { filter: Filter::new(&tables), ifindex }
     }
 
     /// Whether a frame may go to the receiver.

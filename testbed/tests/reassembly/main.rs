@@ -11,7 +11,7 @@ mod sequence;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::random::Random;
 use ringfence_testbed::require;
 
 use guard::Guard;

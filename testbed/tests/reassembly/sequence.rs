@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use ringfence_testbed::packet::generate::Random;
 use ringfence_testbed::packet::{Frame, Layer};
+use ringfence_testbed::random::Random;
 
 use super::lab::{ALLOWED, DENIED, Ends, TRUSTED};
 

@@ -136,14 +136,16 @@ fn datagrams(
 }
 
 #[test]
-fn fragments_pass_whole_and_in_their_order() {
+fn fragments_pass_whole() {
     let Some(_granted) = require::privileged() else { return };
     let machines = Machines::build(1_500).unwrap();
     let running = start(&machines, 2);
     let lengths = [1, 1_472, 1_473, 5_000, 9_000];
     for server in [at("10.0.0.2", 5_001), at("fd00::2", 5_001)] {
-        let arrived = datagrams(&machines.inside, &machines.outside, server, &lengths);
-        assert_eq!(arrived.len(), lengths.len(), "{arrived:?}");
+        let mut arrived = datagrams(&machines.inside, &machines.outside, server, &lengths);
+        // Fragments and whole datagrams may go through different threads.
+        arrived.sort_unstable();
+        assert_eq!(arrived, lengths);
     }
     assert_unharmed(&stop(running));
 }

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use ringfence_dataplane::backend::Mode;
 use ringfence_dataplane::compile::compile;
 use ringfence_dataplane::enforce::{self, HookChoice, Options, Paths, Summary};
 
 use crate::exit::{Failure, Outcome, Result};
 use crate::inputs::InputArguments;
+use crate::mode::ModeChoice;
 
 /// Warnings printed.
 const WARNINGS: usize = 20;
@@ -50,14 +50,6 @@ enum Backend {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ModeChoice {
-    /// Denied traffic is denied
-    Enforce,
-    /// Denied traffic passes and is reported
-    Audit,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Hook {
     /// tcx for workloads, XDP for uplinks
     Auto,
@@ -87,10 +79,7 @@ pub fn run(arguments: &Arguments) -> Result {
     let compiled = started.elapsed();
     let Backend::Ebpf = arguments.backend;
     let options = Options {
-        mode: match arguments.mode {
-            ModeChoice::Enforce => Mode::Enforce,
-            ModeChoice::Audit => Mode::Audit,
-        },
+        mode: arguments.mode.into(),
         hook: match arguments.hook {
             Hook::Auto => HookChoice::Auto,
             Hook::Tcx => HookChoice::Tcx,

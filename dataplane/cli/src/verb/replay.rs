@@ -11,16 +11,17 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use ringfence_common::abi::policy::Direction;
 use ringfence_common::verdict::{Reason, Verdict};
+use ringfence_dataplane::backend::Settings;
 use ringfence_dataplane::backend::userspace::capture::{
     At, CaptureError, Decided, Options, Reader, Record, Replay, Writer,
 };
-use ringfence_dataplane::backend::{Mode, Settings};
 use ringfence_dataplane::compile::{Tables, compile};
 use ringfence_dataplane::model::PolicySet;
 
 use self::line::Frame;
 use crate::exit::{Failure, Outcome, Result};
 use crate::inputs::InputArguments;
+use crate::mode::ModeChoice;
 use crate::who::Who;
 
 /// Where a frame was seen follows from its addresses: one from a workload is decided by the
@@ -70,14 +71,6 @@ enum Way {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ModeChoice {
-    /// Denied frames are denied
-    Enforce,
-    /// Denied frames pass and are reported
-    Audit,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A line for each frame, then totals
     Text,
@@ -89,10 +82,7 @@ pub fn run(arguments: &Arguments) -> Result {
     let (policies, _) = arguments.inputs.load()?;
     let tables = compile(&policies).map_err(|error| Failure::Usage(error.into()))?;
     let options = Options {
-        mode: match arguments.mode {
-            ModeChoice::Enforce => Mode::Enforce,
-            ModeChoice::Audit => Mode::Audit,
-        },
+        mode: arguments.mode.into(),
         settings: Settings { pick_up_seconds: arguments.pick_up, ..Settings::default() },
         at: at(arguments, &policies, &tables)?,
     };

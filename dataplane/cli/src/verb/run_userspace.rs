@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use ringfence_dataplane::backend::Settings;
 use ringfence_dataplane::backend::userspace::live::{self, Running};
-use ringfence_dataplane::backend::{Mode, Settings};
 use ringfence_dataplane::compile::{Tables, compile};
 use ringfence_dataplane::enforce::{Ends, HostView, Wires, wires};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Failure, Outcome, Result};
 use crate::inputs::InputArguments;
+use crate::mode::ModeChoice;
 
 /// How often the threads are looked after.
 const ROUND: Duration = Duration::from_millis(200);
@@ -46,14 +47,6 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ModeChoice {
-    /// Denied traffic is denied
-    Enforce,
-    /// Denied traffic passes and is counted
-    Audit,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
     Text,
@@ -71,10 +64,7 @@ pub fn run(arguments: &Arguments) -> Result {
     let tables = read(arguments)?;
     let placed = place(arguments, &tables)?;
     let options = live::Options {
-        mode: match arguments.mode {
-            ModeChoice::Enforce => Mode::Enforce,
-            ModeChoice::Audit => Mode::Audit,
-        },
+        mode: arguments.mode.into(),
         settings: Settings { keep_established: arguments.keep_established, ..Settings::default() },
         threads: arguments.threads.map_or_else(std::thread::available_parallelism, Ok)?,
     };

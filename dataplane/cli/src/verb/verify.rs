@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::{self, Case};
+use ringfence_testbed::packet::hex;
 use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, Totals};
 
 use crate::arguments::Global;
@@ -106,7 +107,7 @@ fn write_text(
     for failure in &report.failures {
         writeln!(out, "\x1b[1;31mWRONG\x1b[0m {failure}")?;
         if verbose {
-            writeln!(out, "      {}, frame {}", failure.place, json::hex(&failure.wrong.frame))?;
+            writeln!(out, "      {}, frame {}", failure.place, hex(&failure.wrong.frame))?;
         }
     }
     write_not_asked(out, report, verbose)?;

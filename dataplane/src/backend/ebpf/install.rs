@@ -5,15 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
-use nix::time::{ClockId, clock_gettime};
 use ringfence_common::abi::config::{Attachment, Config, Selector};
 use ringfence_common::abi::event::Counter;
-use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_common::abi::limits;
 
 use super::{EbpfError, Maps, contents, in_place};
 use crate::backend::host::HostTables;
-use crate::backend::{Applied, Desired, How, Numbers};
+use crate::backend::{Applied, Desired, How, Numbers, clock};
 use crate::compile::TablesDiff;
 
 /// A bit of [`Config::flags`] that the programs do not look at.
@@ -234,13 +232,11 @@ fn config_of(desired: &Desired, current: &Config) -> Result<Config, EbpfError> {
 
 /// Now, in the ticks of the programs.
 fn now() -> Result<u32, EbpfError> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| EbpfError::File {
+    clock::now().map_err(|error| EbpfError::File {
         verb: "read",
         path: "CLOCK_MONOTONIC".into(),
         source: error.into(),
-    })?;
-    let now_ns = now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs();
-    Ok((now_ns >> TICK_SHIFT) as u32)
+    })
 }
 
 /// A generation whose entries are being changed. If that is interrupted, the next apply finds this

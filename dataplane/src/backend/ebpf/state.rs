@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use aya::maps::{HashMap, MapData};
 use ringfence_common::abi::config::Config;
-use ringfence_common::abi::flow::{FlowKey, FragmentKey, TICK_SHIFT};
+use ringfence_common::abi::flow::{FlowKey, FragmentKey};
 
 use super::{EbpfError, Maps};
+use crate::backend::clock;
 
 impl Maps {
     /// Forgets all flows and fragmented packets; how many of each there were.
@@ -54,7 +55,7 @@ impl Maps {
     ///
     /// [`EbpfError::Map`].
     pub fn age(&mut self, time: Duration) -> Result<(), EbpfError> {
-        let ticks = (time.as_nanos() >> TICK_SHIFT) as u32;
+        let ticks = clock::ticks_in(time);
         if ticks == 0 {
             return Ok(());
         }

@@ -6,16 +6,14 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{
-    Attachment, AttachmentKey, Config, Hook, checks, essential, report,
-};
+use ringfence_common::abi::config::{Attachment, AttachmentKey, Hook, checks, report};
 use ringfence_common::abi::policy::{Direction, PolicyEntry, PolicyKey, action, forms, protocol};
 use ringfence_common::decide::{Place, Work};
 use ringfence_common::verdict::{Decision, Reason};
 
 use super::{Filter, SharedFilter};
 use crate::backend::host::{HostTables, Placement};
+use crate::backend::{Mode, Settings};
 use crate::compile::{EndpointDescription, Subject, Tables};
 
 const WEB: u32 = 300;
@@ -64,14 +62,8 @@ fn tables() -> HostTables {
         attachments: attachments.into(),
         host_addresses: BTreeSet::from(["10.0.0.254".parse().unwrap()]),
     };
-    let config = Config {
-        abi: ABI_VERSION,
-        generation: 1,
-        essential: essential::ALL,
-        report: report::ALL,
-        ..Config::default()
-    };
-    HostTables::new(&tables, &placement, config)
+    let settings = Settings { report: report::ALL, pick_up_seconds: 0, ..Settings::default() };
+    HostTables::new(&tables, &placement, settings.config(Mode::Enforce, 1, 0, 0))
 }
 
 const SYN: u8 = 2;

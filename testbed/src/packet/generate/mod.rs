@@ -14,18 +14,17 @@ mod fragment;
 mod kind;
 mod link;
 mod oddity;
-mod random;
 mod tcp;
 mod world;
 
 use std::collections::VecDeque;
 
 pub use self::kind::{Distribution, Kind};
-pub use self::random::Random;
 pub use self::world::{Place, World};
 
 use self::conversation::Conversation;
 use super::Frame;
+use crate::random::Random;
 
 /// A packet, and where it is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

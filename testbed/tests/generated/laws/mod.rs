@@ -15,10 +15,10 @@ use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::compile::Answers;
 use ringfence_dataplane::model::{Direction, PolicySet, Rule};
 use ringfence_dataplane::oracle::{Flow, Oracle};
+use ringfence_testbed::agreement::{Host, tables_of};
+use ringfence_testbed::packet::first_packet;
 
-use crate::agreement::tables_of;
 use crate::flows::Boundaries;
-use crate::host::{Host, first_packet};
 
 /// Flows that each example is asked about.
 const FLOWS: usize = 96;
@@ -38,7 +38,7 @@ fn flows(sets: &[&PolicySet], seed: u64) -> Vec<Flow> {
 fn verdicts(set: &PolicySet, flows: &[Flow]) -> Vec<Verdicts> {
     let tables = tables_of(set);
     let (oracle, answers, host) = (Oracle::new(set), Answers::new(&tables), Host::of(&tables));
-    let mut filter = Filter::new(&host.tables(&tables, 1, 0));
+    let mut filter = Filter::new(&host.tables(&tables, 1, false));
     let mut ask = |flow: &Flow| {
         let expected = oracle.decide(flow);
         let port = flow.port.unwrap_or(0);

@@ -11,9 +11,9 @@ use ringfence_dataplane::model::{
 use ringfence_dataplane::oracle::Oracle;
 
 use super::{CASES, Law, compare, flows, hold, rule_at, rule_mut, rules_mut, verdicts};
-use crate::agreement::tables_of;
 use crate::policies::{self, Kind};
 use crate::runs;
+use ringfence_testbed::agreement::tables_of;
 
 proptest! {
     #![proptest_config(runs::config(CASES))]

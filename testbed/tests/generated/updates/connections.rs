@@ -5,19 +5,18 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use ringfence_common::abi::config::flags;
 use ringfence_common::verdict::Reason;
 use ringfence_dataplane::backend::userspace::Filter;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Side};
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::agreement::{Host, Sight, tables_of};
+use ringfence_testbed::random::Random;
 
+use super::packet::{Packet, packet};
 use super::state::State;
 use super::{CASES, grouped};
-use crate::agreement::tables_of;
 use crate::flows::Boundaries;
-use crate::host::{Host, Packet, Sight, packet};
 use crate::policies::{self, Kind};
 use crate::runs;
 
@@ -26,24 +25,24 @@ const FLOWS: usize = 48;
 
 #[test]
 fn a_connection_lives_on_exactly_if_the_new_policy_allows_it() {
-    let (kept, revoked) = run(0);
+    let (kept, revoked) = run(false);
     assert!(kept >= 500 && revoked >= 100, "{kept} kept, {revoked} revoked");
 }
 
 #[test]
 fn with_established_keep_connections_live_on_whatever_changes() {
-    let (kept, revoked) = run(flags::KEEP_ESTABLISHED);
+    let (kept, revoked) = run(true);
     assert!(kept >= 500 && revoked == 0, "{kept} kept, {revoked} revoked");
 }
 
 /// How many sides kept a connection after a change, and how many revoked it.
-fn run(flags: u32) -> (u32, u32) {
+fn run(keep_established: bool) -> (u32, u32) {
     let counts = (Cell::new(0), Cell::new(0));
     let examples = (policies::history(Kind::Everything), any::<u64>());
     let tried = TestRunner::new(runs::config(CASES)).run(&examples, |((before, after), seed)| {
         let mut random = Random::new(seed);
         let updates = State::of(&before).updates_to(&State::of(&after));
-        let mut live = Live::open(before.clone(), flags, seed)?;
+        let mut live = Live::open(before.clone(), keep_established, seed)?;
         let mut state = State::of(&before);
         for group in grouped(&updates, &mut random) {
             group.iter().for_each(|update| state.apply(update));
@@ -59,7 +58,7 @@ fn run(flags: u32) -> (u32, u32) {
 /// A filter with connections.
 struct Live {
     filter: Filter,
-    flags: u32,
+    keep_established: bool,
     generation: u32,
     set: PolicySet,
     tables: Tables,
@@ -69,12 +68,13 @@ struct Live {
 
 impl Live {
     /// Opens what `set` allows.
-    fn open(set: PolicySet, flags: u32, seed: u64) -> Result<Self, TestCaseError> {
+    fn open(set: PolicySet, keep_established: bool, seed: u64) -> Result<Self, TestCaseError> {
         let tables = tables_of(&set);
         let host = Host::of(&tables);
-        let filter = Filter::new(&host.tables(&tables, 1, flags));
+        let filter = Filter::new(&host.tables(&tables, 1, keep_established));
         let flows = Boundaries::of_sets(&[&set]).sample(FLOWS, seed);
-        let mut live = Self { filter, flags, generation: 1, set, tables, host, flows: Vec::new() };
+        let mut live =
+            Self { filter, keep_established, generation: 1, set, tables, host, flows: Vec::new() };
         let oracle_allows = |set: &PolicySet, flow: &Flow| Oracle::new(set).decide(flow).allowed();
         for flow in flows {
             let between = [flow.source, flow.destination].map(|end| live.owner(end));
@@ -141,7 +141,11 @@ impl Live {
         self.tables = tables_of(&self.set);
         self.host = Host::of(&self.tables);
         self.generation += 1;
-        self.filter.install(&self.host.tables(&self.tables, self.generation, self.flags));
+        self.filter.install(&self.host.tables(
+            &self.tables,
+            self.generation,
+            self.keep_established,
+        ));
         let flows = std::mem::take(&mut self.flows);
         let same =
             flows.into_iter().zip(before).filter(|(flow, before)| ends(self, flow) == *before);
@@ -165,7 +169,8 @@ impl Live {
             for (sight, frame, sides) in self.sights(&flow, which) {
                 let outcome = self.filter.decide(&frame, sight.hook, sight.ifindex, 0);
                 let denies = sides.iter().any(|direction| !side(&answer, *direction).allowed);
-                let expected = if denies && self.flags == 0 { Reason::Revoked } else { known };
+                let expected =
+                    if denies && !self.keep_established { Reason::Revoked } else { known };
                 // Seen again at the next hook, a revoked connection is none.
                 if !lives && sides.iter().any(|direction| !side(&answer, *direction).allowed) {
                     continue;

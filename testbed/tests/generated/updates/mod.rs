@@ -3,6 +3,7 @@
 //! if the new policy allows it.
 
 mod connections;
+mod packet;
 mod state;
 
 use std::cell::Cell;
@@ -10,11 +11,10 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use ringfence_dataplane::compile::Tables;
-use ringfence_testbed::packet::generate::Random;
+use ringfence_testbed::agreement::{Host, tables_of};
+use ringfence_testbed::random::Random;
 
 use self::state::{State, Update};
-use crate::agreement::tables_of;
-use crate::host::Host;
 use crate::in_place::walk;
 use crate::policies::{self, Kind};
 use crate::runs;
@@ -65,7 +65,7 @@ fn any_order_and_grouping_of_updates_ends_in_the_same_tables() {
 fn assert_same(actual: &Tables, expected: &Tables) -> Result<(), TestCaseError> {
     prop_assert_eq!(actual, expected);
     prop_assert_eq!(actual.to_string(), expected.to_string());
-    let host = |tables: &Tables| Host::of(tables).tables(tables, 1, 0);
+    let host = |tables: &Tables| Host::of(tables).tables(tables, 1, false);
     prop_assert_eq!(host(actual), host(expected));
     Ok(())
 }

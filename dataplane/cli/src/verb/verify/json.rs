@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ringfence_testbed::case::Case;
+use ringfence_testbed::packet::hex;
 use ringfence_testbed::suite::{self, Item, Report, verdict_name};
 use serde::Serialize;
 
@@ -172,9 +173,4 @@ pub fn number(item: Item) -> (&'static str, usize) {
         Item::Probe(index) => ("probe", index + 1),
         Item::Frame(index) => ("frame", index + 1),
     }
-}
-
-/// Bytes as case files write them.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

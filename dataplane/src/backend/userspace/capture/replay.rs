@@ -15,10 +15,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::event::Event;
-use ringfence_common::abi::flow::{TICK_SHIFT, family};
+use ringfence_common::abi::flow::family;
 use ringfence_common::abi::identity::{AddressBytes, endpoint};
 use ringfence_common::abi::policy::Direction;
 use ringfence_common::decide::{Outcome, Place};
@@ -27,7 +28,7 @@ use ringfence_common::verdict::Verdict;
 
 use super::Record;
 use crate::backend::userspace::{Filter, event};
-use crate::backend::{Arrival, Desired, Mode, Role, Settings};
+use crate::backend::{Arrival, Desired, Mode, Role, Settings, clock};
 use crate::compile::Tables;
 
 /// The interface to everybody who is no workload.
@@ -186,7 +187,8 @@ impl Replay {
     fn tick(&mut self, time_ns: u64) -> u32 {
         let first = *self.first_ns.get_or_insert(time_ns);
         self.latest_ns = self.latest_ns.max(time_ns);
-        START.wrapping_add((self.latest_ns.saturating_sub(first) >> TICK_SHIFT) as u32)
+        let passed = Duration::from_nanos(self.latest_ns.saturating_sub(first));
+        START.wrapping_add(clock::ticks_in(passed))
     }
 }
 

@@ -45,7 +45,7 @@ pub use self::counters::{NotSent, Way, WayCounters};
 
 use self::worker::{Tallies, Worker};
 use super::SharedFilter;
-use crate::backend::{Mode, Settings};
+use crate::backend::{Mode, Settings, clock};
 use crate::compile::Tables;
 
 /// Locks of the memory for each thread: enough that two threads seldom want the same one.
@@ -171,7 +171,7 @@ pub struct Running {
 ///
 /// [`LiveError`]; nothing runs then.
 pub fn start(wires: Vec<Wire>, tables: &Tables, options: Options) -> Result<Running, LiveError> {
-    let now = worker::now().map_err(|source| LiveError::Wait(source.into()))?;
+    let now = clock::now().map_err(|source| LiveError::Wait(source.into()))?;
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let installed_at = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
     let config = options.settings.config(options.mode, 1, now, installed_at);

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::time::{ClockId, clock_gettime};
 use ringfence_common::abi::config::Hook;
-use ringfence_common::abi::flow::TICK_SHIFT;
 use ringfence_common::decide::{Outcome, Place, Work};
 use ringfence_common::packet::PacketRead as _;
 use ringfence_common::verdict::Verdict;
@@ -19,6 +17,7 @@ use super::counters::{Tally, Way};
 use super::socket::Socket;
 use super::tables::{inside_set, outside_set};
 use super::{LiveError, Port, Wire};
+use crate::backend::clock;
 use crate::backend::userspace::{Generation, SharedFilter};
 
 /// What one thread counts: for each wire, both ways.
@@ -95,7 +94,7 @@ impl Worker {
         };
         // Taken after the frames: what arrives after a change of tables is decided by the new ones.
         let generation = self.filter.generation();
-        let now = now().map_err(|source| LiveError::Wait(source.into()))?;
+        let now = clock::now().map_err(|source| LiveError::Wait(source.into()))?;
         let mut passes = [false; FRAMES];
         for (index, passes) in passes.iter_mut().enumerate().take(received) {
             match batch.frame(index) {
@@ -170,11 +169,4 @@ impl Port {
             _ => Err(LiveError::Gone { interface: self.name.clone() }),
         }
     }
-}
-
-/// Now, in ticks.
-pub(super) fn now() -> nix::Result<u32> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-    let ns = now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs();
-    Ok((ns >> TICK_SHIFT) as u32)
 }

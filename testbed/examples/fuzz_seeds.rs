@@ -1,4 +1,4 @@
-//! `cargo run --package ringfence-testbed --example fuzz-seeds -- FOLDER`: writes the inputs that
+//! `cargo run --package ringfence-testbed --example fuzz_seeds -- FOLDER`: writes the inputs that
 //! fuzzing begins with to `FOLDER/TARGET/NAME`.
 
 use std::path::PathBuf;
