@@ -180,3 +180,40 @@ fn folders_are_read_in_lexical_order_and_missing_files_are_errors() {
     let [CaseError::Unreadable { path, .. }] = errors.0.as_slice() else { panic!("{errors:?}") };
     assert!(path.ends_with("nothing.yaml"), "{path}");
 }
+
+/// The messages of all warnings, with their places.
+fn warnings(text: &str) -> Vec<String> {
+    let cases = read_text("case.yaml", text).unwrap_or_else(|errors| panic!("{errors}"));
+    cases.iter().flat_map(|case| &case.warnings).map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_contradicts_itself_is_a_warning() {
+    let probe = |expect: &str| {
+        format!(
+            "pods: [ {{ namespace: a, name: b, ip: 10.0.0.1 }} ]\n\
+             probes:\n- {{ from: a/b, to: 10.0.0.9, port: 1, expect: {expect} }}\n"
+        )
+    };
+    for fine in [
+        "allow, expect_egress: allow",
+        "deny, expect_egress: allow",
+        "deny, expect_egress: allow, expect_ingress: deny",
+        "audit, expect_egress: audit, expect_ingress: allow",
+    ] {
+        assert_eq!(warnings(&probe(fine)), [""; 0], "{fine}");
+    }
+    for (odd, expected) in [
+        ("allow, expect_egress: deny", "but one side is said to give `deny`"),
+        ("audit, expect_ingress: deny", "but one side is said to give `deny`"),
+        (
+            "deny, expect_egress: allow, expect_ingress: allow",
+            "but neither side is said to do more than `allow`",
+        ),
+    ] {
+        let found = warnings(&probe(odd));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("case.yaml:3:47: `expect` is "), "{found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+    }
+}
