@@ -160,3 +160,28 @@ fn unknown_keys_inside_are_warnings_that_quiet_leaves_out() {
     let key = "db-only-from-api: title: \"the database is for the api\"\n";
     assert!(verbose.stdout.starts_with(key), "{}", verbose.stdout);
 }
+
+#[test]
+fn policies_that_fit_no_tables_are_exit_2_with_the_place_of_their_case() {
+    // Each port of each block is an entry of its own, and there are at most 1,048,576.
+    let block = |number: usize| {
+        format!("{{ ipBlock: {{ cidr: 10.{}.{}.0/24 }} }}", number / 256, number % 256)
+    };
+    let blocks: Vec<String> = (0..1_100).map(block).collect();
+    let ports: Vec<String> =
+        (0..1_100).map(|number| format!("{{ port: {} }}", 2 * number + 1)).collect();
+    let (blocks, ports) = (blocks.join(", "), ports.join(", "));
+    let folder = shop(|text| {
+        let begin = text.find("ingress: [").expect("the case has a rule");
+        let end = begin + text[begin..].find('\n').expect("the rule's line ends");
+        format!(
+            "{}ingress: [ {{ from: [ {blocks} ], ports: [ {ports} ] }} ]{}",
+            &text[..begin],
+            &text[end..]
+        )
+    });
+    let run = verify(folder.path(), &["shop.yaml", "--backend", "userspace"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+    let start = "error: shop.yaml:1:1: case `db-only-from-api` cannot be compiled: the policy does";
+    assert!(run.stderr.starts_with(start), "{}", run.stderr);
+}

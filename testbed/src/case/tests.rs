@@ -217,3 +217,54 @@ fn what_contradicts_itself_is_a_warning() {
         assert!(found[0].contains(expected), "{found:?}");
     }
 }
+
+const TWO: &str = "pods:\n- { namespace: a, name: b, ip: 10.0.0.1, host: true }\n\
+                   - { namespace: c, name: d, ip: 10.0.0.2 }\n\
+                   probes: [ { from: a/b, to: c/d, port: 1, expect: allow } ]\n";
+
+#[test]
+fn there_is_one_host_among_pods_and_documents() {
+    let workload = |name: &str, address: &str| {
+        format!(
+            "  ---\n  apiVersion: ringfence.dev/v1alpha1\n  kind: Workload\n  metadata: {{ name: \
+             {name} }}\n  spec: {{ addresses: [{address}], host: true }}\n"
+        )
+    };
+    let one = workload("e", "10.0.0.3");
+    let found = errors(&format!("{TWO}policies: |\n{one}"));
+    let both = "`default/e` and `a/b` both are the host; there is one";
+    assert_eq!(found, [format!("case.yaml:2:3: {both}")]);
+    let found = errors(&format!("{TWO}policies: |\n{one}{}", workload("f", "10.0.0.4")));
+    let both = "`default/e` and `default/f` both are the host; there is one";
+    assert_eq!(found, [format!("case.yaml:6:3: {both}")]);
+    let found = errors(&TWO.replace("10.0.0.2 }", "10.0.0.2, host: true }"));
+    assert_eq!(found, ["case.yaml:3:3: `a/b` and `c/d` both are the host; there is one"]);
+}
+
+#[test]
+fn a_namespace_has_one_set_of_labels_at_a_time() {
+    let document = "policies: |\n  apiVersion: v1\n  kind: Namespace\n  metadata: { name: c, labels: \
+                    { t: one } }\n";
+    let labels = |stated: &str, document: &str| {
+        let text = format!("{TWO}{document}namespaces: {{ c: {stated} }}\n");
+        let cases = read_text("case.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let apply = cases[0].frames.first().map(|step| match step {
+            Step::Apply(apply) => apply.policies.clone(),
+            Step::Frame(_) => panic!("no frame is in the case"),
+        });
+        let policies = apply.as_ref().unwrap_or(&cases[0].policies);
+        policies.inventory.namespace("c").unwrap().labels().get("t").cloned()
+    };
+    assert_eq!(labels("", document).as_deref(), Some("one"));
+    assert_eq!(labels("null", document).as_deref(), Some("one"));
+    assert_eq!(labels("{ t: one }", document).as_deref(), Some("one"));
+    assert_eq!(labels("{ t: two }", "").as_deref(), Some("two"));
+    let apply = format!("frames:\n- apply: |\n{}", document.split_once("|\n").unwrap().1);
+    assert_eq!(labels("{ t: two }", &apply.replace("\n  ", "\n    ")).as_deref(), Some("one"));
+    for other in ["{ t: two }", "{}"] {
+        let found = errors(&format!("{TWO}{document}namespaces: {{ c: {other} }}\n"));
+        let message = "namespace `c` has other labels here than in its Namespace document; leave \
+                       out one of the two";
+        assert_eq!(found, [format!("case.yaml:9:15: {message}")]);
+    }
+}

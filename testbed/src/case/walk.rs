@@ -8,7 +8,7 @@ use ringfence_dataplane::document;
 use ringfence_dataplane::model::Labels;
 use serde_saphyr::Location;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Differing, Stated};
 use super::tree::{self, Key, Node, Value};
 use super::{Case, CaseError, Place, Sequence, Warning, frame, pods, probe, settings};
 
@@ -96,7 +96,7 @@ impl Walk<'_> {
         let documents = self.optional_text(&case, "policies").unwrap_or_default().to_owned();
         let at = case.get("policies").map_or(case.at, |node| node.at);
         let cluster = Cluster::new(self, &namespaces, &pods, &default_namespace);
-        let policies = cluster.join(self, at, &documents);
+        let policies = cluster.join(self, at, &documents, Differing::Wrong);
         let (probes, frames) = match &policies {
             Some(policies) => {
                 (probe::read(self, &case, policies), frame::read(self, &case, &cluster, policies))
@@ -115,7 +115,10 @@ impl Walk<'_> {
             default_namespace,
             pods,
             policies: policies?,
-            namespaces,
+            namespaces: namespaces
+                .into_iter()
+                .map(|(name, stated)| (name, stated.labels.unwrap_or_default()))
+                .collect(),
             probes,
             frames,
             mode,
@@ -132,13 +135,15 @@ impl Walk<'_> {
         self.optional_text(case, "name").map_or(stem, str::to_owned)
     }
 
-    fn namespaces(&mut self, case: &Object) -> BTreeMap<String, Labels> {
+    fn namespaces(&mut self, case: &Object) -> BTreeMap<String, Stated> {
         let Some(node) = case.get("namespaces") else { return BTreeMap::new() };
         let Some(entries) = self.entries(node, "`namespaces`") else { return BTreeMap::new() };
         let mut namespaces = BTreeMap::new();
         for (key, labels) in entries {
             self.namespace_name(key.at, &key.text);
-            namespaces.insert(key.text.clone(), self.labels(labels));
+            let is_stated = !matches!(labels.value, Value::Null);
+            let labels = is_stated.then(|| self.labels(labels));
+            namespaces.insert(key.text.clone(), Stated { place: self.place(key.at), labels });
         }
         namespaces
     }

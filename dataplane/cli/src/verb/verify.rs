@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::{self, Case};
-use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, Totals};
+use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, SuiteError, Totals};
 
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
@@ -91,7 +91,10 @@ fn play(cases: &[Case], backends: &[BackendName]) -> Result<Report, Failure> {
     }
     let report = suite::run(cases, backends, &|| bar.inc(1));
     bar.finish_and_clear();
-    Ok(report?)
+    report.map_err(|error| match error {
+        SuiteError::Compile { .. } => Failure::Usage(error.into()),
+        error => Failure::Operation(error.into()),
+    })
 }
 
 fn write_text(

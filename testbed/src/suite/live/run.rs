@@ -139,7 +139,7 @@ impl Site {
     ) -> Result<(), LiveError> {
         for step in &run.steps {
             told(step, false);
-            let tables = self.tables(step.case)?;
+            let tables = tables(step.case)?;
             let packets = self.packets(step, &tables);
             let mut seen = BTreeMap::new();
             for round in self.rounds(&packets) {
@@ -195,11 +195,6 @@ impl Site {
     fn is_known(&self, round: &BTreeSet<Ask>) -> bool {
         let alike = self.has_met_alike && !round.iter().all(Ask::is_told_apart);
         alike || Prober::sent().wrapping_sub(self.sent_before) > DISTINCT / 2
-    }
-
-    fn tables(&self, case: &Case) -> Result<Tables, LiveError> {
-        compile(&case.policies)
-            .map_err(|source| self.failed(case, "enforce these policies", source.into()))
     }
 
     fn apply(&mut self, case: &Case, tables: &Tables) -> Result<(), LiveError> {
@@ -277,6 +272,10 @@ impl Site {
     fn failed(&self, case: &Case, what: &'static str, source: EnforcerError) -> LiveError {
         LiveError::Enforcer { case: named(case), backend: self.backend, what, source }
     }
+}
+
+fn tables(case: &Case) -> Result<Tables, LiveError> {
+    compile(&case.policies).map_err(|source| LiveError::Compile { case: named(case), source })
 }
 
 /// The packets of a probe, or why it is not asked.

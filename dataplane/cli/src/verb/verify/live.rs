@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::Case;
 use ringfence_testbed::demo;
-use ringfence_testbed::suite::live::{self, Backend, Report, Skipped};
+use ringfence_testbed::suite::live::{self, Backend, LiveError, Report, Skipped};
 
 use super::{Arguments, Output, read, write_extra};
 use crate::arguments::Global;
@@ -72,7 +72,10 @@ fn play(cases: &[Case], backend: Backend) -> Result<Report, Failure> {
         bar.set_message(progress.now.to_owned());
     });
     bar.finish_and_clear();
-    Ok(report?)
+    report.map_err(|error| match error {
+        LiveError::Compile { .. } => Failure::Usage(error.into()),
+        error => Failure::Operation(error.into()),
+    })
 }
 
 fn write_text(
