@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringfence_dataplane::document::{self, Code, DocumentKind, Input, Options, Validation};
+use ringfence_dataplane::document::{
+    self, Code, Diagnostic, DocumentKind, Input, Options, Validation,
+};
 use ringfence_dataplane::model::{
     Inventory, InventoryError, Labels, Namespace, PolicySet, WorkloadName,
 };
@@ -85,13 +87,23 @@ impl<'c> Cluster<'c> {
             validation: Validation::Strict,
             default_namespace: self.default_namespace.to_owned(),
         };
-        let report = document::read(&[input], options);
+        let mut report = document::read(&[input], options);
+        // Whom policies select is known only with the pods.
+        let idle = [Code::IdlePolicy, Code::IdlePeer, Code::IdlePortName];
+        report.diagnostics.retain(|found| !idle.contains(&found.code));
+        // The way out is a flag of verbs that read documents themselves.
+        let unknown = |found: &&mut Diagnostic| found.code == Code::UnknownKind;
+        for found in report.diagnostics.iter_mut().filter(unknown) {
+            found.help = found.help.take().filter(|help| !help.contains("--validate"));
+        }
         if report.policies.is_none() {
             // No policy at all is a situation like any other.
             if report.diagnostics.iter().all(|found| found.code == Code::NothingToRead) {
                 return Some(Read { set: PolicySet::default(), namespaces: BTreeSet::new() });
             }
             walk.documents_error(at, report.render(false));
+        } else {
+            walk.documents_warning(at, &report);
         }
         let namespaces = report.documents.iter().filter_map(|document| {
             (document.kind == DocumentKind::Namespace).then(|| document.name.clone())

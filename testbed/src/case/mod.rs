@@ -77,6 +77,8 @@ pub struct Case {
     pub extra: Vec<(String, serde_json::Value)>,
     /// What is odd about the file and does no harm.
     pub warnings: Vec<Warning>,
+    /// What is odd about its policy documents, those of each [`Apply`] among them.
+    pub document_warnings: Vec<DocumentWarnings>,
 }
 
 /// A place in a case file. Lines and columns count from 1, columns in characters.
@@ -97,6 +99,18 @@ pub struct Warning {
     pub place: Place,
     /// What.
     pub message: String,
+}
+
+/// What is odd about policy documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentWarnings {
+    /// Where the documents stand.
+    pub place: Place,
+    /// Each warning in one line, with its code.
+    pub messages: Vec<String>,
+    /// All of them with the lines that they are about, with terminal escapes, as
+    /// [`ringfence_dataplane::document::Report::render`] draws them.
+    pub drawn: String,
 }
 
 /// One of several cases that describe one cluster, one change after another.

@@ -268,3 +268,19 @@ fn a_namespace_has_one_set_of_labels_at_a_time() {
         assert_eq!(found, [format!("case.yaml:9:15: {message}")]);
     }
 }
+
+#[test]
+fn whom_documents_select_is_looked_up_among_the_pods_too() {
+    let documents = "policies: |\n  apiVersion: ringfence.dev/v1alpha1\n  kind: Workload\n  metadata: \
+                     { name: e }\n  spec: { addresses: [10.0.0.3] }\n  ---\n  apiVersion: \
+                     networking.k8s.io/v1\n  kind: NetworkPolicy\n  metadata: { namespace: c, name: p \
+                     }\n  spec: { podSelector: {}, ingress: [ { from: [ { ipBlock: { cidr: \
+                     10.0.0.1/8 } } ] } ] }\n";
+    let cases = read_text("case.yaml", &format!("{TWO}{documents}")).unwrap();
+    let [warnings] = cases[0].document_warnings.as_slice() else {
+        panic!("{:?}", cases[0].document_warnings)
+    };
+    let message = "RF0044: `10.0.0.1/8` has bits beyond its prefix (line 9 of these documents)";
+    assert_eq!(warnings.messages, [message], "the policy selects `c/d`");
+    assert_eq!(warnings.place.to_string(), "case.yaml:6:3");
+}

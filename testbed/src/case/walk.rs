@@ -10,7 +10,9 @@ use serde_saphyr::Location;
 
 use super::cluster::{Cluster, Differing, Stated};
 use super::tree::{self, Key, Node, Value};
-use super::{Case, CaseError, Place, Sequence, Warning, frame, pods, probe, settings};
+use super::{
+    Case, CaseError, DocumentWarnings, Place, Sequence, Warning, frame, pods, probe, settings,
+};
 
 /// Keys of a case that mean something.
 const KEYS: [&str; 15] = [
@@ -53,7 +55,12 @@ pub fn cases(file: &str, text: &str, errors: &mut Vec<CaseError>) -> Vec<Case> {
     }
     let read = |document: &Node| {
         let before = errors.len();
-        let mut walk = Walk { file: file.clone(), errors: &mut *errors, warnings: Vec::new() };
+        let mut walk = Walk {
+            file: file.clone(),
+            errors: &mut *errors,
+            warnings: Vec::new(),
+            document_warnings: Vec::new(),
+        };
         let case = walk.case(document);
         case.filter(|_| errors.len() == before)
     };
@@ -65,6 +72,7 @@ pub struct Walk<'e> {
     file: Arc<str>,
     errors: &'e mut Vec<CaseError>,
     warnings: Vec<Warning>,
+    document_warnings: Vec<DocumentWarnings>,
 }
 
 /// A mapping whose keys have meanings.
@@ -106,6 +114,7 @@ impl Walk<'_> {
         if probes.is_empty() && frames.is_empty() && self.errors.len() == before {
             self.error(case.at, "the case asks nothing; give it `probes` or `frames`");
         }
+        self.slips(&case);
         let extra = case.entries.iter().filter(|(key, _)| !KEYS.contains(&key.text.as_str()));
         Some(Case {
             place: self.place(case.at),
@@ -124,9 +133,22 @@ impl Walk<'_> {
             mode,
             settings,
             sequence: self.sequence(&case),
+            document_warnings: std::mem::take(&mut self.document_warnings),
             extra: extra.map(|(key, node)| (key.text.clone(), node.value.to_json())).collect(),
             warnings: std::mem::take(&mut self.warnings),
         })
+    }
+
+    /// Warns of keys that mean nothing and are like one that does.
+    fn slips(&mut self, case: &Object) {
+        for (key, _) in case.entries {
+            let like = suggestion(&key.text, KEYS);
+            if !KEYS.contains(&key.text.as_str()) && !like.is_empty() {
+                let message =
+                    format!("a case has no key `{}`{like}; it is kept and means nothing", key.text);
+                self.warning(key.at, message);
+            }
+        }
     }
 
     fn name(&mut self, case: &Object) -> String {
@@ -287,7 +309,7 @@ impl Walk<'_> {
 
     /// Notes what may be a slip at `at`.
     pub fn warning(&mut self, at: Location, message: impl Into<String>) {
-        self.warnings.push(Warning { place: place(&self.file, at), message: message.into() });
+        self.warnings.push(Warning { place: self.place(at), message: visible(message) });
     }
 
     /// Notes what is wrong with the value at `at`.
@@ -297,7 +319,7 @@ impl Walk<'_> {
 
     /// Notes what is wrong at a place.
     pub fn error_at(&mut self, place: Place, message: impl Into<String>) {
-        self.errors.push(CaseError::Wrong { place, message: message.into() });
+        self.errors.push(CaseError::Wrong { place, message: visible(message) });
     }
 
     /// Notes that documents cannot be used.
@@ -306,10 +328,31 @@ impl Walk<'_> {
         self.errors.push(CaseError::Documents { place, diagnostics });
     }
 
+    /// Notes what is odd about documents that can be used.
+    pub fn documents_warning(&mut self, at: Location, report: &document::Report) {
+        if !report.diagnostics.is_empty() {
+            let messages = report.diagnostics.iter().map(|found| {
+                let line = found.place.as_ref().map_or(1, |place| place.line);
+                let (code, message) = (found.code, &found.message);
+                format!("{code}: {message} (line {line} of these documents)")
+            });
+            self.document_warnings.push(DocumentWarnings {
+                place: self.place(at),
+                messages: messages.collect(),
+                drawn: report.render(true),
+            });
+        }
+    }
+
     /// The place of a value.
     pub fn place(&self, at: Location) -> Place {
         place(&self.file, at)
     }
+}
+
+/// `message` without the control characters that it quotes from a file.
+fn visible(message: impl Into<String>) -> String {
+    message.into().replace(char::is_control, "\u{fffd}")
 }
 
 fn place(file: &Arc<str>, at: Location) -> Place {

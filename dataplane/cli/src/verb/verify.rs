@@ -75,6 +75,9 @@ fn read(arguments: &Arguments, global: &Global) -> Result<Vec<Case>, Failure> {
         for warning in cases.iter().flat_map(|case| &case.warnings) {
             anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
         }
+        for warnings in cases.iter().flat_map(|case| &case.document_warnings) {
+            anstream::eprint!("{}", warnings.drawn);
+        }
     }
     Ok(cases)
 }
@@ -103,6 +106,7 @@ fn write_text(
     report: &Report,
     verbose: bool,
 ) -> std::io::Result<()> {
+    let others = if verbose { None } else { kept(cases) };
     if verbose {
         write_extra(out, cases)?;
     }
@@ -126,14 +130,32 @@ fn write_text(
             }
         }
     }
-    Ok(())
+    others.map_or(Ok(()), |line| writeln!(out, "{line}"))
+}
+
+/// The names of the keys that mean nothing here, in how many cases each.
+fn kept(cases: &[Case]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (key, _) in cases.iter().flat_map(|case| &case.extra) {
+        *counts.entry(key).or_default() += 1;
+    }
+    let count = |(key, count): (&str, usize)| {
+        format!("{} ({})", visible(key), counted(count, "case", "cases"))
+    };
+    let keys: Vec<String> = counts.into_iter().map(count).collect();
+    (!keys.is_empty()).then(|| format!("other keys kept: {}; -v shows them", keys.join(", ")))
+}
+
+/// A key without control characters, which could be a terminal's.
+fn visible(key: &str) -> String {
+    key.replace(char::is_control, "\u{fffd}")
 }
 
 /// The keys of cases that mean nothing here.
 fn write_extra(out: &mut impl Write, cases: &[Case]) -> std::io::Result<()> {
     for case in cases {
         for (key, value) in &case.extra {
-            writeln!(out, "{}: {key}: {value}", case.name)?;
+            writeln!(out, "{}: {}: {}", case.name, visible(key), visible(&value.to_string()))?;
         }
     }
     Ok(())

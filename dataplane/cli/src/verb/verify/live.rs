@@ -11,7 +11,7 @@ use ringfence_testbed::case::Case;
 use ringfence_testbed::demo;
 use ringfence_testbed::suite::live::{self, Backend, LiveError, Report, Skipped};
 
-use super::{Arguments, Output, read, write_extra};
+use super::{Arguments, Output, kept, read, write_extra};
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
 use crate::output::counted;
@@ -84,6 +84,7 @@ fn write_text(
     reports: &[Report],
     verbose: bool,
 ) -> std::io::Result<()> {
+    let others = if verbose { None } else { kept(cases) };
     if verbose {
         write_extra(out, cases)?;
     }
@@ -105,7 +106,7 @@ fn write_text(
         let probes = counted(*probes, "probe", "probes");
         writeln!(out, "{name:<12} {wrong} wrong of {probes}, {skipped} skipped")?;
     }
-    Ok(())
+    others.map_or(Ok(()), |line| writeln!(out, "{line}"))
 }
 
 /// Why something was not tried, once with how often; with `verbose` each time.

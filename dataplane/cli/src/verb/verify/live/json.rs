@@ -8,7 +8,7 @@ use ringfence_testbed::suite::live::{self, Report};
 use ringfence_testbed::suite::verdict_name;
 use serde::Serialize;
 
-use crate::verb::verify::json::{Extra, JSON_VERSION, number};
+use crate::verb::verify::json::{Extra, JSON_VERSION, Warning, number};
 
 /// The whole JSON output, in the shape of that without `--live`.
 #[derive(Serialize)]
@@ -24,6 +24,7 @@ pub struct Json<'r> {
     not_asked: Vec<NotAsked<'r>>,
     /// Cases that have keys which mean nothing here, with these keys.
     extra: Vec<Extra<'r>>,
+    warnings: Vec<Warning<'r>>,
 }
 
 /// `probes` counts those that were asked; `skipped` counts probes and frames.
@@ -85,6 +86,7 @@ impl<'r> Json<'r> {
             failures: reports.iter().flat_map(|one| &one.wrong).map(Failure::new).collect(),
             not_asked: reports.iter().flat_map(skipped).collect(),
             extra: Extra::all(cases),
+            warnings: Warning::all(cases),
         }
     }
 }
