@@ -24,6 +24,7 @@ mod files;
 mod frame;
 mod pods;
 mod probe;
+mod sequence;
 mod settings;
 mod tree;
 mod walk;
@@ -113,7 +114,8 @@ pub struct DocumentWarnings {
     pub drawn: String,
 }
 
-/// One of several cases that describe one cluster, one change after another.
+/// One of several cases that describe one cluster, one change after another. Such a case need not
+/// ask anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// Which sequence.
@@ -271,7 +273,8 @@ pub fn read_text(file: &str, text: &str) -> Result<Vec<Case>, CaseErrors> {
     finish(cases, errors)
 }
 
-fn finish(cases: Vec<Case>, errors: Vec<CaseError>) -> Result<Vec<Case>, CaseErrors> {
+fn finish(mut cases: Vec<Case>, mut errors: Vec<CaseError>) -> Result<Vec<Case>, CaseErrors> {
+    sequence::check(&mut cases, &mut errors);
     if errors.is_empty() { Ok(cases) } else { Err(CaseErrors(errors)) }
 }
 

@@ -284,3 +284,40 @@ fn whom_documents_select_is_looked_up_among_the_pods_too() {
     assert_eq!(warnings.messages, [message], "the policy selects `c/d`");
     assert_eq!(warnings.place.to_string(), "case.yaml:6:3");
 }
+
+/// A step of a sequence that asks nothing.
+fn step(step: u32, steps: u32) -> String {
+    format!("sequence: rollout\nstep: {step}\nsteps: {steps}\n")
+}
+
+#[test]
+fn steps_of_a_sequence_fit_together_and_need_not_ask() {
+    let whole = format!("{}---\n{}", step(1, 2), step(2, 2));
+    assert_eq!(warnings(&whole), [""; 0]);
+    let missing = "sequence `rollout` has 4 steps, and 2 of them are not here, the first is step 1";
+    let some = format!("{}---\n{}", step(4, 4), step(2, 4));
+    assert_eq!(warnings(&some), [format!("case.yaml:1:1: {missing}")]);
+    let found = errors(&format!("{whole}---\n{}", step(2, 2)));
+    let twice =
+        "step 2 of sequence `rollout` is at case.yaml:5:1 already; give each its own number";
+    assert_eq!(found, [format!("case.yaml:9:1: {twice}")]);
+    let found = errors(&format!("{}---\n{}", step(1, 2), step(2, 3)));
+    let differ = "sequence `rollout` has 3 steps here and 2 at case.yaml:1:1; say the same in both";
+    assert_eq!(found, [format!("case.yaml:5:1: {differ}")]);
+    let alone = warnings(&format!("{TWO}step: 1\n"));
+    assert_eq!(alone, ["case.yaml:5:7: `step` means nothing without `sequence`; add its name"]);
+}
+
+#[test]
+fn sequences_of_two_folders_are_two() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("1.yaml"), step(1, 1)).unwrap();
+    }
+    let cases = read(&[folder.path().to_owned()]).unwrap_or_else(|errors| panic!("{errors}"));
+    let names: Vec<_> = cases.iter().filter_map(Case::sequence_name).collect();
+    assert_eq!(names.len(), 2);
+    assert_ne!(names[0], names[1]);
+}

@@ -111,14 +111,16 @@ impl Walk<'_> {
             }
             None => (Vec::new(), Vec::new()),
         };
-        if probes.is_empty() && frames.is_empty() && self.errors.len() == before {
+        let asks = !probes.is_empty() || !frames.is_empty() || case.get("sequence").is_some();
+        if !asks && self.errors.len() == before {
             self.error(case.at, "the case asks nothing; give it `probes` or `frames`");
         }
         self.slips(&case);
+        let (name, sequence) = (self.name(&case), self.sequence(&case));
         let extra = case.entries.iter().filter(|(key, _)| !KEYS.contains(&key.text.as_str()));
         Some(Case {
             place: self.place(case.at),
-            name: self.name(&case),
+            name,
             source: self.optional_text(&case, "source").map(str::to_owned),
             documents,
             default_namespace,
@@ -132,7 +134,7 @@ impl Walk<'_> {
             frames,
             mode,
             settings,
-            sequence: self.sequence(&case),
+            sequence,
             document_warnings: std::mem::take(&mut self.document_warnings),
             extra: extra.map(|(key, node)| (key.text.clone(), node.value.to_json())).collect(),
             warnings: std::mem::take(&mut self.warnings),
@@ -189,7 +191,15 @@ impl Walk<'_> {
     }
 
     fn sequence(&mut self, case: &Object) -> Option<Sequence> {
-        let name = case.get("sequence")?;
+        let Some(name) = case.get("sequence") else {
+            for key in ["step", "steps"] {
+                if let Some(node) = case.get(key) {
+                    let message = format!("`{key}` means nothing without `sequence`; add its name");
+                    self.warning(node.at, message);
+                }
+            }
+            return None;
+        };
         let name = self.text(name, "`sequence`")?.to_owned();
         let step = self.required(case, "step")?;
         let step = self.number(step, "`step`", 1..=u32::MAX.into())? as u32;
