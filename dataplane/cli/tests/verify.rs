@@ -224,3 +224,22 @@ fn the_way_out_of_unknown_documents_is_no_flag_that_verify_does_not_have() {
     assert!(run.stderr.contains("unknown kind `Deployment`"), "{}", run.stderr);
     assert!(!run.stderr.contains("--validate"), "{}", run.stderr);
 }
+
+#[test]
+fn a_file_is_read_once_however_it_is_named_and_dash_is_stdin() {
+    let folder = shop(|text| text);
+    std::os::unix::fs::symlink("shop.yaml", folder.path().join("z.yaml")).expect("a link");
+    let pipe = Command::new("mkfifo").arg("pipe.yaml").current_dir(folder.path()).output();
+    assert!(pipe.expect("`mkfifo` runs").status.success());
+    let run = verify(folder.path(), &["shop.yaml", ".", "./shop.yaml", "--backend", "oracle"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(run.stdout.starts_with("1 case, 2 probes, 1 frame\n"), "{}", run.stdout);
+
+    let mut command = Command::cargo_bin("ringfence").expect("the binary is built");
+    command.args(["verify", "-", "--backend", "oracle"]);
+    let output = command.write_stdin(SHOP.replace("shop/web,", "shop/wep,")).output();
+    let output = output.expect("the binary runs");
+    let stderr = String::from_utf8(output.stderr).expect("the output is text");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.starts_with("error: <stdin>:17:13: there is no pod `shop/wep`"), "{stderr}");
+}

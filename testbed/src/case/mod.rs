@@ -246,7 +246,8 @@ pub struct Apply {
 }
 
 /// Reads all cases of `paths`: files, and the `*.yaml`, `*.yml` and `*.json` files of folders and
-/// their subfolders, in lexical order.
+/// their subfolders, in lexical order; `-` is standard input. A file that several paths lead to is
+/// read once.
 ///
 /// # Errors
 ///
@@ -256,7 +257,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Case>, CaseErrors> {
     let mut cases = Vec::new();
     for path in files::list(paths, &mut errors) {
         if let Some(text) = files::text(&path, &mut errors) {
-            cases.extend(walk::cases(&path.display().to_string(), &text, &mut errors));
+            cases.extend(walk::cases(&files::name(&path), &text, &mut errors));
         }
     }
     finish(cases, errors)

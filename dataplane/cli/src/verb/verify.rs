@@ -1,5 +1,6 @@
 //! `ringfence verify PATH…`: case files against backends.
 
+mod bar;
 mod json;
 mod live;
 
@@ -8,17 +9,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::{self, Case};
 use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, SuiteError, Totals};
 
+use self::bar::Bar;
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
 use crate::output::counted;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Case files, or folders of them (`*.yaml`, `*.yml`, `*.json`)
+    /// Case files, folders of them (`*.yaml`, `*.yml`, `*.json`), or `-` for stdin
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Who is asked, each at all its hooks: oracle, userspace, ebpf (needs root; nothing of this
@@ -52,11 +53,11 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         [] => &BACKENDS,
         chosen => chosen,
     };
+    let cases = read(arguments, global)?;
     for backend in backends {
         backend.check().map_err(|error| Failure::Operation(error.into()))?;
     }
-    let cases = read(arguments, global)?;
-    let report = play(&cases, backends)?;
+    let report = play(&cases, backends, global.quiet)?;
     let mut out = anstream::stdout();
     match arguments.output {
         Output::Text => write_text(&mut out, &cases, &report, global.verbose > 0)?,
@@ -82,18 +83,13 @@ fn read(arguments: &Arguments, global: &Global) -> Result<Vec<Case>, Failure> {
     Ok(cases)
 }
 
-/// Runs the cases, with a bar on stderr if that is a terminal.
-fn play(cases: &[Case], backends: &[BackendName]) -> Result<Report, Failure> {
+/// Runs the cases, with a bar.
+fn play(cases: &[Case], backends: &[BackendName], quiet: bool) -> Result<Report, Failure> {
     let runs: usize = backends.iter().map(|backend| backend.runs().len()).sum();
-    let target = ProgressDrawTarget::stderr();
-    let bar = ProgressBar::with_draw_target(Some((cases.len() * runs) as u64), target);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {pos} of {len} runs of a case, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    let report = suite::run(cases, backends, &|| bar.inc(1));
-    bar.finish_and_clear();
+    let template = "{bar:40} {pos} of {len} runs of a case, {eta} left";
+    let bar = Bar::new(cases.len() * runs, template, quiet);
+    let report = suite::run(cases, backends, &|| bar.update(|bar| bar.inc(1)));
+    bar.clear();
     report.map_err(|error| match error {
         SuiteError::Compile { .. } => Failure::Usage(error.into()),
         error => Failure::Operation(error.into()),

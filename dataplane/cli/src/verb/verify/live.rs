@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::Case;
 use ringfence_testbed::demo;
 use ringfence_testbed::suite::live::{self, Backend, LiveError, Report, Skipped};
 
+use super::bar::Bar;
 use super::{Arguments, Output, kept, read, write_extra};
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
@@ -34,8 +34,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         std::process::exit(SIGNAL_BASE + signal as i32);
     })
     .context("cannot wait for Ctrl-C")?;
-    let reports: Vec<Report> =
-        backends.iter().map(|backend| play(&cases, *backend)).collect::<Result<_, _>>()?;
+    let play = |backend: &Backend| play(&cases, *backend, global.quiet);
+    let reports: Vec<Report> = backends.iter().map(play).collect::<Result<_, _>>()?;
     let mut out = anstream::stdout();
     match arguments.output {
         Output::Text => write_text(&mut out, &cases, &reports, global.verbose > 0)?,
@@ -58,20 +58,18 @@ fn backends(arguments: &Arguments) -> Result<BTreeSet<Backend>, Failure> {
     backends.collect::<Result<_, _>>().map_err(|error| Failure::Usage(error.into()))
 }
 
-/// Tries the cases, with a bar on stderr if that is a terminal.
-fn play(cases: &[Case], backend: Backend) -> Result<Report, Failure> {
-    let target = ProgressDrawTarget::stderr();
-    let bar = ProgressBar::with_draw_target(Some(cases.len() as u64), target);
+/// Tries the cases, with a bar.
+fn play(cases: &[Case], backend: Backend, quiet: bool) -> Result<Report, Failure> {
     let template = "{prefix}: {bar:40} {pos} of {len} cases, {eta} left, {wide_msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.set_prefix(backend.to_string());
+    let bar = Bar::new(cases.len(), template, quiet);
+    bar.update(|bar| bar.set_prefix(backend.to_string()));
     let report = live::run(cases, backend, &mut |progress| {
-        bar.set_position(progress.done as u64);
-        bar.set_message(progress.now.to_owned());
+        bar.update(|bar| {
+            bar.set_position(progress.done as u64);
+            bar.set_message(progress.now.to_owned());
+        });
     });
-    bar.finish_and_clear();
+    bar.clear();
     report.map_err(|error| match error {
         LiveError::Compile { .. } => Failure::Usage(error.into()),
         error => Failure::Operation(error.into()),
