@@ -105,10 +105,10 @@ impl<'c> Cluster<'c> {
         } else {
             walk.documents_warning(at, &report);
         }
-        let namespaces = report.documents.iter().filter_map(|document| {
-            (document.kind == DocumentKind::Namespace).then(|| document.name.clone())
-        });
-        Some(Read { namespaces: namespaces.collect(), set: report.policies? })
+        let documents = report.documents.iter();
+        let namespaces = documents.filter(|document| document.kind == DocumentKind::Namespace);
+        let namespaces = namespaces.map(|document| document.name.clone()).collect();
+        Some(Read { namespaces, set: report.policies? })
     }
 
     /// Adds namespaces to what documents describe; those `documented` are there already.

@@ -189,12 +189,12 @@ pub enum SuiteError {
     #[error("{place}: case `{case}` cannot be compiled")]
     Compile {
         /// Where the case stands.
-        place: Box<Place>,
+        place: Place,
         /// The case.
         case: String,
         /// Why.
         #[source]
-        source: CompileError,
+        source: Box<CompileError>,
     },
     /// The kernel did not do what the eBPF backend asked for.
     #[error("the eBPF backend failed")]

@@ -43,9 +43,9 @@ impl Host {
         interfaces: impl FnOnce(usize) -> Result<(u32, Vec<u32>), SuiteError>,
     ) -> Result<Desired, SuiteError> {
         let tables = compile(policies).map_err(|source| SuiteError::Compile {
-            place: Box::new(self.place.clone()),
+            place: self.place.clone(),
             case: self.case.clone(),
-            source,
+            source: Box::new(source),
         })?;
         for (number, description) in &tables.endpoints {
             if *number != endpoint::HOST && !self.places.contains_key(&description.name) {

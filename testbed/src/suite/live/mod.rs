@@ -71,7 +71,7 @@ pub enum LiveError {
         case: String,
         /// Why.
         #[source]
-        source: CompileError,
+        source: Box<CompileError>,
     },
     /// The backend.
     #[error("{case}: {backend} cannot {what}")]

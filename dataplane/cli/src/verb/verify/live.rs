@@ -45,7 +45,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         }
     }
     let is_good = reports.iter().all(|report| report.wrong.is_empty());
-    let is_asked = reports.iter().all(|report| report.probes > 0 || report.skipped.is_empty());
+    let unasked = reports.iter().filter(|one| one.probes == 0 && !one.skipped.is_empty());
+    let mut is_asked = true;
+    for Report { backend, skipped, .. } in unasked {
+        let count = skipped.len();
+        anstream::eprintln!("nothing was tried on {backend}: all {count} were skipped");
+        is_asked = false;
+    }
     Ok(if is_good && is_asked { Outcome::Success } else { Outcome::Negative })
 }
 
