@@ -44,6 +44,7 @@ fn agreement_is_exit_0_and_totals() {
         line("userspace"),
         line("  xdp"),
         line("  tc"),
+        "other keys kept: title (1 case); -v shows them".to_owned(),
     ];
     assert_eq!(lines, expected);
 }
@@ -159,4 +160,86 @@ fn unknown_keys_inside_are_warnings_that_quiet_leaves_out() {
     let verbose = verify(folder.path(), &["-qv", "shop.yaml", "--backend", "oracle"]);
     let key = "db-only-from-api: title: \"the database is for the api\"\n";
     assert!(verbose.stdout.starts_with(key), "{}", verbose.stdout);
+}
+
+#[test]
+fn policies_that_fit_no_tables_are_exit_2_with_the_place_of_their_case() {
+    // Each port of each block is an entry of its own, and there are at most 1,048,576.
+    let block = |number: usize| {
+        format!("{{ ipBlock: {{ cidr: 10.{}.{}.0/24 }} }}", number / 256, number % 256)
+    };
+    let blocks: Vec<String> = (0..1_100).map(block).collect();
+    let ports: Vec<String> =
+        (0..1_100).map(|number| format!("{{ port: {} }}", 2 * number + 1)).collect();
+    let (blocks, ports) = (blocks.join(", "), ports.join(", "));
+    let folder = shop(|text| {
+        let begin = text.find("ingress: [").expect("the case has a rule");
+        let end = begin + text[begin..].find('\n').expect("the rule's line ends");
+        format!(
+            "{}ingress: [ {{ from: [ {blocks} ], ports: [ {ports} ] }} ]{}",
+            &text[..begin],
+            &text[end..]
+        )
+    });
+    let run = verify(folder.path(), &["shop.yaml", "--backend", "userspace"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+    let start = "error: shop.yaml:1:1: case `db-only-from-api` cannot be compiled: the policy does";
+    assert!(run.stderr.starts_with(start), "{}", run.stderr);
+}
+
+#[test]
+fn warnings_are_in_the_json_too_those_of_documents_among_them() {
+    let folder = shop(|text| {
+        let text = text.replace("title:", "polices:").replace("NoRule", "NoRule, reson: x");
+        let block =
+            "[ { ipBlock: { cidr: 10.1.0.2/24 } } ], ports: [ { port: 5432 } ] }, { from: [";
+        let text = text.replace("ingress: [ { from: [", &format!("ingress: [ {{ from: {block}"));
+        text.replace("expect: deny, reason: NoRule", "expect: allow")
+    });
+    let run = verify(folder.path(), &["shop.yaml", "--backend", "oracle", "-o", "json"]);
+    assert_eq!(run.code, Some(0), "{}\n{}", run.stdout, run.stderr);
+    let json: Value = serde_json::from_str(&run.stdout).expect("the output is JSON");
+    let warnings = json["warnings"].as_array().expect("warnings are a list");
+    let expected = [
+        (17, "a probe has no key `reson` (did you mean `reason`?); it is left out"),
+        (3, "a case has no key `polices` (did you mean `policies`?); it is kept and means nothing"),
+        (5, "RF0044: "),
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
+    for (found, (line, message)) in warnings.iter().zip(expected) {
+        assert_eq!((&found["file"], &found["line"]), (&json!("shop.yaml"), &json!(line)));
+        let found = found["message"].as_str().expect("a message is text");
+        assert!(found.starts_with(message), "{found}");
+    }
+    assert!(run.stderr.contains("shop.yaml (from line 5):6:"), "{}", run.stderr);
+    let quiet = verify(folder.path(), &["-q", "shop.yaml", "--backend", "oracle"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_way_out_of_unknown_documents_is_no_flag_that_verify_does_not_have() {
+    let folder = shop(|text| text.replace("kind: NetworkPolicy", "kind: Deployment"));
+    let run = verify(folder.path(), &["shop.yaml"]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("unknown kind `Deployment`"), "{}", run.stderr);
+    assert!(!run.stderr.contains("--validate"), "{}", run.stderr);
+}
+
+#[test]
+fn a_file_is_read_once_however_it_is_named_and_dash_is_stdin() {
+    let folder = shop(|text| text);
+    std::os::unix::fs::symlink("shop.yaml", folder.path().join("z.yaml")).expect("a link");
+    let pipe = Command::new("mkfifo").arg("pipe.yaml").current_dir(folder.path()).output();
+    assert!(pipe.expect("`mkfifo` runs").status.success());
+    let run = verify(folder.path(), &["shop.yaml", ".", "./shop.yaml", "--backend", "oracle"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(run.stdout.starts_with("1 case, 2 probes, 1 frame\n"), "{}", run.stdout);
+
+    let mut command = Command::cargo_bin("ringfence").expect("the binary is built");
+    command.args(["verify", "-", "--backend", "oracle"]);
+    let output = command.write_stdin(SHOP.replace("shop/web,", "shop/wep,")).output();
+    let output = output.expect("the binary runs");
+    let stderr = String::from_utf8(output.stderr).expect("the output is text");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.starts_with("error: <stdin>:17:13: there is no pod `shop/wep`"), "{stderr}");
 }

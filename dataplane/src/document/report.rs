@@ -21,6 +21,7 @@ pub struct Report {
     pub documents: Vec<DocumentSummary>,
     errors: usize,
     warnings: usize,
+    omitted: usize,
     sources: Sources,
 }
 
@@ -87,12 +88,14 @@ impl Report {
             };
             key(a).cmp(&key(b))
         });
+        let omitted = findings.errors + findings.warnings - findings.kept.len();
         Self {
             policies: (findings.errors == 0).then_some(policies),
             diagnostics: findings.kept,
             documents,
             errors: findings.errors,
             warnings: findings.warnings,
+            omitted,
             sources,
         }
     }
@@ -139,9 +142,8 @@ impl Report {
             text += &render(diagnostic, &self.sources, color);
             text += "\n\n";
         }
-        let omitted = self.errors + self.warnings - self.diagnostics.len();
-        if omitted > 0 {
-            text += &format!("and {omitted} more, which are not shown\n\n");
+        if self.omitted > 0 {
+            text += &format!("and {} more, which are not shown\n\n", self.omitted);
         }
         text
     }

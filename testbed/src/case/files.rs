@@ -1,7 +1,8 @@
 //! From paths to texts.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ringfence_dataplane::document::limits::FILE_BYTES;
@@ -11,11 +12,15 @@ use super::CaseError;
 /// Endings of the files that are read in a folder.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// The files that `paths` mean.
+/// What stands for standard input, and what it is called in messages.
+const STDIN: &str = "-";
+const STDIN_NAME: &str = "<stdin>";
+
+/// The files that `paths` mean, each once, however many of them lead there.
 pub fn list(paths: &[PathBuf], errors: &mut Vec<CaseError>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in paths {
-        if !path.is_dir() {
+        if path.as_os_str() == STDIN || !path.is_dir() {
             files.push(path.clone());
             continue;
         }
@@ -29,14 +34,26 @@ pub fn list(paths: &[PathBuf], errors: &mut Vec<CaseError>) -> Vec<PathBuf> {
             });
         }
     }
+    let mut known = BTreeSet::new();
+    // What cannot be followed is kept, so that opening it says why.
+    files.retain(|path| known.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
     files
+}
+
+/// What messages call `path`.
+pub fn name(path: &Path) -> String {
+    if path.as_os_str() == STDIN { STDIN_NAME.to_owned() } else { path.display().to_string() }
 }
 
 /// The text of a file.
 pub fn text(path: &Path, errors: &mut Vec<CaseError>) -> Option<String> {
     let mut bytes = Vec::new();
-    let read = fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes));
+    let mut read = |from: &mut dyn Read| from.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes);
+    let read = if path.as_os_str() == STDIN {
+        read(&mut io::stdin().lock())
+    } else {
+        fs::File::open(path).and_then(|mut file| read(&mut file))
+    };
     let text = match read {
         Ok(length) if length > FILE_BYTES => {
             Err(io::Error::other(format!("it is larger than {} MiB", FILE_BYTES >> 20)))
@@ -48,7 +65,7 @@ pub fn text(path: &Path, errors: &mut Vec<CaseError>) -> Option<String> {
 }
 
 /// Adds the case files of a folder and its subfolders. Links to folders are not followed, so that
-/// the way has an end.
+/// the way has an end; pipes, sockets and devices are no files.
 fn add_folder(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     let entries: io::Result<Vec<fs::DirEntry>> = fs::read_dir(folder)?.collect();
     let mut entries = entries?;
@@ -58,7 +75,9 @@ fn add_folder(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         if entry.file_type()?.is_dir() {
             add_folder(&path, files)?;
-        } else if extension.is_some_and(|known| EXTENSIONS.contains(&known)) && !path.is_dir() {
+        } else if extension.is_some_and(|known| EXTENSIONS.contains(&known))
+            && path.metadata().map_or(true, |found| found.is_file())
+        {
             files.push(path);
         }
     }
@@ -66,5 +85,5 @@ fn add_folder(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 fn unreadable(path: &Path, source: io::Error) -> CaseError {
-    CaseError::Unreadable { path: path.display().to_string(), source }
+    CaseError::Unreadable { path: name(path), source }
 }

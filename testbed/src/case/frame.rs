@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringfence_dataplane::model::{Direction, PolicySet};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Differing};
 use super::probe::{expectation, reason, workload};
 use super::tree::{Node, Value};
 use super::walk::{Object, Walk};
@@ -40,7 +40,7 @@ fn apply(walk: &mut Walk, object: &Object, node: &Node, cluster: &Cluster) -> Op
     Some(Apply {
         place: walk.place(object.at),
         name: walk.optional_text(object, "name").map(str::to_owned),
-        policies: cluster.join(walk, node.at, &documents)?,
+        policies: cluster.join(walk, node.at, &documents, Differing::DocumentHolds)?,
         documents,
         after: after(walk, object),
     })

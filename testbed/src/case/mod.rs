@@ -24,6 +24,7 @@ mod files;
 mod frame;
 mod pods;
 mod probe;
+mod sequence;
 mod settings;
 mod tree;
 mod walk;
@@ -77,6 +78,8 @@ pub struct Case {
     pub extra: Vec<(String, serde_json::Value)>,
     /// What is odd about the file and does no harm.
     pub warnings: Vec<Warning>,
+    /// What is odd about its policy documents, those of each [`Apply`] among them.
+    pub document_warnings: Vec<DocumentWarnings>,
 }
 
 /// A place in a case file. Lines and columns count from 1, columns in characters.
@@ -99,7 +102,20 @@ pub struct Warning {
     pub message: String,
 }
 
-/// One of several cases that describe one cluster, one change after another.
+/// What is odd about policy documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentWarnings {
+    /// Where the documents stand.
+    pub place: Place,
+    /// Each warning in one line, with its code.
+    pub messages: Vec<String>,
+    /// All of them with the lines that they are about, with terminal escapes, as
+    /// [`ringfence_dataplane::document::Report::render`] draws them.
+    pub drawn: String,
+}
+
+/// One of several cases that describe one cluster, one change after another. Such a case need not
+/// ask anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// Which sequence.
@@ -230,7 +246,8 @@ pub struct Apply {
 }
 
 /// Reads all cases of `paths`: files, and the `*.yaml`, `*.yml` and `*.json` files of folders and
-/// their subfolders, in lexical order.
+/// their subfolders, in lexical order; `-` is standard input. A file that several paths lead to is
+/// read once.
 ///
 /// # Errors
 ///
@@ -240,7 +257,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Case>, CaseErrors> {
     let mut cases = Vec::new();
     for path in files::list(paths, &mut errors) {
         if let Some(text) = files::text(&path, &mut errors) {
-            cases.extend(walk::cases(&path.display().to_string(), &text, &mut errors));
+            cases.extend(walk::cases(&files::name(&path), &text, &mut errors));
         }
     }
     finish(cases, errors)
@@ -257,7 +274,8 @@ pub fn read_text(file: &str, text: &str) -> Result<Vec<Case>, CaseErrors> {
     finish(cases, errors)
 }
 
-fn finish(cases: Vec<Case>, errors: Vec<CaseError>) -> Result<Vec<Case>, CaseErrors> {
+fn finish(mut cases: Vec<Case>, mut errors: Vec<CaseError>) -> Result<Vec<Case>, CaseErrors> {
+    sequence::check(&mut cases, &mut errors);
     if errors.is_empty() { Ok(cases) } else { Err(CaseErrors(errors)) }
 }
 

@@ -48,14 +48,7 @@ impl Pod {
 }
 
 pub(super) fn read(walk: &mut Walk, case: &Object) -> Vec<Pod> {
-    let items = walk.items(case, "pods");
-    let pods: Vec<Pod> = items.iter().filter_map(|item| pod(walk, item)).collect();
-    let mut hosts = pods.iter().zip(items).filter(|(pod, _)| pod.host);
-    if let (Some((first, _)), Some((second, node))) = (hosts.next(), hosts.next()) {
-        let (first, second) = (&first.name, &second.name);
-        walk.error(node.at, format!("`{first}` and `{second}` both are the host; there is one"));
-    }
-    pods
+    walk.items(case, "pods").iter().filter_map(|item| pod(walk, item)).collect()
 }
 
 fn pod(walk: &mut Walk, node: &Node) -> Option<Pod> {

@@ -53,6 +53,7 @@ fn probe(walk: &mut Walk, node: &Node, inventory: &Inventory) -> Option<Probe> {
     let expect_egress = side(walk, &probe, "expect_egress");
     let expect_ingress = side(walk, &probe, "expect_ingress");
     let reason = reason(walk, &probe, expect);
+    contradiction(walk, &probe, expect, [expect_egress, expect_ingress]);
     let (from, to) = (from?, to?);
     if let End::Address(address) = from
         && is_no_source(address)
@@ -86,6 +87,43 @@ pub(super) fn expectation(walk: &mut Walk, object: &Object) -> Option<Verdict> {
 fn side(walk: &mut Walk, probe: &Object, key: &str) -> Option<Verdict> {
     let node = probe.get(key)?;
     walk.word(node, &format!("`{key}`"), &VERDICTS)
+}
+
+/// Warns where `expect` cannot come of what the two sides are said to decide: the packet passes
+/// where both let it pass.
+fn contradiction(
+    walk: &mut Walk,
+    probe: &Object,
+    expect: Option<Verdict>,
+    sides: [Option<Verdict>; 2],
+) {
+    let weight = |verdict| match verdict {
+        Verdict::Allow => 0,
+        Verdict::Audit => 1,
+        Verdict::Deny => 2,
+    };
+    let Some(expect) = expect else { return };
+    let heaviest = sides.iter().flatten().copied().max_by_key(|verdict| weight(*verdict));
+    let Some(heaviest) = heaviest else { return };
+    let at = probe.get("expect").map_or(probe.at, |node| node.at);
+    let word = |verdict| {
+        let found = VERDICTS.iter().find(|(_, known)| *known == verdict);
+        found.map_or("", |(word, _)| word)
+    };
+    if weight(heaviest) > weight(expect) {
+        let (expect, heaviest) = (word(expect), word(heaviest));
+        let message = format!(
+            "`expect` is `{expect}`, but one side is said to give `{heaviest}`; one is wrong"
+        );
+        walk.warning(at, message);
+    } else if weight(heaviest) < weight(expect) && sides.iter().all(Option::is_some) {
+        let (expect, heaviest) = (word(expect), word(heaviest));
+        let message = format!(
+            "`expect` is `{expect}`, but neither side is said to do more than `{heaviest}`; one is \
+             wrong"
+        );
+        walk.warning(at, message);
+    }
 }
 
 /// `reason`, which has to go with `expect`.

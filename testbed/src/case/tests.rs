@@ -180,3 +180,144 @@ fn folders_are_read_in_lexical_order_and_missing_files_are_errors() {
     let [CaseError::Unreadable { path, .. }] = errors.0.as_slice() else { panic!("{errors:?}") };
     assert!(path.ends_with("nothing.yaml"), "{path}");
 }
+
+/// The messages of all warnings, with their places.
+fn warnings(text: &str) -> Vec<String> {
+    let cases = read_text("case.yaml", text).unwrap_or_else(|errors| panic!("{errors}"));
+    cases.iter().flat_map(|case| &case.warnings).map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_contradicts_itself_is_a_warning() {
+    let probe = |expect: &str| {
+        format!(
+            "pods: [ {{ namespace: a, name: b, ip: 10.0.0.1 }} ]\n\
+             probes:\n- {{ from: a/b, to: 10.0.0.9, port: 1, expect: {expect} }}\n"
+        )
+    };
+    for fine in [
+        "allow, expect_egress: allow",
+        "deny, expect_egress: allow",
+        "deny, expect_egress: allow, expect_ingress: deny",
+        "audit, expect_egress: audit, expect_ingress: allow",
+    ] {
+        assert_eq!(warnings(&probe(fine)), [""; 0], "{fine}");
+    }
+    for (odd, expected) in [
+        ("allow, expect_egress: deny", "but one side is said to give `deny`"),
+        ("audit, expect_ingress: deny", "but one side is said to give `deny`"),
+        (
+            "deny, expect_egress: allow, expect_ingress: allow",
+            "but neither side is said to do more than `allow`",
+        ),
+    ] {
+        let found = warnings(&probe(odd));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("case.yaml:3:47: `expect` is "), "{found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+    }
+}
+
+const TWO: &str = "pods:\n- { namespace: a, name: b, ip: 10.0.0.1, host: true }\n\
+                   - { namespace: c, name: d, ip: 10.0.0.2 }\n\
+                   probes: [ { from: a/b, to: c/d, port: 1, expect: allow } ]\n";
+
+#[test]
+fn there_is_one_host_among_pods_and_documents() {
+    let workload = |name: &str, address: &str| {
+        format!(
+            "  ---\n  apiVersion: ringfence.dev/v1alpha1\n  kind: Workload\n  metadata: {{ name: \
+             {name} }}\n  spec: {{ addresses: [{address}], host: true }}\n"
+        )
+    };
+    let one = workload("e", "10.0.0.3");
+    let found = errors(&format!("{TWO}policies: |\n{one}"));
+    let both = "`default/e` and `a/b` both are the host; there is one";
+    assert_eq!(found, [format!("case.yaml:2:3: {both}")]);
+    let found = errors(&format!("{TWO}policies: |\n{one}{}", workload("f", "10.0.0.4")));
+    let both = "`default/e` and `default/f` both are the host; there is one";
+    assert_eq!(found, [format!("case.yaml:6:3: {both}")]);
+    let found = errors(&TWO.replace("10.0.0.2 }", "10.0.0.2, host: true }"));
+    assert_eq!(found, ["case.yaml:3:3: `a/b` and `c/d` both are the host; there is one"]);
+}
+
+#[test]
+fn a_namespace_has_one_set_of_labels_at_a_time() {
+    let document = "policies: |\n  apiVersion: v1\n  kind: Namespace\n  metadata: { name: c, labels: \
+                    { t: one } }\n";
+    let labels = |stated: &str, document: &str| {
+        let text = format!("{TWO}{document}namespaces: {{ c: {stated} }}\n");
+        let cases = read_text("case.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let apply = cases[0].frames.first().map(|step| match step {
+            Step::Apply(apply) => apply.policies.clone(),
+            Step::Frame(_) => panic!("no frame is in the case"),
+        });
+        let policies = apply.as_ref().unwrap_or(&cases[0].policies);
+        policies.inventory.namespace("c").unwrap().labels().get("t").cloned()
+    };
+    assert_eq!(labels("", document).as_deref(), Some("one"));
+    assert_eq!(labels("null", document).as_deref(), Some("one"));
+    assert_eq!(labels("{ t: one }", document).as_deref(), Some("one"));
+    assert_eq!(labels("{ t: two }", "").as_deref(), Some("two"));
+    let apply = format!("frames:\n- apply: |\n{}", document.split_once("|\n").unwrap().1);
+    assert_eq!(labels("{ t: two }", &apply.replace("\n  ", "\n    ")).as_deref(), Some("one"));
+    for other in ["{ t: two }", "{}"] {
+        let found = errors(&format!("{TWO}{document}namespaces: {{ c: {other} }}\n"));
+        let message = "namespace `c` has other labels here than in its Namespace document; leave \
+                       out one of the two";
+        assert_eq!(found, [format!("case.yaml:9:15: {message}")]);
+    }
+}
+
+#[test]
+fn whom_documents_select_is_looked_up_among_the_pods_too() {
+    let documents = "policies: |\n  apiVersion: ringfence.dev/v1alpha1\n  kind: Workload\n  metadata: \
+                     { name: e }\n  spec: { addresses: [10.0.0.3] }\n  ---\n  apiVersion: \
+                     networking.k8s.io/v1\n  kind: NetworkPolicy\n  metadata: { namespace: c, name: p \
+                     }\n  spec: { podSelector: {}, ingress: [ { from: [ { ipBlock: { cidr: \
+                     10.0.0.1/8 } } ] } ] }\n";
+    let cases = read_text("case.yaml", &format!("{TWO}{documents}")).unwrap();
+    let [warnings] = cases[0].document_warnings.as_slice() else {
+        panic!("{:?}", cases[0].document_warnings)
+    };
+    let message = "RF0044: `10.0.0.1/8` has bits beyond its prefix (line 9 of these documents)";
+    assert_eq!(warnings.messages, [message], "the policy selects `c/d`");
+    assert_eq!(warnings.place.to_string(), "case.yaml:6:3");
+}
+
+/// A step of a sequence that asks nothing.
+fn step(step: u32, steps: u32) -> String {
+    format!("sequence: rollout\nstep: {step}\nsteps: {steps}\n")
+}
+
+#[test]
+fn steps_of_a_sequence_fit_together_and_need_not_ask() {
+    let whole = format!("{}---\n{}", step(1, 2), step(2, 2));
+    assert_eq!(warnings(&whole), [""; 0]);
+    let missing = "sequence `rollout` has 4 steps, and 2 of them are not here, the first is step 1";
+    let some = format!("{}---\n{}", step(4, 4), step(2, 4));
+    assert_eq!(warnings(&some), [format!("case.yaml:1:1: {missing}")]);
+    let found = errors(&format!("{whole}---\n{}", step(2, 2)));
+    let twice =
+        "step 2 of sequence `rollout` is at case.yaml:5:1 already; give each its own number";
+    assert_eq!(found, [format!("case.yaml:9:1: {twice}")]);
+    let found = errors(&format!("{}---\n{}", step(1, 2), step(2, 3)));
+    let differ = "sequence `rollout` has 3 steps here and 2 at case.yaml:1:1; say the same in both";
+    assert_eq!(found, [format!("case.yaml:5:1: {differ}")]);
+    let alone = warnings(&format!("{TWO}step: 1\n"));
+    assert_eq!(alone, ["case.yaml:5:7: `step` means nothing without `sequence`; add its name"]);
+}
+
+#[test]
+fn sequences_of_two_folders_are_two() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("1.yaml"), step(1, 1)).unwrap();
+    }
+    let cases = read(&[folder.path().to_owned()]).unwrap_or_else(|errors| panic!("{errors}"));
+    let names: Vec<_> = cases.iter().filter_map(Case::sequence_name).collect();
+    assert_eq!(names.len(), 2);
+    assert_ne!(names[0], names[1]);
+}

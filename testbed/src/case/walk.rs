@@ -8,9 +8,11 @@ use ringfence_dataplane::document;
 use ringfence_dataplane::model::Labels;
 use serde_saphyr::Location;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Differing, Stated};
 use super::tree::{self, Key, Node, Value};
-use super::{Case, CaseError, Place, Sequence, Warning, frame, pods, probe, settings};
+use super::{
+    Case, CaseError, DocumentWarnings, Place, Sequence, Warning, frame, pods, probe, settings,
+};
 
 /// Keys of a case that mean something.
 const KEYS: [&str; 15] = [
@@ -53,7 +55,12 @@ pub fn cases(file: &str, text: &str, errors: &mut Vec<CaseError>) -> Vec<Case> {
     }
     let read = |document: &Node| {
         let before = errors.len();
-        let mut walk = Walk { file: file.clone(), errors: &mut *errors, warnings: Vec::new() };
+        let mut walk = Walk {
+            file: file.clone(),
+            errors: &mut *errors,
+            warnings: Vec::new(),
+            document_warnings: Vec::new(),
+        };
         let case = walk.case(document);
         case.filter(|_| errors.len() == before)
     };
@@ -65,6 +72,7 @@ pub struct Walk<'e> {
     file: Arc<str>,
     errors: &'e mut Vec<CaseError>,
     warnings: Vec<Warning>,
+    document_warnings: Vec<DocumentWarnings>,
 }
 
 /// A mapping whose keys have meanings.
@@ -96,34 +104,53 @@ impl Walk<'_> {
         let documents = self.optional_text(&case, "policies").unwrap_or_default().to_owned();
         let at = case.get("policies").map_or(case.at, |node| node.at);
         let cluster = Cluster::new(self, &namespaces, &pods, &default_namespace);
-        let policies = cluster.join(self, at, &documents);
+        let policies = cluster.join(self, at, &documents, Differing::Wrong);
         let (probes, frames) = match &policies {
             Some(policies) => {
                 (probe::read(self, &case, policies), frame::read(self, &case, &cluster, policies))
             }
             None => (Vec::new(), Vec::new()),
         };
-        if probes.is_empty() && frames.is_empty() && self.errors.len() == before {
+        let asks = !probes.is_empty() || !frames.is_empty() || case.get("sequence").is_some();
+        if !asks && self.errors.len() == before {
             self.error(case.at, "the case asks nothing; give it `probes` or `frames`");
         }
+        self.slips(&case);
+        let (name, sequence) = (self.name(&case), self.sequence(&case));
         let extra = case.entries.iter().filter(|(key, _)| !KEYS.contains(&key.text.as_str()));
         Some(Case {
             place: self.place(case.at),
-            name: self.name(&case),
+            name,
             source: self.optional_text(&case, "source").map(str::to_owned),
             documents,
             default_namespace,
             pods,
             policies: policies?,
-            namespaces,
+            namespaces: namespaces
+                .into_iter()
+                .map(|(name, stated)| (name, stated.labels.unwrap_or_default()))
+                .collect(),
             probes,
             frames,
             mode,
             settings,
-            sequence: self.sequence(&case),
+            sequence,
+            document_warnings: std::mem::take(&mut self.document_warnings),
             extra: extra.map(|(key, node)| (key.text.clone(), node.value.to_json())).collect(),
             warnings: std::mem::take(&mut self.warnings),
         })
+    }
+
+    /// Warns of keys that mean nothing and are like one that does.
+    fn slips(&mut self, case: &Object) {
+        for (key, _) in case.entries {
+            let like = suggestion(&key.text, KEYS);
+            if !KEYS.contains(&key.text.as_str()) && !like.is_empty() {
+                let message =
+                    format!("a case has no key `{}`{like}; it is kept and means nothing", key.text);
+                self.warning(key.at, message);
+            }
+        }
     }
 
     fn name(&mut self, case: &Object) -> String {
@@ -132,13 +159,15 @@ impl Walk<'_> {
         self.optional_text(case, "name").map_or(stem, str::to_owned)
     }
 
-    fn namespaces(&mut self, case: &Object) -> BTreeMap<String, Labels> {
+    fn namespaces(&mut self, case: &Object) -> BTreeMap<String, Stated> {
         let Some(node) = case.get("namespaces") else { return BTreeMap::new() };
         let Some(entries) = self.entries(node, "`namespaces`") else { return BTreeMap::new() };
         let mut namespaces = BTreeMap::new();
         for (key, labels) in entries {
             self.namespace_name(key.at, &key.text);
-            namespaces.insert(key.text.clone(), self.labels(labels));
+            let is_stated = !matches!(labels.value, Value::Null);
+            let labels = is_stated.then(|| self.labels(labels));
+            namespaces.insert(key.text.clone(), Stated { place: self.place(key.at), labels });
         }
         namespaces
     }
@@ -162,7 +191,15 @@ impl Walk<'_> {
     }
 
     fn sequence(&mut self, case: &Object) -> Option<Sequence> {
-        let name = case.get("sequence")?;
+        let Some(name) = case.get("sequence") else {
+            for key in ["step", "steps"] {
+                if let Some(node) = case.get(key) {
+                    let message = format!("`{key}` means nothing without `sequence`; add its name");
+                    self.warning(node.at, message);
+                }
+            }
+            return None;
+        };
         let name = self.text(name, "`sequence`")?.to_owned();
         let step = self.required(case, "step")?;
         let step = self.number(step, "`step`", 1..=u32::MAX.into())? as u32;
@@ -282,7 +319,7 @@ impl Walk<'_> {
 
     /// Notes what may be a slip at `at`.
     pub fn warning(&mut self, at: Location, message: impl Into<String>) {
-        self.warnings.push(Warning { place: place(&self.file, at), message: message.into() });
+        self.warnings.push(Warning { place: self.place(at), message: visible(message) });
     }
 
     /// Notes what is wrong with the value at `at`.
@@ -292,7 +329,7 @@ impl Walk<'_> {
 
     /// Notes what is wrong at a place.
     pub fn error_at(&mut self, place: Place, message: impl Into<String>) {
-        self.errors.push(CaseError::Wrong { place, message: message.into() });
+        self.errors.push(CaseError::Wrong { place, message: visible(message) });
     }
 
     /// Notes that documents cannot be used.
@@ -301,10 +338,31 @@ impl Walk<'_> {
         self.errors.push(CaseError::Documents { place, diagnostics });
     }
 
+    /// Notes what is odd about documents that can be used.
+    pub fn documents_warning(&mut self, at: Location, report: &document::Report) {
+        if !report.diagnostics.is_empty() {
+            let messages = report.diagnostics.iter().map(|found| {
+                let line = found.place.as_ref().map_or(1, |place| place.line);
+                let (code, message) = (found.code, &found.message);
+                format!("{code}: {message} (line {line} of these documents)")
+            });
+            self.document_warnings.push(DocumentWarnings {
+                place: self.place(at),
+                messages: messages.collect(),
+                drawn: report.render(true),
+            });
+        }
+    }
+
     /// The place of a value.
     pub fn place(&self, at: Location) -> Place {
         place(&self.file, at)
     }
+}
+
+/// `message` without the control characters that it quotes from a file.
+fn visible(message: impl Into<String>) -> String {
+    message.into().replace(char::is_control, "\u{fffd}")
 }
 
 fn place(file: &Arc<str>, at: Location) -> Place {

@@ -12,7 +12,7 @@ use ringfence_dataplane::compile::CompileError;
 use ringfence_dataplane::model::{Direction, PolicySet, WorkloadName};
 
 use super::{ebpf, oracle, userspace};
-use crate::case::Case;
+use crate::case::{Case, Place};
 use crate::netns::NamespaceError;
 use crate::require;
 use crate::veth::NetlinkError;
@@ -186,13 +186,15 @@ pub enum Unavailable {
 #[non_exhaustive]
 pub enum SuiteError {
     /// The policies of a case fit no tables.
-    #[error("case `{case}` cannot be compiled")]
+    #[error("{place}: case `{case}` cannot be compiled")]
     Compile {
+        /// Where the case stands.
+        place: Place,
         /// The case.
         case: String,
         /// Why.
         #[source]
-        source: CompileError,
+        source: Box<CompileError>,
     },
     /// The kernel did not do what the eBPF backend asked for.
     #[error("the eBPF backend failed")]

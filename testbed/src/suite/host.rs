@@ -9,12 +9,13 @@ use ringfence_dataplane::compile::compile;
 use ringfence_dataplane::model::{Direction, PolicySet};
 
 use super::backend::{At, SuiteError, Way};
-use crate::case::Case;
+use crate::case::{Case, Place};
 
 /// What stays the same while one case is run.
 #[derive(Debug)]
 pub struct Host {
     case: String,
+    place: Place,
     mode: Mode,
     settings: Settings,
     way: Way,
@@ -26,6 +27,7 @@ impl Host {
     pub fn new(case: &Case, way: Way) -> Self {
         Self {
             case: case.name.clone(),
+            place: case.place.clone(),
             mode: case.mode,
             settings: case.settings,
             way,
@@ -40,8 +42,11 @@ impl Host {
         policies: &PolicySet,
         interfaces: impl FnOnce(usize) -> Result<(u32, Vec<u32>), SuiteError>,
     ) -> Result<Desired, SuiteError> {
-        let tables = compile(policies)
-            .map_err(|source| SuiteError::Compile { case: self.case.clone(), source })?;
+        let tables = compile(policies).map_err(|source| SuiteError::Compile {
+            place: self.place.clone(),
+            case: self.case.clone(),
+            source: Box::new(source),
+        })?;
         for (number, description) in &tables.endpoints {
             if *number != endpoint::HOST && !self.places.contains_key(&description.name) {
                 self.places.insert(description.name.clone(), self.places.len());

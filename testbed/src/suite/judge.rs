@@ -114,14 +114,7 @@ pub fn probe(backend: &mut dyn Backend, case: &Case, probe: &Probe) -> Result<Ju
 fn wrong_of(probe: &Probe, said: &[(Station<'_>, Said)]) -> Option<(Side, Expected, Said)> {
     let first = |verdict| said.iter().find(|(_, said)| said.verdict == verdict);
     let deciding = first(Verdict::Deny).or_else(|| first(Verdict::Audit)).or_else(|| said.last());
-    // A packet without a station never leaves its host.
-    let itself = Said {
-        verdict: Verdict::Allow,
-        reason: Reason::SelfTraffic,
-        rules: Vec::new(),
-        hook: None,
-    };
-    let whole = deciding.map_or(itself, |(_, said)| said.clone());
+    let whole = deciding.map_or_else(|| undecided(said), |(_, said)| said.clone());
     let expected = |verdict, reason| Expected { verdict, reason, rule: None };
     if whole.verdict != probe.expect {
         return Some((Side::Both, expected(probe.expect, probe.reason), whole));
@@ -135,11 +128,12 @@ fn wrong_of(probe: &Probe, said: &[(Station<'_>, Said)]) -> Option<(Side, Expect
             _ => (station.egress, station.ingress),
         };
         let found = said.iter().find(|(station, _)| decides(station).0);
-        let Some((station, end)) = found else { continue };
         // Where both sides are decided at once, only that both allow tells of each.
-        let is_alone = !decides(station).1 || end.verdict == Verdict::Allow;
+        let is_alone =
+            found.is_none_or(|(station, end)| !decides(station).1 || end.verdict == Verdict::Allow);
+        let end = found.map_or_else(|| undecided(said), |(_, end)| end.clone());
         if is_alone && end.verdict != stated {
-            return Some((side, expected(stated, None), end.clone()));
+            return Some((side, expected(stated, None), end));
         }
     }
     let gives = |said: &Said| probe.reason.is_none_or(|reason| said.reason == reason);
@@ -148,6 +142,13 @@ fn wrong_of(probe: &Probe, said: &[(Station<'_>, Said)]) -> Option<(Side, Expect
         _ => gives(&whole),
     };
     (!is_given).then(|| (Side::Both, expected(probe.expect, probe.reason), whole))
+}
+
+/// What an end says at which no station decides: a packet without any station never leaves its
+/// workload, and nobody enforces anything for an address that nobody has.
+fn undecided(said: &[(Station<'_>, Said)]) -> Said {
+    let reason = if said.is_empty() { Reason::SelfTraffic } else { Reason::NotSubject };
+    Said { verdict: Verdict::Allow, reason, rules: Vec::new(), hook: None }
 }
 
 /// Asks `backend` about a frame, with all that came before it.

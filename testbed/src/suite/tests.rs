@@ -207,3 +207,36 @@ fn backends_are_known_by_name() {
         "there is no backend `ebfp`; choose among oracle, userspace and ebpf"
     );
 }
+
+#[test]
+fn what_is_said_of_an_end_that_nobody_has_is_checked_too() {
+    let probes = "  - { from: shop/db, to: 203.0.113.9, protocol: ICMP, expect: allow, expect_ingress: \
+                  deny }\n  - { from: 198.51.100.9, to: shop/api, protocol: UDP, port: 53, expect: \
+                  allow, expect_egress: deny }\n  - { from: shop/node, to: shop/node, port: 22, \
+                  expect: allow, expect_ingress: deny, expect_egress: allow }\n";
+    let (before, _) = SHOP.split_once("probes:\n").unwrap();
+    let cases = case::read_text("case.yaml", &format!("{before}probes:\n{probes}")).unwrap();
+    let contradicts = "`expect` is `allow`, but one side is said to give `deny`; one is wrong";
+    let warnings: Vec<&str> =
+        cases[0].warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(warnings, [contradicts; 3]);
+    for backend in backends() {
+        let report = report(&cases, &[backend]);
+        let found: Vec<(Item, Side, Verdict, Reason)> = report
+            .failures
+            .iter()
+            .filter(|failure| failure.run.arrival.is_none_or(|way| way.name() == "tc"))
+            .map(|failure| {
+                let wrong = &failure.wrong;
+                (failure.item, wrong.side, wrong.actual, wrong.reason)
+            })
+            .collect();
+        let wrong = |number, side, reason| (Item::Probe(number), side, Verdict::Allow, reason);
+        let expected = [
+            wrong(0, Side::Ingress, Reason::NotSubject),
+            wrong(1, Side::Egress, Reason::NotSubject),
+            wrong(2, Side::Ingress, Reason::SelfTraffic),
+        ];
+        assert_eq!(found, expected, "{backend}");
+    }
+}

@@ -1,5 +1,6 @@
 //! `ringfence verify PATH…`: case files against backends.
 
+mod bar;
 mod json;
 mod live;
 
@@ -8,18 +9,18 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::{self, Case};
 use ringfence_testbed::packet::hex;
-use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, Totals};
+use ringfence_testbed::suite::{self, BackendName, NotAsked, Report, SuiteError, Totals};
 
+use self::bar::Bar;
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
 use crate::output::counted;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Case files, or folders of them (`*.yaml`, `*.yml`, `*.json`)
+    /// Case files, folders of them (`*.yaml`, `*.yml`, `*.json`), or `-` for stdin
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Backends to ask, each at all its hooks: oracle, userspace, ebpf (root; changes nothing on
@@ -53,11 +54,11 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         [] => &BACKENDS,
         chosen => chosen,
     };
+    let cases = read(arguments, global)?;
     for backend in backends {
         backend.check().map_err(|error| Failure::Operation(error.into()))?;
     }
-    let cases = read(arguments, global)?;
-    let report = play(&cases, backends)?;
+    let report = play(&cases, backends, global.quiet)?;
     let mut out = anstream::stdout();
     match arguments.output {
         Output::Text => write_text(&mut out, &cases, &report, global.verbose > 0)?,
@@ -76,23 +77,24 @@ fn read(arguments: &Arguments, global: &Global) -> Result<Vec<Case>, Failure> {
         for warning in cases.iter().flat_map(|case| &case.warnings) {
             anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
         }
+        for warnings in cases.iter().flat_map(|case| &case.document_warnings) {
+            anstream::eprint!("{}", warnings.drawn);
+        }
     }
     Ok(cases)
 }
 
-/// Runs the cases, with a bar on stderr if that is a terminal.
-fn play(cases: &[Case], backends: &[BackendName]) -> Result<Report, Failure> {
+/// Runs the cases, with a bar.
+fn play(cases: &[Case], backends: &[BackendName], quiet: bool) -> Result<Report, Failure> {
     let runs: usize = backends.iter().map(|backend| backend.runs().len()).sum();
-    let target = ProgressDrawTarget::stderr();
-    let bar = ProgressBar::with_draw_target(Some((cases.len() * runs) as u64), target);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {pos} of {len} runs of a case, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    let report = suite::run(cases, backends, &|| bar.inc(1));
-    bar.finish_and_clear();
-    Ok(report?)
+    let template = "{bar:40} {pos} of {len} runs of a case, {eta} left";
+    let bar = Bar::new(cases.len() * runs, template, quiet);
+    let report = suite::run(cases, backends, &|| bar.update(|bar| bar.inc(1)));
+    bar.clear();
+    report.map_err(|error| match error {
+        SuiteError::Compile { .. } => Failure::Usage(error.into()),
+        error => Failure::Operation(error.into()),
+    })
 }
 
 fn write_text(
@@ -101,6 +103,7 @@ fn write_text(
     report: &Report,
     verbose: bool,
 ) -> std::io::Result<()> {
+    let others = if verbose { None } else { kept(cases) };
     if verbose {
         write_extra(out, cases)?;
     }
@@ -124,14 +127,32 @@ fn write_text(
             }
         }
     }
-    Ok(())
+    others.map_or(Ok(()), |line| writeln!(out, "{line}"))
+}
+
+/// The names of the keys that mean nothing here, in how many cases each.
+fn kept(cases: &[Case]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (key, _) in cases.iter().flat_map(|case| &case.extra) {
+        *counts.entry(key).or_default() += 1;
+    }
+    let count = |(key, count): (&str, usize)| {
+        format!("{} ({})", visible(key), counted(count, "case", "cases"))
+    };
+    let keys: Vec<String> = counts.into_iter().map(count).collect();
+    (!keys.is_empty()).then(|| format!("other keys kept: {}; -v shows them", keys.join(", ")))
+}
+
+/// A key without control characters, which could be a terminal's.
+fn visible(key: &str) -> String {
+    key.replace(char::is_control, "\u{fffd}")
 }
 
 /// The keys of cases that mean nothing here.
 fn write_extra(out: &mut impl Write, cases: &[Case]) -> std::io::Result<()> {
     for case in cases {
         for (key, value) in &case.extra {
-            writeln!(out, "{}: {key}: {value}", case.name)?;
+            writeln!(out, "{}: {}: {}", case.name, visible(key), visible(&value.to_string()))?;
         }
     }
     Ok(())

@@ -32,6 +32,7 @@ fn agreement_is_exit_0_and_frames_are_skipped() {
         "1 case, 2 probes, live".to_owned(),
         "ebpf         0 wrong of 2 probes, 1 skipped".to_owned(),
         "userspace    0 wrong of 2 probes, 1 skipped".to_owned(),
+        "other keys kept: title (1 case); -v shows them".to_owned(),
     ];
     assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);
 }
@@ -44,11 +45,40 @@ fn a_wrong_verdict_is_exit_1_and_in_the_json() {
     assert_eq!(code, 1, "{stdout}");
     let output: Value = serde_json::from_str(&stdout).expect("the output is JSON");
     assert_eq!(output["live"], json!(true));
-    assert_eq!(output["backends"]["ebpf"], json!({ "probes": 2, "wrong": 1, "skipped": 1 }));
+    let totals = json!({ "probes": 2, "frames": 0, "wrong": 1, "skipped": 1, "inapplicable": 0 });
+    assert_eq!(output["backends"]["ebpf"], totals);
+    let absent = ["hook", "side", "expectedRule", "frame"];
+    assert!(absent.iter().all(|key| output["failures"][0].get(key) == Some(&Value::Null)));
     let failure = &output["failures"][0];
     assert_eq!(failure["addresses"], json!(["10.1.0.2", "10.1.0.3"]));
     assert_eq!((&failure["expected"], &failure["actual"]), (&json!("deny"), &json!("allow")));
     assert_eq!(failure["rules"], json!(["networkpolicy/shop/db ingress[0]"]));
+}
+
+#[test]
+fn a_wrong_side_is_named_in_the_line() {
+    let Some(_granted) = require::kernel() else { return };
+    let flip = |text: &str| text.replace("NoRule }", "NoRule, expect_egress: deny }");
+    let (code, stdout, stderr) = verify(flip, &["ebpf"]);
+    assert_eq!((code, stderr.as_str()), (1, ""), "{stdout}");
+    let wrong = "[10.1.0.4 -> 10.1.0.3]: ebpf live: egress expected deny, actual allow";
+    assert!(
+        stdout.lines().any(|line| line.starts_with("WRONG") && line.contains(wrong)),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn where_nothing_could_be_tried_a_sentence_says_so() {
+    let Some(_granted) = require::kernel() else { return };
+    let frames_only = |text: &str| {
+        let (before, after) = (text.find("probes:"), text.find("frames:"));
+        let (before, after) = before.zip(after).expect("the case has both");
+        format!("{}{}", &text[..before], &text[after..])
+    };
+    let (code, stdout, stderr) = verify(frames_only, &["ebpf"]);
+    assert_eq!(code, 1, "{stdout}");
+    assert_eq!(stderr, "nothing was tried on ebpf: all 1 were skipped\n");
 }
 
 #[test]

@@ -150,18 +150,18 @@ fn seated(seats: impl Iterator<Item = Workload>) -> Option<Inventory> {
 /// The steps of a sequence together, in their order; other cases alone.
 fn runs(cases: &[Case]) -> Vec<Run<'_>> {
     let mut runs: Vec<Run<'_>> = Vec::new();
-    let mut sequences: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut sequences: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (index, case) in cases.iter().enumerate() {
         let asks = case.probes.iter().map(|probe| ask::asks(probe, &case.policies.inventory));
         let step = Step { index, case, asks: asks.collect() };
-        let Some(sequence) = &case.sequence else {
+        let Some(sequence) = case.sequence_name() else {
             runs.push(Run { steps: vec![step] });
             continue;
         };
-        match sequences.get(sequence.name.as_str()) {
+        match sequences.get(&sequence) {
             Some(run) => runs[*run].steps.push(step),
             None => {
-                sequences.insert(&sequence.name, runs.len());
+                sequences.insert(sequence, runs.len());
                 runs.push(Run { steps: vec![step] });
             }
         }

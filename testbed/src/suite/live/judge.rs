@@ -10,7 +10,7 @@ use ringfence_dataplane::observe;
 
 use crate::case::Probe;
 use crate::prober::{Ask, Service};
-use crate::suite::verdict_name;
+use crate::suite::{Side, verdict_name};
 use crate::workload::Outcome;
 
 /// What a call that sends says of a packet that tc egress has dropped (`net_xmit_errno` in Linux
@@ -40,6 +40,10 @@ pub(super) struct Decision {
 /// In what way something is not as expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
+    /// Whose decision differs.
+    pub side: Side,
+    /// What was expected there.
+    pub expected: Verdict,
     /// What happened, in words.
     pub actual: String,
     /// The decision that it came from, if the backend tells.
@@ -120,7 +124,9 @@ impl Seen {
             let ruled = allowing.find(|one| one.rule.is_some());
             first.or(ruled).or_else(|| self.first(Verdict::Allow)).cloned()
         };
-        let wrong = |actual: String| Some(Difference { actual, decision: decision() });
+        let (side, expected) = (Side::Both, probe.expect);
+        let wrong =
+            |actual: String| Some(Difference { side, expected, actual, decision: decision() });
         let verdict = self.verdict();
         // A backend that reports nothing cannot tell would-be denials.
         let passes_for = |verdict| match (verdict, &self.decisions) {
@@ -133,12 +139,14 @@ impl Seen {
         if self.may_be_lost() {
             return wrong("no answer, and no event that says why".to_owned());
         }
-        for (direction, expected) in
-            [(Direction::Egress, probe.expect_egress), (Direction::Ingress, probe.expect_ingress)]
-        {
+        for (side, direction, expected) in [
+            (Side::Egress, Direction::Egress, probe.expect_egress),
+            (Side::Ingress, Direction::Ingress, probe.expect_ingress),
+        ] {
             let (Some(expected), Some(actual)) = (expected, self.side(direction)) else { continue };
             if actual != expected {
-                return wrong(format!("{} {}", word(direction), verdict_name(actual)));
+                let actual = verdict_name(actual).to_owned();
+                return Some(Difference { side, expected, actual, decision: decision() });
             }
         }
         match self.other_reason(probe) {
@@ -189,13 +197,6 @@ impl Seen {
     }
 }
 
-fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Egress => "egress",
-        Direction::Ingress => "ingress",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::case;
@@ -219,7 +220,9 @@ mod tests {
              probes: [{{from: a/b, to: a/c, protocol: TCP, port: 1, {expect}}}]"
         );
         let cases = case::read_text("case.yaml", &text).unwrap();
-        seen.difference(&cases[0].probes[0]).map(|difference| difference.actual)
+        seen.difference(&cases[0].probes[0]).map(|Difference { side, actual, .. }| {
+            side.name().into_iter().chain([actual.as_str()]).collect::<Vec<_>>().join(" ")
+        })
     }
 
     #[test]

@@ -33,6 +33,8 @@ mod judge;
 mod report;
 mod run;
 
+use ringfence_dataplane::compile::CompileError;
+
 use crate::prober::ProberError;
 use crate::topology::TopologyError;
 
@@ -61,6 +63,15 @@ pub enum LiveError {
         /// Why.
         #[source]
         source: Box<ProberError>,
+    },
+    /// The policies of a case fit no tables.
+    #[error("{case}: its policies cannot be compiled")]
+    Compile {
+        /// The case, and where it stands.
+        case: String,
+        /// Why.
+        #[source]
+        source: Box<CompileError>,
     },
     /// The backend.
     #[error("{case}: {backend} cannot {what}")]

@@ -7,7 +7,7 @@ use ringfence_common::verdict::{Reason, Verdict};
 
 use super::Backend;
 use crate::case::Place;
-use crate::suite::{Item, verdict_name};
+use crate::suite::{Item, Side, verdict_name};
 
 /// What came of trying cases on one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +44,11 @@ pub struct Wrong {
     pub addresses: (IpAddr, IpAddr),
     /// On which backend.
     pub backend: Backend,
-    /// What was expected.
+    /// Whose decision is wrong.
+    pub side: Side,
+    /// What was expected of it.
     pub expected: Verdict,
-    /// The reason that was expected, if the case says one.
+    /// The reason that was expected of the packet, if the case says one.
     pub expected_reason: Option<Reason>,
     /// What happened, in words.
     pub actual: String,
@@ -95,6 +97,9 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { asked, addresses: (from, to), backend, actual, .. } = self;
         write!(f, "{asked} [{from} -> {to}]: {backend} live: ")?;
+        if let Some(side) = self.side.name() {
+            write!(f, "{side} ")?;
+        }
         write!(f, "expected {}", verdict_name(self.expected))?;
         if let Some(reason) = self.expected_reason {
             write!(f, " ({})", reason.name())?;

@@ -14,7 +14,7 @@ use super::judge::{Decision, Difference, Seen};
 use super::report::{Asked, Progress, Report, Skipped, Wrong};
 use crate::case::{self, Case, Place};
 use crate::prober::{Ask, DISTINCT, Prober};
-use crate::suite::Item;
+use crate::suite::{Item, Side};
 use crate::topology::Topology;
 use crate::workload::Outcome;
 
@@ -139,7 +139,7 @@ impl Site {
     ) -> Result<(), LiveError> {
         for step in &run.steps {
             told(step, false);
-            let tables = self.tables(step.case)?;
+            let tables = tables(step.case)?;
             let packets = self.packets(step, &tables);
             let mut seen = BTreeMap::new();
             for round in self.rounds(&packets) {
@@ -195,11 +195,6 @@ impl Site {
     fn is_known(&self, round: &BTreeSet<Ask>) -> bool {
         let alike = self.has_met_alike && !round.iter().all(Ask::is_told_apart);
         alike || Prober::sent().wrapping_sub(self.sent_before) > DISTINCT / 2
-    }
-
-    fn tables(&self, case: &Case) -> Result<Tables, LiveError> {
-        compile(&case.policies)
-            .map_err(|source| self.failed(case, "enforce these policies", source.into()))
     }
 
     fn apply(&mut self, case: &Case, tables: &Tables) -> Result<(), LiveError> {
@@ -279,6 +274,11 @@ impl Site {
     }
 }
 
+fn tables(case: &Case) -> Result<Tables, LiveError> {
+    compile(&case.policies)
+        .map_err(|source| LiveError::Compile { case: named(case), source: Box::new(source) })
+}
+
 /// The packets of a probe, or why it is not asked.
 type Packets<'s> = Result<&'s [Ask], String>;
 
@@ -297,13 +297,15 @@ fn judge(case: &Case, packets: &[Packets<'_>], seen: &BTreeMap<Ask, Seen>, resul
                     Some((ask, seen.difference(probe)?))
                 });
                 let backend = result.backend;
-                result.wrong.extend(difference.map(|(ask, Difference { actual, decision })| {
+                result.wrong.extend(difference.map(|(ask, difference)| {
+                    let Difference { side, expected, actual, decision } = difference;
                     Wrong {
                         asked,
                         addresses: (ask.from, ask.to),
                         backend,
-                        expected: probe.expect,
-                        expected_reason: probe.reason,
+                        side,
+                        expected,
+                        expected_reason: probe.reason.filter(|_| side == Side::Both),
                         actual,
                         reason: decision.as_ref().and_then(|one| one.reason),
                         rule: decision.and_then(|one| one.rule),

@@ -23,6 +23,7 @@ pub struct Json<'r> {
     not_asked: Vec<NotAsked<'r>>,
     /// Cases that have keys which mean nothing here, with these keys.
     extra: Vec<Extra<'r>>,
+    warnings: Vec<Warning<'r>>,
 }
 
 /// `wrong` and `skipped` count probes and frames.
@@ -82,6 +83,14 @@ pub struct Extra<'r> {
     keys: serde_json::Map<String, serde_json::Value>,
 }
 
+/// What is odd about a case, or about its policy documents; these stand where their text begins.
+#[derive(Serialize)]
+pub struct Warning<'r> {
+    file: &'r str,
+    line: u32,
+    message: &'r str,
+}
+
 impl<'r> Json<'r> {
     pub fn new(cases: &'r [Case], report: &'r Report) -> Self {
         let backend = |(name, totals): &(suite::BackendName, suite::Totals)| {
@@ -96,6 +105,7 @@ impl<'r> Json<'r> {
             failures: report.failures.iter().map(Failure::new).collect(),
             not_asked: report.not_asked.iter().map(NotAsked::new).collect(),
             extra: Extra::all(cases),
+            warnings: Warning::all(cases),
         }
     }
 }
@@ -107,6 +117,25 @@ impl<'r> Extra<'r> {
         extra
             .map(|case| Self { case: &case.name, keys: case.extra.iter().cloned().collect() })
             .collect()
+    }
+}
+
+impl<'r> Warning<'r> {
+    /// Those of `cases`.
+    pub fn all(cases: &'r [Case]) -> Vec<Self> {
+        cases.iter().flat_map(Self::of).collect()
+    }
+
+    fn of(case: &'r Case) -> impl Iterator<Item = Self> {
+        let own = case.warnings.iter().map(|one| (&one.place, &one.message));
+        let documents = case.document_warnings.iter();
+        let documents =
+            documents.flat_map(|one| one.messages.iter().map(|message| (&one.place, message)));
+        own.chain(documents).map(|(place, message)| Self {
+            file: &place.file,
+            line: place.line,
+            message,
+        })
     }
 }
 

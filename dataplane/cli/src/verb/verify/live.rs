@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringfence_testbed::case::Case;
 use ringfence_testbed::demo;
-use ringfence_testbed::suite::live::{self, Backend, Report, Skipped};
+use ringfence_testbed::suite::live::{self, Backend, LiveError, Report, Skipped};
 
-use super::{Arguments, Output, read, write_extra};
+use super::bar::Bar;
+use super::{Arguments, Output, kept, read, write_extra};
 use crate::arguments::Global;
 use crate::exit::{self, Failure, Outcome};
 use crate::output::counted;
@@ -34,8 +34,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         std::process::exit(SIGNAL_BASE + signal as i32);
     })
     .context("cannot wait for Ctrl-C")?;
-    let reports: Vec<Report> =
-        backends.iter().map(|backend| play(&cases, *backend)).collect::<Result<_, _>>()?;
+    let play = |backend: &Backend| play(&cases, *backend, global.quiet);
+    let reports: Vec<Report> = backends.iter().map(play).collect::<Result<_, _>>()?;
     let mut out = anstream::stdout();
     match arguments.output {
         Output::Text => write_text(&mut out, &cases, &reports, global.verbose > 0)?,
@@ -45,7 +45,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         }
     }
     let is_good = reports.iter().all(|report| report.wrong.is_empty());
-    let is_asked = reports.iter().all(|report| report.probes > 0 || report.skipped.is_empty());
+    let unasked = reports.iter().filter(|one| one.probes == 0 && !one.skipped.is_empty());
+    let mut is_asked = true;
+    for Report { backend, skipped, .. } in unasked {
+        let count = skipped.len();
+        anstream::eprintln!("nothing was tried on {backend}: all {count} were skipped");
+        is_asked = false;
+    }
     Ok(if is_good && is_asked { Outcome::Success } else { Outcome::Negative })
 }
 
@@ -58,21 +64,22 @@ fn backends(arguments: &Arguments) -> Result<BTreeSet<Backend>, Failure> {
     backends.collect::<Result<_, _>>().map_err(|error| Failure::Usage(error.into()))
 }
 
-/// Tries the cases, with a bar on stderr if that is a terminal.
-fn play(cases: &[Case], backend: Backend) -> Result<Report, Failure> {
-    let target = ProgressDrawTarget::stderr();
-    let bar = ProgressBar::with_draw_target(Some(cases.len() as u64), target);
+/// Tries the cases, with a bar.
+fn play(cases: &[Case], backend: Backend, quiet: bool) -> Result<Report, Failure> {
     let template = "{prefix}: {bar:40} {pos} of {len} cases, {eta} left, {wide_msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.set_prefix(backend.to_string());
+    let bar = Bar::new(cases.len(), template, quiet);
+    bar.update(|bar| bar.set_prefix(backend.to_string()));
     let report = live::run(cases, backend, &mut |progress| {
-        bar.set_position(progress.done as u64);
-        bar.set_message(progress.now.to_owned());
+        bar.update(|bar| {
+            bar.set_position(progress.done as u64);
+            bar.set_message(progress.now.to_owned());
+        });
     });
-    bar.finish_and_clear();
-    Ok(report?)
+    bar.clear();
+    report.map_err(|error| match error {
+        LiveError::Compile { .. } => Failure::Usage(error.into()),
+        error => Failure::Operation(error.into()),
+    })
 }
 
 fn write_text(
@@ -81,6 +88,7 @@ fn write_text(
     reports: &[Report],
     verbose: bool,
 ) -> std::io::Result<()> {
+    let others = if verbose { None } else { kept(cases) };
     if verbose {
         write_extra(out, cases)?;
     }
@@ -102,7 +110,7 @@ fn write_text(
         let probes = counted(*probes, "probe", "probes");
         writeln!(out, "{name:<12} {wrong} wrong of {probes}, {skipped} skipped")?;
     }
-    Ok(())
+    others.map_or(Ok(()), |line| writeln!(out, "{line}"))
 }
 
 /// Why something was not tried, once with how often; with `verbose` each time.

@@ -8,7 +8,7 @@ use ringfence_testbed::suite::live::{self, Report};
 use ringfence_testbed::suite::verdict_name;
 use serde::Serialize;
 
-use crate::verb::verify::json::{Extra, JSON_VERSION, number};
+use crate::verb::verify::json::{Extra, JSON_VERSION, Warning, number};
 
 /// The whole JSON output, in the shape of that without `--live`.
 #[derive(Serialize)]
@@ -24,15 +24,19 @@ pub struct Json<'r> {
     not_asked: Vec<NotAsked<'r>>,
     /// Cases that have keys which mean nothing here, with these keys.
     extra: Vec<Extra<'r>>,
+    warnings: Vec<Warning<'r>>,
 }
 
-/// `probes` counts those that were asked; `skipped` counts probes and frames.
+/// `probes` counts those that were asked; `skipped` counts probes and frames. No frame is asked
+/// live, and no hook is left that could not be.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Totals {
     probes: usize,
+    frames: usize,
     wrong: usize,
     skipped: usize,
+    inapplicable: usize,
 }
 
 /// `actual` is a verdict, or says in words what was seen instead of one; `reason` and `rule` are
@@ -47,12 +51,19 @@ struct Failure<'r> {
     number: usize,
     probe: String,
     backend: &'static str,
+    /// Always absent: packets pass all hooks of their way.
+    hook: Option<&'static str>,
+    side: Option<&'static str>,
     addresses: [String; 2],
     expected: &'static str,
     expected_reason: Option<&'static str>,
+    /// Always absent: only frames expect a rule.
+    expected_rule: Option<&'static str>,
     actual: &'r str,
     reason: Option<&'static str>,
     rules: Vec<&'r str>,
+    /// Always absent: the kernel has made the packet.
+    frame: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +74,9 @@ struct NotAsked<'r> {
     number: usize,
     probe: String,
     backend: &'static str,
+    /// Always absent, as in failures.
+    hook: Option<&'static str>,
+    inapplicable: bool,
     why: &'r str,
 }
 
@@ -70,7 +84,9 @@ impl<'r> Json<'r> {
     pub fn new(cases: &'r [Case], reports: &'r [Report]) -> Self {
         let totals = |report: &Report| {
             let (wrong, skipped) = (report.wrong.len(), report.skipped.len());
-            (report.backend.name().name(), Totals { probes: report.probes, wrong, skipped })
+            let totals =
+                Totals { probes: report.probes, frames: 0, wrong, skipped, inapplicable: 0 };
+            (report.backend.name().name(), totals)
         };
         let skipped = |report: &'r Report| {
             report.skipped.iter().map(move |one| NotAsked::new(report.backend, one))
@@ -85,6 +101,7 @@ impl<'r> Json<'r> {
             failures: reports.iter().flat_map(|one| &one.wrong).map(Failure::new).collect(),
             not_asked: reports.iter().flat_map(skipped).collect(),
             extra: Extra::all(cases),
+            warnings: Warning::all(cases),
         }
     }
 }
@@ -100,12 +117,16 @@ impl<'r> Failure<'r> {
             number,
             probe: format!("{} {}", wrong.asked.item, wrong.asked.what),
             backend: wrong.backend.name().name(),
+            hook: None,
+            side: wrong.side.name(),
             addresses: [wrong.addresses.0.to_string(), wrong.addresses.1.to_string()],
             expected: verdict_name(wrong.expected),
             expected_reason: wrong.expected_reason.map(Reason::name),
+            expected_rule: None,
             actual: &wrong.actual,
             reason: wrong.reason.map(Reason::name),
             rules: wrong.rule.as_deref().into_iter().collect(),
+            frame: None,
         }
     }
 }
@@ -119,6 +140,8 @@ impl<'r> NotAsked<'r> {
             number,
             probe: format!("{} {}", skipped.asked.item, skipped.asked.what),
             backend: backend.name().name(),
+            hook: None,
+            inapplicable: false,
             why: &skipped.why,
         }
     }
