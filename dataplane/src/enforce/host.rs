@@ -43,6 +43,9 @@ pub struct Interface {
     pub link_layer: LinkLayer,
     /// The number of the bridge, bond or VRF that it is a port of.
     pub master: Option<u32>,
+    /// The number of the interface of this network namespace that it is linked to (`IFLA_LINK`):
+    /// the other end of a veth pair, or what a VLAN or macvlan interface is made on.
+    pub link: Option<u32>,
     /// Whether it is administratively up (`IFF_UP`).
     pub up: bool,
     /// The XDP programs attached to it, whoever attached them; at most one for each mode.

@@ -7,19 +7,24 @@
 //!    IPv6 link-local one aside, which every interface gets by itself), belongs to no bridge or
 //!    bond, and the kernel does not forward what arrives on it. Else packets could pass without
 //!    being filtered.
-//! 3. A workload whose document names an inner end is behind it. One that names an outer end, or
+//!    Ends that are linked to each other would hand each other every frame for ever.
+//! 3. Packets for the host itself do not pass by either: an end has no address, but the kernel takes
+//!    packets for any address of the host from any interface. That is the host's own affair, and a
+//!    warning says which address, and the way out.
+//! 4. A workload whose document names an inner end is behind it. One that names an outer end, or
 //!    any other interface, is elsewhere and only a peer; for another interface than an end a
 //!    warning says so.
-//! 4. A workload that names none is behind the inner end of the only wire. With several wires it
+//! 5. A workload that names none is behind the inner end of the only wire. With several wires it
 //!    has to say, which is an error.
-//! 5. A host is not between the ends: its policy is not enforced here, and a warning says so where
+//! 6. A host is not between the ends: its policy is not enforced here, and a warning says so where
 //!    it has any.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::net::IpAddr;
-use std::path::Path;
+mod settings;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use self::settings::{Settings, without_v6};
 use super::host::{Host, Interface, LinkLayer};
 use super::placement::{did_you_mean, similar};
 use crate::backend::userspace::live::{Port, Wire};
@@ -99,13 +104,27 @@ pub enum WireError {
     /// The kernel forwards what arrives on it.
     #[error(
         "this host forwards packets that arrive on `{interface}` and are addressed to its MAC \
-         address, past the filter: switch that off with `sysctl -w {setting}=0`"
+         address, past the filter, because `{setting}` is on: end that with `sysctl -w {remedy}`"
     )]
     Forwards {
         /// The interface.
         interface: String,
-        /// The setting that is on.
+        /// The setting that is on, with slashes.
         setting: String,
+        /// The setting that ends it, with its value.
+        remedy: String,
+    },
+    /// It is linked to another end.
+    #[error(
+        "the ends `{interface}` and `{other}` are linked to each other (two ends of a veth pair, or \
+         one made on top of the other), so every frame would come back for ever: name an interface \
+         that leads elsewhere"
+    )]
+    Linked {
+        /// The interface.
+        interface: String,
+        /// The end that it is linked to.
+        other: String,
     },
     /// A workload has to say where it is.
     #[error(
@@ -128,12 +147,25 @@ pub enum WireWarning {
     /// The kernel has an address there.
     #[error(
         "this host itself has the link-local address {address} on `{interface}` and answers \
-         there; `sysctl -w net.ipv6.conf.{interface}.disable_ipv6=1` ends that"
+         there; `sysctl -w {}` ends that",
+        without_v6(interface)
     )]
     LinkLocal {
         /// The interface.
         interface: String,
         /// The address.
+        address: IpAddr,
+    },
+    /// The host takes packets for itself from the ends.
+    #[error(
+        "packets from the ends reach this host itself at {address} of `{interface}` past the filter, \
+         since the kernel takes packets for any of its addresses from every interface: run the \
+         filter in a network namespace that has no interface but the ends"
+    )]
+    ReachesHost {
+        /// The interface with the address.
+        interface: String,
+        /// One of its addresses.
         address: IpAddr,
     },
     /// Nobody is behind a wire.
@@ -170,24 +202,25 @@ pub enum WireWarning {
 ///
 /// The first [`WireError`].
 pub fn wires(tables: &Tables, ends: &[Ends], host: &impl Host) -> Result<Wires, WireError> {
-    fit_wires(tables, ends, host, forwarding)
+    fit_wires(tables, ends, host, &Settings(settings::read))
 }
 
-/// As [`wires`]; `forwarding` gives the setting that has the kernel forward what arrives on an
-/// interface.
+/// As [`wires`], with the kernel's settings.
 fn fit_wires(
     tables: &Tables,
     ends: &[Ends],
     host: &impl Host,
-    forwarding: impl Fn(&str) -> Option<String>,
+    settings: &Settings<impl Fn(&str) -> Option<String>>,
 ) -> Result<Wires, WireError> {
     let mut fitting = Fitting { host, taken: BTreeSet::new(), warnings: Vec::new() };
     let mut wires = Vec::new();
     for Ends { inside, outside } in ends {
-        let inside = fitting.port(inside, &forwarding)?;
-        let outside = fitting.port(outside, &forwarding)?;
+        let inside = fitting.port(inside, settings)?;
+        let outside = fitting.port(outside, settings)?;
         wires.push(Wire { inside, outside, endpoints: BTreeSet::new() });
     }
+    fitting.links()?;
+    fitting.host_addresses(settings);
     let mut endpoints: Vec<(&u32, &EndpointDescription)> = tables.endpoints.iter().collect();
     endpoints.sort_by(|a, b| a.1.name.cmp(&b.1.name));
     let mut warnings = fitting.warnings;
@@ -207,7 +240,7 @@ fn fit_wires(
     Ok(Wires { wires, warnings })
 }
 
-/// Rules 3 and 4; `None` for a workload that is elsewhere.
+/// Rules 4 and 5; `None` for a workload that is elsewhere.
 fn wire_of(
     endpoint: &EndpointDescription,
     wires: &[Wire],
@@ -243,7 +276,7 @@ impl<H: Host> Fitting<'_, H> {
     fn port(
         &mut self,
         name: &str,
-        forwarding: impl Fn(&str) -> Option<String>,
+        settings: &Settings<impl Fn(&str) -> Option<String>>,
     ) -> Result<Port, WireError> {
         let interfaces = self.host.interfaces();
         let found = interfaces.iter().find(|interface| interface.name == name);
@@ -265,8 +298,8 @@ impl<H: Host> Fitting<'_, H> {
             return Err(WireError::Enslaved { interface, master });
         }
         self.addresses(found)?;
-        if let Some(setting) = forwarding(name) {
-            return Err(WireError::Forwards { interface, setting });
+        if let Some((setting, remedy)) = settings.forwarding(name) {
+            return Err(WireError::Forwards { interface, setting, remedy });
         }
         if !found.up {
             return Err(WireError::Down { interface });
@@ -286,16 +319,40 @@ impl<H: Host> Fitting<'_, H> {
         }
         Ok(())
     }
-}
 
-/// The setting that has the kernel forward what arrives on `interface`; `None` where none is on.
-/// A kernel without one of the families has no such setting.
-fn forwarding(interface: &str) -> Option<String> {
-    ["ipv4", "ipv6"].into_iter().find_map(|family| {
-        let path = Path::new("/proc/sys/net").join(family).join("conf");
-        let value = fs::read_to_string(path.join(interface).join("forwarding")).ok()?;
-        (value.trim() != "0").then(|| format!("net.{family}.conf.{interface}.forwarding"))
-    })
+    /// No end is linked to another.
+    fn links(&self) -> Result<(), WireError> {
+        let interfaces = self.host.interfaces();
+        let ends = || interfaces.iter().filter(|one| self.taken.contains(&one.index));
+        for end in ends() {
+            if let Some(other) = ends().find(|other| end.link == Some(other.index)) {
+                let (interface, other) = (end.name.clone(), other.name.clone());
+                return Err(WireError::Linked { interface, other });
+            }
+        }
+        Ok(())
+    }
+
+    /// Rule 3: one address for each interface. An address of the loopback network or of a link is
+    /// not taken from other interfaces.
+    fn host_addresses(&mut self, settings: &Settings<impl Fn(&str) -> Option<String>>) {
+        let interfaces = self.host.interfaces();
+        let ends = interfaces.iter().filter(|one| self.taken.contains(&one.index));
+        let v6 = ends.map(|end| &end.name).any(|name| settings.takes_v6(name));
+        for other in interfaces.iter().filter(|one| !self.taken.contains(&one.index)) {
+            let is_reached = |address: &IpAddr| match address {
+                IpAddr::V4(v4) => !v4.is_loopback(),
+                IpAddr::V6(address) => {
+                    v6 && !address.is_loopback() && !address.is_unicast_link_local()
+                }
+            };
+            let own = self.host.addresses().iter().filter(|own| own.interface == other.index);
+            if let Some(address) = own.map(|own| own.address).find(is_reached) {
+                let interface = other.name.clone();
+                self.warnings.push(WireWarning::ReachesHost { interface, address });
+            }
+        }
+    }
 }
 
 fn list(names: &[String]) -> String {

@@ -14,6 +14,7 @@ use nix::sys::time::TimeVal;
 use nix::{setsockopt_impl, sockopt_impl};
 use pnet::datalink::NetworkInterface;
 use pnet::datalink::linux::{Config, channel};
+use ringfence_dataplane::backend::userspace::live::NotSent;
 use ringfence_testbed::netns::Namespace;
 use ringfence_testbed::packet::Frame;
 use ringfence_testbed::require;
@@ -76,14 +77,20 @@ impl Raw {
     }
 
     fn send(&self, frame: &OnWire) {
+        // To be put 6 bytes into the UDP header.
+        self.send_with(frame.checksum_start.map(|start| (start, 6)), &frame.bytes);
+    }
+
+    /// Sends a frame whose checksum, from the first number on, is to be put as far behind that as
+    /// the second says.
+    fn send_with(&self, checksum: Option<(u16, u16)>, frame: &[u8]) {
         let mut header = [0; HEADER];
-        if let Some(start) = frame.checksum_start {
-            // Needs a checksum, to be put 6 bytes into the UDP header.
+        if let Some((start, offset)) = checksum {
             header[0] = 1;
             header[6..8].copy_from_slice(&start.to_ne_bytes());
-            header[8..10].copy_from_slice(&6_u16.to_ne_bytes());
+            header[8..10].copy_from_slice(&offset.to_ne_bytes());
         }
-        let pieces = [IoSlice::new(&header), IoSlice::new(&frame.bytes)];
+        let pieces = [IoSlice::new(&header), IoSlice::new(frame)];
         sendmsg::<()>(self.0.as_raw_fd(), &pieces, &[], MsgFlags::empty(), None).unwrap();
     }
 
@@ -150,4 +157,28 @@ fn tags_and_unfinished_checksums_arrive_as_they_were_sent() {
     let reasons: Vec<&str> = out.decided.keys().map(|(_, reason)| reason.name()).collect();
     assert!(reasons.contains(&"TooManyVlanTags"), "{reasons:?}");
     assert!(out.passed() >= 6, "{out:?}");
+}
+
+/// The kernel writes an unfinished checksum where the sender says. At the place of a port it would
+/// be another packet that leaves than the one that was decided.
+#[test]
+fn a_checksum_at_the_place_of_a_port_does_not_leave() {
+    let Some(_granted) = require::privileged() else { return };
+    let machines = Machines::build(1_500).unwrap();
+    let running = start(&machines, 1);
+    let (sender, receiver) = (Raw::open(&machines.inside), Raw::open(&machines.outside));
+    let (inside, outside) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+    let frame = Frame::ethernet().ipv4(inside, outside).udp(4_000, 5_001).payload(40).build();
+    let tagged = Frame::ethernet().vlan(5).ipv4(inside, outside).udp(4_000, 5_001).build();
+    // Ports and addresses, from several places; the kernel takes none before the 20th byte.
+    for (start, offset) in [(34, 2), (34, 0), (26, 4), (20, 10), (20, 16)] {
+        sender.send_with(Some((start, offset)), &frame);
+        assert_eq!(receiver.receive(), None, "{start} + {offset}");
+    }
+    sender.send_with(Some((34, 6)), &tagged);
+    assert_eq!(receiver.receive(), None, "the destination port of a tagged frame");
+    sender.send_with(Some((34, 6)), &frame);
+    assert_eq!(receiver.receive().unwrap().bytes, frame);
+    let [out, _] = stop(running);
+    assert_eq!(out.not_sent.get(&NotSent::Offload), Some(&6), "{out:?}");
 }

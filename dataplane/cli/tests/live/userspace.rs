@@ -304,7 +304,31 @@ fn interfaces_that_are_unfit_and_missing_privileges_are_said() {
     run(&[["in-1", "out-1"]]).assert_refused(1, &["`out-1` has the address 192.0.2.1", "flush"]);
     let forwarding = "/proc/sys/net/ipv4/conf/out-0/forwarding";
     shop.in_box(|| fs::write(forwarding, "1")).expect("the setting can be written");
-    run(&[["in-0", "out-0"]]).assert_refused(1, &["sysctl -w net.ipv4.conf.out-0.forwarding=0"]);
+    run(&[["in-0", "out-0"]]).assert_refused(1, &["sysctl -w net/ipv4/conf/out-0/forwarding=0"]);
+
+    // IPv6 is forwarded by what all interfaces are told, unless the end is without IPv6.
+    let setting = |path: &str, value| {
+        let path = format!("/proc/sys/net/ipv6/conf/{path}");
+        shop.in_box(|| fs::write(path, value)).expect("the setting can be written");
+    };
+    setting("in-2/disable_ipv6", "0");
+    setting("all/forwarding", "1");
+    run(&[["in-2", "out-2"]]).assert_refused(
+        1,
+        &["`net/ipv6/conf/all/forwarding`", "net/ipv6/conf/in-2/disable_ipv6=1"],
+    );
+    setting("all/forwarding", "0");
+    setting("in-2/disable_ipv6", "1");
+
+    let filter_box = &shop.topology.filter_box().expect("there is a box").namespace;
+    shop.in_box(|| {
+        let netlink = Netlink::open()?;
+        netlink.add_veth("loop-a", filter_box, "loop-b")?;
+        ["loop-a", "loop-b"].into_iter().try_for_each(|name| netlink.set_up(name))
+    })
+    .expect("the pair can be made");
+    run(&[["loop-a", "loop-b"]])
+        .assert_refused(1, &["linked to each other", "`loop-a`", "`loop-b`"]);
 
     let copy = shop.folder.path().join("ringfence");
     fs::copy(program, &copy).expect("the command can be copied");

@@ -186,13 +186,16 @@ fn interface(link: &LinkMessage) -> Interface {
             other => LinkLayer::Other(other.into()),
         },
         master: None,
+        link: None,
         up: link.header.flags.contains(LinkFlags::Up),
         xdp: Vec::new(),
     };
+    let mut is_elsewhere = false;
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Controller(master) => interface.master = Some(*master),
+            LinkAttribute::Link(link) => interface.link = Some(*link),
             LinkAttribute::LinkInfo(infos) => {
                 interface.kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -200,9 +203,12 @@ fn interface(link: &LinkMessage) -> Interface {
                 });
             }
             LinkAttribute::Xdp(xdp) => interface.xdp = programs(xdp),
+            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
             _ => {}
         }
     }
+    // The number is then one of another network namespace.
+    interface.link = interface.link.filter(|_| !is_elsewhere);
     interface
 }
 

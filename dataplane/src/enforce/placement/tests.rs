@@ -59,6 +59,7 @@ impl MadeUp {
             link_layer,
             master: None,
             up: true,
+            link: None,
             xdp: Vec::new(),
         });
     }

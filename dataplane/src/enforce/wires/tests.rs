@@ -19,6 +19,7 @@ impl MadeUp {
             link_layer,
             master: None,
             up: true,
+            link: None,
             xdp: Vec::new(),
         };
         let mut interfaces = vec![interface(1, "lo", LinkLayer::Loopback)];
@@ -33,8 +34,12 @@ impl MadeUp {
         self
     }
 
-    fn address(mut self, address: &str) -> Self {
-        self.addresses.push(HostAddress { address: address.parse().unwrap(), interface: 10 });
+    fn address(self, address: &str) -> Self {
+        self.address_of(10, address)
+    }
+
+    fn address_of(mut self, interface: u32, address: &str) -> Self {
+        self.addresses.push(HostAddress { address: address.parse().unwrap(), interface });
         self
     }
 }
@@ -91,7 +96,8 @@ fn fit(
     tables: &Tables,
     pairs: &[(&str, &str)],
 ) -> Result<(Vec<Vec<u32>>, Vec<String>), String> {
-    let fit = fit_wires(tables, &ends(pairs), host, |_| None).map_err(|error| error.to_string())?;
+    let fit = fit_wires(tables, &ends(pairs), host, &Settings(|_: &str| None));
+    let fit = fit.map_err(|error| error.to_string())?;
     let behind = fit.wires.iter().map(|wire| wire.endpoints.iter().copied().collect()).collect();
     Ok((behind, fit.warnings.iter().map(ToString::to_string).collect()))
 }
@@ -152,13 +158,72 @@ fn interfaces_that_are_unfit_are_refused() {
 }
 
 #[test]
-fn a_link_local_address_is_told_and_forwarding_is_refused() {
+fn a_link_local_address_is_told() {
     let host = MadeUp::new().address("fe80::1");
     let (_, warnings) = fit(&host, &tables(&[None]), &[("a0", "a1")]).unwrap();
     assert!(warnings[0].contains("link-local address fe80::1 on `a0`"), "{warnings:?}");
+    assert!(warnings[0].contains("`sysctl -w net/ipv6/conf/a0/disable_ipv6=1`"), "{warnings:?}");
+}
 
-    let forwards = |name: &str| (name == "a1").then(|| format!("net.ipv4.conf.{name}.forwarding"));
-    let fit = fit_wires(&tables(&[None]), &ends(&[("a0", "a1")]), &host, forwards);
-    let error = fit.unwrap_err().to_string();
-    assert!(error.ends_with("`sysctl -w net.ipv4.conf.a1.forwarding=0`"), "{error}");
+/// What is said where these settings are on, and all others off.
+fn with_settings(host: &MadeUp, on: &[&str]) -> Result<Vec<String>, String> {
+    let value = |path: &str| Some(if on.contains(&path) { "1\n" } else { "0\n" }.to_owned());
+    fit_wires(&tables(&[None]), &ends(&[("a0", "a1")]), host, &Settings(value))
+        .map(|fit| fit.warnings.iter().map(ToString::to_string).collect())
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_the_kernel_forwards_is_refused_by_the_settings_that_count() {
+    let host = MadeUp::new();
+    let refused = |on: &[&str], setting: &str, remedy: &str| {
+        let error = with_settings(&host, on).unwrap_err();
+        assert!(error.contains(&format!("because `{setting}` is on")), "{error}");
+        assert!(error.ends_with(&format!("`sysctl -w {remedy}`")), "{error}");
+    };
+    let v4 = "net/ipv4/conf/a1/forwarding";
+    refused(&["ipv4/conf/a1/forwarding"], v4, "net/ipv4/conf/a1/forwarding=0");
+    let (all, without) = ("ipv6/conf/all/forwarding", "ipv6/conf/a0/disable_ipv6");
+    refused(&[all], "net/ipv6/conf/all/forwarding", "net/ipv6/conf/a0/disable_ipv6=1");
+    // Both ends have to be without IPv6.
+    refused(&[all, without], "net/ipv6/conf/all/forwarding", "net/ipv6/conf/a1/disable_ipv6=1");
+    let force = "ipv6/conf/a1/force_forwarding";
+    refused(&[force], "net/ipv6/conf/a1/force_forwarding", "net/ipv6/conf/a1/disable_ipv6=1");
+
+    let both_without = [all, without, "ipv6/conf/a1/disable_ipv6"];
+    assert_eq!(with_settings(&host, &both_without), Ok(vec![]));
+    // These say nothing of packets from the ends.
+    let others = ["ipv6/conf/a0/forwarding", "ipv4/conf/all/forwarding", "ipv4/conf/a2/forwarding"];
+    assert_eq!(with_settings(&host, &others), Ok(vec![]));
+}
+
+#[test]
+fn addresses_of_the_host_elsewhere_are_told() {
+    let host = MadeUp::new()
+        .address_of(1, "127.0.0.1")
+        .address_of(1, "::1")
+        .address_of(12, "fe80::1")
+        .address_of(13, "2001:db8::1");
+    let without_v6 = ["ipv6/conf/a0/disable_ipv6", "ipv6/conf/a1/disable_ipv6"];
+    assert_eq!(with_settings(&host, &without_v6), Ok(vec![]));
+    let warnings = with_settings(&host, &without_v6[..1]).unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("at 2001:db8::1 of `a3` past the filter"), "{warnings:?}");
+
+    let host = host.address_of(12, "192.0.2.1").address_of(12, "192.0.2.2");
+    let warnings = with_settings(&host, &without_v6).unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("at 192.0.2.1 of `a2`"), "{warnings:?}");
+}
+
+#[test]
+fn ends_that_are_linked_to_each_other_are_refused() {
+    let host = MadeUp::new().with(|a0| a0.link = Some(11));
+    let pair: &[(&str, &str)] = &[("a0", "a1")];
+    let error = fit(&host, &tables(&[None]), pair).unwrap_err();
+    assert!(error.contains("the ends `a0` and `a1` are linked to each other"), "{error}");
+    let error = fit(&host, &tables(&[Some("a0")]), &[("a2", "a1"), ("a0", "a3")]).unwrap_err();
+    assert!(error.contains("`a0` and `a1`"), "{error}");
+    let elsewhere = MadeUp::new().with(|a0| a0.link = Some(12));
+    assert!(fit(&elsewhere, &tables(&[None]), pair).is_ok());
 }

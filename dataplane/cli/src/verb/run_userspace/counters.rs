@@ -42,7 +42,8 @@ fn table(counters: &WayCounters) -> Table {
         ("lost", "could not be read", counters.unreadable),
         ("lost", "came too fast", counters.lost),
     ];
-    let not_sent = counters.not_sent.iter().map(|(cause, count)| ("lost", cause.name(), *count));
+    let not_sent =
+        counters.not_sent.iter().map(|(cause, count)| ("lost", cause.description(), *count));
     for (what, why, count) in others.into_iter().chain(not_sent).filter(|(.., count)| *count > 0) {
         table.add_row([what.to_owned(), why.to_owned(), format!("{count} packets")]);
     }

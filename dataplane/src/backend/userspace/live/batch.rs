@@ -9,6 +9,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, rec
 use ringfence_common::packet::PacketRead;
 
 use super::counters::NotSent;
+use super::offload::{fits, vnet};
 use super::socket::Socket;
 
 /// Frames taken at a time.
@@ -20,15 +21,6 @@ const FRAME_BYTES: usize = 65_535 + 14 + 8;
 
 /// Milliseconds that a full send queue may take to drain.
 const SEND_PATIENCE_MS: u16 = 20;
-
-/// `struct virtio_net_hdr` (Linux `include/uapi/linux/virtio_net.h`), in the host's byte order.
-mod vnet {
-    pub const BYTES: usize = 10;
-    pub const FLAGS: usize = 0;
-    pub const HEADERS_LENGTH: usize = 2;
-    pub const CHECKSUM_START: usize = 6;
-    pub const NEEDS_CHECKSUM: u8 = 1;
-}
 
 /// `struct tpacket_auxdata` (Linux `include/uapi/linux/if_packet.h`), in the host's byte order.
 mod auxdata {
@@ -66,8 +58,16 @@ struct Arrived {
 
 /// A frame as `decide` reads it.
 pub struct Frame<'a> {
+    header: &'a [u8; vnet::BYTES],
     bytes: &'a [u8],
     tags: usize,
+}
+
+impl Frame<'_> {
+    /// Whether what the sender left to be done fits the packet ([`super::offload`]).
+    pub fn has_fitting_offload(&self) -> bool {
+        fits(self.header, self)
+    }
 }
 
 impl PacketRead for Frame<'_> {
@@ -117,8 +117,9 @@ impl Batch {
     /// The frame number `index` of those received; `None` if it did not come whole.
     pub fn frame(&self, index: usize) -> Option<Frame<'_>> {
         let arrived = self.frames.get(index).filter(|arrived| !arrived.cut)?;
-        let bytes = self.buffers[index].get(vnet::BYTES..arrived.length)?;
-        Some(Frame { bytes, tags: usize::from(arrived.tag.is_some()) })
+        let whole = self.buffers[index].get(..arrived.length)?;
+        let (header, bytes) = whole.split_first_chunk()?;
+        Some(Frame { header, bytes, tags: usize::from(arrived.tag.is_some()) })
     }
 
     /// Sends those of the received frames that `passes` out of the interface of `socket`, in

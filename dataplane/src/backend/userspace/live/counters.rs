@@ -33,6 +33,9 @@ pub enum NotSent {
     Down,
     /// The kernel refused it for another reason.
     Refused,
+    /// The unfinished checksum or the segmentation that it came with is not its own: the kernel
+    /// would change what was decided. An unfinished checksum of SCTP cannot go on either.
+    Offload,
 }
 
 impl NotSent {
@@ -45,14 +48,27 @@ impl NotSent {
         }
     }
 
-    /// In words.
+    /// For programs: the same in every release.
     #[must_use]
     pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooLong => "TooLong",
+            Self::QueueFull => "QueueFull",
+            Self::Down => "Down",
+            Self::Refused => "Refused",
+            Self::Offload => "Offload",
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
         match self {
             Self::TooLong => "longer than the MTU",
             Self::QueueFull => "queue full",
             Self::Down => "interface down",
             Self::Refused => "refused by the kernel",
+            Self::Offload => "checksum or segmentation of another packet",
         }
     }
 }

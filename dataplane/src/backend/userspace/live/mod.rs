@@ -23,10 +23,12 @@
 //!
 //! Not done here: looking whether the kernel itself forwards between the ends, past this process
 //! (the caller does, [`crate::enforce::wires()`]); forwarding what the kernel cannot hand over, for
-//! instance segmented SCTP, which is counted.
+//! instance segmented SCTP, which is counted; finishing SCTP's checksum where the sender's host left
+//! that to its interface: such a packet is counted and does not pass.
 
 mod batch;
 mod counters;
+mod offload;
 mod socket;
 mod tables;
 mod worker;

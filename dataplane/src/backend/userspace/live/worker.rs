@@ -13,7 +13,7 @@ use ringfence_common::packet::PacketRead as _;
 use ringfence_common::verdict::Verdict;
 
 use super::batch::{Batch, FRAMES, Frame};
-use super::counters::{Tally, Way};
+use super::counters::{NotSent, Tally, Way};
 use super::socket::Socket;
 use super::tables::{inside_set, outside_set};
 use super::{LiveError, Port, Wire};
@@ -102,8 +102,12 @@ impl Worker {
                     let length = frame.length();
                     let asked = Asked { number, way, generation: &generation, now };
                     let outcome = self.decide(&asked, &frame, work);
-                    *passes = outcome.decision.passes();
                     tally.decided(&outcome, length);
+                    *passes = outcome.decision.passes();
+                    if *passes && !frame.has_fitting_offload() {
+                        *passes = false;
+                        tally.not_sent(NotSent::Offload);
+                    }
                 }
                 None => tally.cut(),
             }
