@@ -39,7 +39,7 @@ fn apply(walk: &mut Walk, object: &Object, node: &Node, cluster: &Cluster) -> Op
     let documents = walk.text(node, "`apply`")?.to_owned();
     Some(Apply {
         place: walk.place(object.at),
-        name: walk.optional_text(object, "name").map(str::to_owned),
+        name: walk.name_of(object, "name"),
         policies: cluster.join(walk, node.at, &documents, Differing::DocumentHolds)?,
         documents,
         after: after(walk, object),
@@ -49,7 +49,7 @@ fn apply(walk: &mut Walk, object: &Object, node: &Node, cluster: &Cluster) -> Op
 fn frame(walk: &mut Walk, object: &Object, policies: &PolicySet) -> Option<Frame> {
     const KEYS: [&str; 8] = ["name", "at", "direction", "hex", "expect", "reason", "rule", "after"];
     walk.unknown_keys(object, &KEYS);
-    let name = walk.optional_text(object, "name").map(str::to_owned);
+    let name = walk.name_of(object, "name");
     let at = walk.required(object, "at");
     let at = at.and_then(|node| workload(walk, node, &policies.inventory));
     let direction = walk.required(object, "direction").and_then(|node| {

@@ -64,6 +64,7 @@ fn pod(walk: &mut Walk, node: &Node) -> Option<Pod> {
     });
     let name = name.and_then(|node| {
         let text = walk.text(node, "`name`")?;
+        walk.name_of(&pod, "name")?;
         if text.is_empty() || text.contains('/') {
             walk.error(
                 node.at,
@@ -74,9 +75,9 @@ fn pod(walk: &mut Walk, node: &Node) -> Option<Pod> {
     });
     let labels = pod.get("labels").map(|node| walk.labels(node)).unwrap_or_default();
     let mut addresses: Vec<IpAddr> =
-        pod.get("ip").and_then(|ip| address(walk, ip)).into_iter().collect();
-    addresses.extend(walk.items(&pod, "ips").iter().filter_map(|ip| address(walk, ip)));
-    let ports = walk.items(&pod, "ports").iter().filter_map(|item| port(walk, item)).collect();
+        pod.get("ip").and_then(|ip| own_address(walk, ip)).into_iter().collect();
+    addresses.extend(walk.items(&pod, "ips").iter().filter_map(|ip| own_address(walk, ip)));
+    let ports = ports(walk, &pod);
     let host = match pod.get("host").map(|node| (node, &node.value)) {
         None | Some((_, Value::Boolean(false))) => false,
         Some((_, Value::Boolean(true))) => true,
@@ -88,6 +89,26 @@ fn pod(walk: &mut Walk, node: &Node) -> Option<Pod> {
     };
     let place = walk.place(pod.at);
     Some(Pod { place, name: WorkloadName::new(namespace?, name?), labels, addresses, ports, host })
+}
+
+/// The ports of a pod; no two ports of a protocol have one name.
+fn ports(walk: &mut Walk, pod: &Object) -> Vec<NamedPort> {
+    let mut ports: Vec<NamedPort> = Vec::new();
+    for item in walk.items(pod, "ports") {
+        let Some(new) = port(walk, item) else { continue };
+        let same = |one: &&NamedPort| (&one.name, one.protocol) == (&new.name, new.protocol);
+        if let Some(NamedPort { name, protocol, port }) = ports.iter().find(same) {
+            if *port == new.port {
+                continue;
+            }
+            let message = format!(
+                "`{name}/{protocol}` is the name of port {port} already; give each its own name"
+            );
+            walk.error(item.at, message);
+        }
+        ports.push(new);
+    }
+    ports
 }
 
 fn port(walk: &mut Walk, node: &Node) -> Option<NamedPort> {
@@ -103,13 +124,40 @@ fn port(walk: &mut Walk, node: &Node) -> Option<NamedPort> {
     Some(NamedPort { name, protocol, port: number as u16 })
 }
 
+/// An address that a pod can have; those of Workload documents are held to the same.
+fn own_address(walk: &mut Walk, node: &Node) -> Option<IpAddr> {
+    let address = address(walk, node)?;
+    let way_out = match address {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "write IPv4 addresses as IPv4",
+        _ if address.is_unspecified() || address.is_multicast() || address.is_loopback() => {
+            "give the one that others reach it at"
+        }
+        _ => return Some(address),
+    };
+    walk.error(node.at, format!("`{address}` is no address of a pod; {way_out}"));
+    None
+}
+
 /// The address that `node` is.
 pub(super) fn address(walk: &mut Walk, node: &Node) -> Option<IpAddr> {
     let text = walk.text(node, "an address")?;
     let address = text.parse().ok();
+    if is_block(text) {
+        let message = format!("`{text}` is a CIDR block; write one address, like `10.1.0.2`");
+        walk.error(node.at, message);
+        return None;
+    }
     if address.is_none() {
         let message = format!("`{text}` is no address; write one like `10.1.0.2` or `fd00::2`");
         walk.error(node.at, message);
     }
     address
+}
+
+/// Whether `text` is an address and a prefix length.
+pub(super) fn is_block(text: &str) -> bool {
+    let parts = text.split_once('/');
+    parts.is_some_and(|(address, length)| {
+        address.parse::<IpAddr>().is_ok() && length.parse::<u8>().is_ok()
+    })
 }

@@ -6,7 +6,7 @@ use ringfence_common::verdict::{Reason, Verdict};
 use ringfence_dataplane::model::{Inventory, PolicySet, Protocol, Workload, WorkloadName};
 use serde_saphyr::Location;
 
-use super::pods::{PROTOCOLS, address};
+use super::pods::{PROTOCOLS, address, is_block};
 use super::tree::{Node, Value};
 use super::walk::{Object, Walk, suggestion};
 use super::{End, Probe, Service};
@@ -46,7 +46,7 @@ fn probe(walk: &mut Walk, node: &Node, inventory: &Inventory) -> Option<Probe> {
     ];
     let probe = walk.object(node, "a probe")?;
     walk.unknown_keys(&probe, &KEYS);
-    let name = walk.optional_text(&probe, "name").map(str::to_owned);
+    let name = walk.name_of(&probe, "name");
     let from = walk.required(&probe, "from").and_then(|node| end(walk, node, inventory));
     let to = walk.required(&probe, "to").and_then(|node| end(walk, node, inventory));
     let expect = expectation(walk, &probe);
@@ -149,7 +149,7 @@ pub(super) fn reason(walk: &mut Walk, object: &Object, expect: Option<Verdict>) 
 
 fn end(walk: &mut Walk, node: &Node, inventory: &Inventory) -> Option<End> {
     let text = walk.text(node, "an end of a probe")?;
-    if text.contains('/') {
+    if text.contains('/') && !is_block(text) {
         return workload(walk, node, inventory).map(|found| End::Workload(found.name.clone()));
     }
     address(walk, node).map(End::Address)
@@ -249,6 +249,10 @@ fn port(
         port.name == *name && port.protocol == protocol
     };
     let Some(found) = ports.iter().find(fits) else {
+        if let Ok(number) = name.parse::<u16>() {
+            walk.error(node.at, format!("`port` is text; write {number} without quotes"));
+            return None;
+        }
         let named: Vec<String> =
             ports.iter().map(|port| format!("`{}/{}`", port.name, port.protocol)).collect();
         let named = if named.is_empty() { "no port".to_owned() } else { named.join(", ") };

@@ -148,7 +148,11 @@ fn what_is_no_case_is_refused() {
         ("", "`case.yaml` holds no case; give at least `pods`, and `probes` or `frames`"),
         ("- 1", "case.yaml:1:1: a case is a list; it has to be a mapping"),
         ("name: x", "case.yaml:1:1: the case asks nothing; give it `probes` or `frames`"),
-        ("name: 1\nname: 2", "case.yaml:2:1: this is neither YAML nor JSON: "),
+        (
+            "name: 1\nname: 2",
+            "case.yaml:2:1: `name` is here a second time; leave out one of the two",
+        ),
+        ("~: 1", "case.yaml:1:1: a key is empty; keys are text"),
         ("name: [", "case.yaml:1:7: this is neither YAML nor JSON: "),
     ] {
         let found = errors(text);
@@ -320,4 +324,89 @@ fn sequences_of_two_folders_are_two() {
     let names: Vec<_> = cases.iter().filter_map(Case::sequence_name).collect();
     assert_eq!(names.len(), 2);
     assert_ne!(names[0], names[1]);
+}
+
+#[test]
+fn pods_have_addresses_and_port_names_of_their_own() {
+    let pod = |rest: &str| format!("pods:\n- {{ namespace: a, name: b, {rest} }}\n");
+    let reach = "is no address of a pod; give the one that others reach it at";
+    for (rest, expected) in [
+        ("ip: 127.0.0.1", format!(":2:32: `127.0.0.1` {reach}")),
+        ("ip: '::'", format!(":2:32: `::` {reach}")),
+        ("ips: [ 224.0.0.1 ]", format!(":2:35: `224.0.0.1` {reach}")),
+        (
+            "ip: '::ffff:10.0.0.1'",
+            ":2:32: `::ffff:10.0.0.1` is no address of a pod; write IPv4 addresses as IPv4"
+                .to_owned(),
+        ),
+        (
+            "ip: 10.0.0.0/8",
+            ":2:32: `10.0.0.0/8` is a CIDR block; write one address, like `10.1.0.2`".to_owned(),
+        ),
+        (
+            "ports: [ { name: x, port: 1 }, { name: x, port: 2 } ]",
+            ":2:59: `x/TCP` is the name of port 1 already; give each its own name".to_owned(),
+        ),
+        (
+            "ports: [ { name: x, port: '80' } ]",
+            ":2:54: `port` is text; write 80 without quotes".to_owned(),
+        ),
+    ] {
+        let found = errors(&format!("{}sequence: s\nstep: 1\nsteps: 1\n", pod(rest)));
+        assert_eq!(found, [format!("case.yaml{expected}")], "{rest}");
+    }
+    let ports = "ip: 10.0.0.1, ports: [ { name: x, port: 1 }, { name: x, port: 1 }, \
+                 { name: x, protocol: UDP, port: 2 } ]";
+    let good = format!("{}sequence: s\nstep: 1\nsteps: 1\n", pod(ports));
+    assert_eq!(warnings(&good), [""; 0]);
+}
+
+#[test]
+fn names_with_control_characters_are_refused_and_never_printed() {
+    let odd = r#""e\e[31mvil""#;
+    let text = TWO
+        .replace("name: d", &format!("name: {odd}"))
+        .replace("from: a/b, to: c/d", &format!("name: {odd}, from: a/b, to: 10.0.0.2"));
+    let frame = format!("frames: [ {{ name: {odd}, apply: '' }} ]\nname: {odd}\nsequence: {odd}\n");
+    let found = errors(&format!("{text}{frame}step: 1\nsteps: 1\n"));
+    let control = "has the control character U+001B; leave it out";
+    let expected = [
+        (":3:25", "name"),
+        (":4:19", "name"),
+        (":5:19", "name"),
+        (":6:7", "name"),
+        (":7:11", "sequence"),
+    ];
+    let expected = expected.map(|(place, key)| format!("case.yaml{place}: `{key}` {control}"));
+    assert_eq!(found, expected);
+    let found = errors(&TWO.replace("to: c/d", r#"to: "c/\ed""#));
+    assert!(found[0].contains("there is no pod `c/\u{fffd}d`"), "{found:?}");
+}
+
+#[test]
+fn what_is_meant_is_said_of_values_of_another_type() {
+    for (change, expected) in [
+        ("port: '80'", ":4:39: `port` is text; write 80 without quotes"),
+        ("port: 1, name: [x]", ":4:48: `name` is a list; it has to be text"),
+        ("port: 1, name: 3", ":4:48: `name` is a number; it has to be text; put it in quotes"),
+    ] {
+        let found = errors(&TWO.replace("port: 1", change));
+        assert_eq!(found, [format!("case.yaml{expected}")], "{change}");
+    }
+    let found = errors(&TWO.replace("from: a/b", "from: 10.0.0.0/8"));
+    let block = "`10.0.0.0/8` is a CIDR block; write one address, like `10.1.0.2`";
+    assert_eq!(found, [format!("case.yaml:4:19: {block}")]);
+}
+
+#[test]
+fn too_many_values_are_refused_in_plain_words() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..8 {
+        let below = vec![format!("*a{}", level - 1); 10].join(", ");
+        text += &format!("a{level}: &a{level} [{below}]\n");
+    }
+    let found = errors(&text);
+    let [found] = found.as_slice() else { panic!("{found:?}") };
+    let words = ": there are too many values in this file, or its aliases make too many; split it";
+    assert!(found.contains(words), "{found}");
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Error, Location, Spanned};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Key {
 const NODES: usize = 4_000_000;
 
 /// The documents of `text`, those that hold nothing left out.
-pub fn parse(text: &str) -> Result<Vec<Node>, serde_saphyr::Error> {
+pub fn parse(text: &str) -> Result<Vec<Node>, Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: NODES,
@@ -49,6 +49,35 @@ pub fn parse(text: &str) -> Result<Vec<Node>, serde_saphyr::Error> {
     };
     let documents: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options)?;
     Ok(documents.into_iter().filter(|node| !matches!(node.value, Value::Null)).collect())
+}
+
+/// What is wrong with a text that cannot be parsed. The place is said elsewhere, and the words of
+/// the parser that speak of its own settings would help nobody.
+pub fn in_words(error: &Error) -> String {
+    match error.without_snippet() {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("`{key}` is here a second time; leave out one of the two")
+        }
+        Error::DuplicateMappingKey { .. } => {
+            "a key is here a second time; leave out one of the two".to_owned()
+        }
+        Error::AliasError { error, .. } => in_words(error),
+        Error::NullIntoString { .. } => "a key is empty; keys are text".to_owned(),
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::AliasReplayCounterOverflow { .. } => {
+            "there are too many values in this file, or its aliases make too many; split it, or \
+             write out what the aliases stand for"
+                .to_owned()
+        }
+        error => {
+            let why = error.to_string();
+            let why = why.split(" at line ").next().unwrap_or(&why);
+            format!("this is neither YAML nor JSON: {why}")
+        }
+    }
 }
 
 impl Value {

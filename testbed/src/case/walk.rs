@@ -41,10 +41,7 @@ pub fn cases(file: &str, text: &str, errors: &mut Vec<CaseError>) -> Vec<Case> {
         Err(error) => {
             let at = error.location().unwrap_or(Location::UNKNOWN);
             let place = place(&file, at);
-            // The place is said already.
-            let why = error.without_snippet().to_string();
-            let why = why.split(" at line ").next().unwrap_or(&why);
-            let message = format!("this is neither YAML nor JSON: {why}");
+            let message = tree::in_words(&error);
             errors.push(CaseError::Wrong { place, message });
             return Vec::new();
         }
@@ -156,7 +153,19 @@ impl Walk<'_> {
     fn name(&mut self, case: &Object) -> String {
         let stem = Path::new(&*self.file).file_stem().unwrap_or_default();
         let stem = stem.to_string_lossy().into_owned();
-        self.optional_text(case, "name").map_or(stem, str::to_owned)
+        self.name_of(case, "name").unwrap_or(stem)
+    }
+
+    /// The name under `key`, which is printed and has to be one line.
+    pub fn name_of(&mut self, object: &Object, key: &str) -> Option<String> {
+        let node = object.get(key)?;
+        let name = self.text(node, &format!("`{key}`"))?;
+        if let Some(control) = name.chars().find(|one| one.is_control()) {
+            let number = u32::from(control);
+            let message = format!("`{key}` has the control character U+{number:04X}; leave it out");
+            self.error(node.at, message);
+        }
+        Some(name.to_owned())
     }
 
     fn namespaces(&mut self, case: &Object) -> BTreeMap<String, Stated> {
@@ -191,7 +200,7 @@ impl Walk<'_> {
     }
 
     fn sequence(&mut self, case: &Object) -> Option<Sequence> {
-        let Some(name) = case.get("sequence") else {
+        if case.get("sequence").is_none() {
             for key in ["step", "steps"] {
                 if let Some(node) = case.get(key) {
                     let message = format!("`{key}` means nothing without `sequence`; add its name");
@@ -199,8 +208,8 @@ impl Walk<'_> {
                 }
             }
             return None;
-        };
-        let name = self.text(name, "`sequence`")?.to_owned();
+        }
+        let name = self.name_of(case, "sequence")?;
         let step = self.required(case, "step")?;
         let step = self.number(step, "`step`", 1..=u32::MAX.into())? as u32;
         let steps = self.required(case, "steps")?;
@@ -264,7 +273,11 @@ impl Walk<'_> {
         if let Value::Text(text) = &node.value {
             return Some(text);
         }
-        self.other_type(node, what, "text; put it in quotes")
+        let wanted = match node.value {
+            Value::List(_) | Value::Mapping(_) => "text",
+            _ => "text; put it in quotes",
+        };
+        self.other_type(node, what, wanted)
     }
 
     /// The number that `node` is.
@@ -274,6 +287,13 @@ impl Walk<'_> {
         what: &str,
         range: std::ops::RangeInclusive<u64>,
     ) -> Option<u64> {
+        if let Value::Text(text) = &node.value
+            && let Ok(number) = text.parse::<u64>()
+        {
+            let message = format!("{what} is text; write {number} without quotes");
+            self.error(node.at, message);
+            return None;
+        }
         let Value::Integer(number) = node.value else {
             return self.other_type(node, what, "a number");
         };
