@@ -5,6 +5,7 @@ mod line;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -100,7 +101,10 @@ pub fn run(arguments: &Arguments) -> Result {
     let file = File::open(&arguments.capture)
         .with_context(|| format!("cannot open `{name}`"))
         .map_err(Failure::Usage)?;
-    let reader = Reader::new(file).map_err(|error| unreadable(&arguments.capture, error))?;
+    // Whatever is wrong with its start: it cannot be read at all.
+    let reader = Reader::new(file)
+        .map_err(|error| Failure::Usage(anyhow::Error::from(error).context(format!("`{name}`"))))?;
+    is_another_file(arguments)?;
     let mut denied = arguments.write.as_deref().map(create).transpose()?;
     let mut out = BufWriter::new(anstream::stdout().lock());
     let mut replay = Replay::new(&tables, &options);
@@ -160,12 +164,21 @@ fn at(
     Ok(Some(At { endpoint: *number, direction }))
 }
 
-/// A capture that is none, or of something else, is the caller's mistake; one that ends too early
-/// is what it is.
+/// A capture of something else is the caller's mistake; one that ends too early is what it is.
 fn unreadable(capture: &Path, error: CaptureError) -> Failure {
-    let is_input = matches!(error, CaptureError::NotACapture | CaptureError::NotEthernet { .. });
+    let is_input = matches!(error, CaptureError::NotEthernet { .. });
     let error = anyhow::Error::from(error).context(format!("`{}`", capture.display()));
     if is_input { Failure::Usage(error) } else { Failure::Operation(error) }
+}
+
+/// Writing empties a file that is there, under whatever name.
+fn is_another_file(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    let number = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let written = arguments.write.as_deref().and_then(number);
+    if written.is_some() && written == number(&arguments.capture) {
+        return Err(Failure::Usage(anyhow!("`-w` would overwrite the capture: name another file")));
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> anyhow::Result<Writer<BufWriter<File>>> {
@@ -227,7 +240,6 @@ impl Totals {
             })
             .collect();
         let totals = serde_json::json!({
-            "version": 1,
             "frames": self.frames,
             "allowed": self.of(Verdict::Allow),
             "denied": self.of(Verdict::Deny),
@@ -235,6 +247,6 @@ impl Totals {
             "incomplete": self.incomplete,
             "decisions": decisions,
         });
-        writeln!(out, "{}", serde_json::json!({ "totals": totals }))
+        writeln!(out, "{}", serde_json::json!({ "version": 1, "totals": totals }))
     }
 }
