@@ -102,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result {
         .with_context(|| format!("cannot open `{name}`"))
         .map_err(Failure::Usage)?;
     // Whatever is wrong with its start: it cannot be read at all.
-    let reader = Reader::new(file)
+    let mut reader = Reader::new(file)
         .map_err(|error| Failure::Usage(anyhow::Error::from(error).context(format!("`{name}`"))))?;
     is_another_file(arguments)?;
     let mut denied = arguments.write.as_deref().map(create).transpose()?;
@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result {
     let mut replay = Replay::new(&tables, &options);
     let mut totals = Totals::default();
     let mut end = Ok(Outcome::Success);
-    for record in reader {
+    for record in reader.by_ref() {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
@@ -128,6 +128,10 @@ pub fn run(arguments: &Arguments) -> Result {
             file.write(&record, &frame.comment()).with_context(|| cannot_write(arguments))?;
         }
         totals.add(&record, &decided);
+    }
+    totals.foreign = reader.foreign();
+    if let Some(error) = reader.only_foreign().filter(|_| end.is_ok()) {
+        end = Err(unreadable(&arguments.capture, error));
     }
     match arguments.output {
         Format::Text => totals.print_text(&mut out)?,
@@ -197,6 +201,8 @@ fn cannot_write(arguments: &Arguments) -> String {
 struct Totals {
     frames: u64,
     incomplete: u64,
+    /// Frames of interfaces that are not Ethernet.
+    foreign: u64,
     decided: BTreeMap<(Verdict, Reason), u64>,
 }
 
@@ -223,6 +229,9 @@ impl Totals {
             self.of(Verdict::Audit),
             self.incomplete
         )?;
+        if self.foreign > 0 {
+            writeln!(out, "{:>8} not decided: they are not Ethernet frames", self.foreign)?;
+        }
         for ((verdict, reason), count) in &self.decided {
             writeln!(out, "{:>8} {:5} {}", count, line::word(*verdict), reason.name())?;
         }
@@ -245,6 +254,7 @@ impl Totals {
             "denied": self.of(Verdict::Deny),
             "audited": self.of(Verdict::Audit),
             "incomplete": self.incomplete,
+            "notEthernet": self.foreign,
             "decisions": decisions,
         });
         writeln!(out, "{}", serde_json::json!({ "version": 1, "totals": totals }))
