@@ -119,6 +119,16 @@ impl Netlink {
         self.request(format!("bring `{name}` up"), self.handle.link().set(link).execute())
     }
 
+    /// Brings an interface down.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`] when it does not exist or the kernel refuses.
+    pub fn set_down(&self, name: &str) -> Result<(), NetlinkError> {
+        let link = LinkUnspec::new_with_index(self.index(name)?).down().build();
+        self.request(format!("bring `{name}` down"), self.handle.link().set(link).execute())
+    }
+
     /// Takes an interface away, and with a veth its other end.
     ///
     /// # Errors

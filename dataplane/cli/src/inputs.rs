@@ -46,6 +46,11 @@ impl InputArguments {
         &self.default_namespace
     }
 
+    /// Whether some of the documents come from stdin, which can be read once.
+    pub fn reads_stdin(&self) -> bool {
+        self.filenames.iter().any(|path| path.as_os_str() == "-")
+    }
+
     /// Reads the documents and prints nothing.
     pub fn read(&self) -> Report {
         let inputs: Vec<Input> =

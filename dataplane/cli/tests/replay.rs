@@ -154,7 +154,7 @@ fn every_frame_has_a_verdict_and_a_reason() {
     for (index, (record, line)) in records.iter().zip(&lines).enumerate() {
         let decided = (line["verdict"].as_str().unwrap(), line["reason"].as_str().unwrap());
         assert_eq!(decided, (record.verdict, record.reason), "{line}");
-        assert_eq!(line["frame"], index + 1);
+        assert_eq!((&line["version"], &line["frame"]), (&1.into(), &(index + 1).into()));
         assert_eq!(line["recorded"], record.recorded, "{line}");
         assert_eq!(line["length"], record.frame.len(), "{line}");
     }
@@ -163,6 +163,7 @@ fn every_frame_has_a_verdict_and_a_reason() {
         (&lines[3]["decidedBy"], &lines[3]["direction"]),
         (&"shop/db".into(), &"ingress".into())
     );
+    assert_eq!(lines[records.len()]["version"], 1);
     let totals = &lines[records.len()]["totals"];
     let count = |verdict| records.iter().filter(|record| record.verdict == verdict).count();
     assert_eq!(totals["frames"], records.len());
@@ -171,6 +172,18 @@ fn every_frame_has_a_verdict_and_a_reason() {
         (&count("allow").into(), &count("deny").into())
     );
     assert_eq!(totals["incomplete"], 3);
+}
+
+#[test]
+fn a_frame_without_a_time_has_none() {
+    let lab = Lab::new();
+    let mut capture = pcap(&records()[..2]);
+    capture[24..32].fill(0);
+    let (code, stdout, _) = lab.replay(&capture, &["-o", "json"]);
+    assert_eq!(code, Some(0));
+    let mut lines = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert_eq!(lines.next().unwrap()["time"], Value::Null);
+    assert_eq!(lines.next().unwrap()["time"], "2026-09-21T14:13:20.001Z");
 }
 
 #[test]
@@ -290,8 +303,19 @@ fn what_cannot_be_replayed_is_the_callers_mistake() {
     refused(&good, &["--at", "shop/cache"], "there is no workload `shop/cache`");
     refused(&good, &["--at", "203.0.113.10"], "is no workload of the documents");
     refused(&good, &["--direction", "ingress"], "--at");
+    refused(&good[..10], &[], "in the middle of a record");
+    let same = lab.path("capture.pcap");
+    let link = lab.path("link.pcap");
+    std::os::unix::fs::symlink(&same, &link).unwrap();
+    for path in [&same, &link] {
+        refused(&good, &["-w", path.to_str().unwrap()], "`-w` would overwrite the capture");
+        assert_eq!(fs::read(&same).unwrap(), good, "the capture is whole");
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     let documents = lab.path("policies.yaml");
+    let folder = command.arg("replay").arg(lab.0.path()).arg("-f").arg(&documents).output();
+    assert_eq!(folder.unwrap().status.code(), Some(2), "a directory is no capture");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     let output = command.args(["replay", "/no/such.pcap", "-f"]).arg(documents).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot open `/no/such.pcap`"));

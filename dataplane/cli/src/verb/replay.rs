@@ -5,6 +5,7 @@ mod line;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -90,13 +91,16 @@ pub fn run(arguments: &Arguments) -> Result {
     let file = File::open(&arguments.capture)
         .with_context(|| format!("cannot open `{name}`"))
         .map_err(Failure::Usage)?;
-    let reader = Reader::new(file).map_err(|error| unreadable(&arguments.capture, error))?;
+    // Whatever is wrong with its start: it cannot be read at all.
+    let mut reader = Reader::new(file)
+        .map_err(|error| Failure::Usage(anyhow::Error::from(error).context(format!("`{name}`"))))?;
+    is_another_file(arguments)?;
     let mut denied = arguments.write.as_deref().map(create).transpose()?;
     let mut out = BufWriter::new(anstream::stdout().lock());
     let mut replay = Replay::new(&tables, &options);
     let mut totals = Totals::default();
     let mut end = Ok(Outcome::Success);
-    for record in reader {
+    for record in reader.by_ref() {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
@@ -114,6 +118,10 @@ pub fn run(arguments: &Arguments) -> Result {
             file.write(&record, &frame.comment()).with_context(|| cannot_write(arguments))?;
         }
         totals.add(&record, &decided);
+    }
+    totals.foreign = reader.foreign();
+    if let Some(error) = reader.only_foreign().filter(|_| end.is_ok()) {
+        end = Err(unreadable(&arguments.capture, error));
     }
     match arguments.output {
         Format::Text => totals.print_text(&mut out)?,
@@ -150,12 +158,21 @@ fn at(
     Ok(Some(At { endpoint: *number, direction }))
 }
 
-/// A capture that is none, or of something else, is the caller's mistake; one that ends too early
-/// is what it is.
+/// A capture of something else is the caller's mistake; one that ends too early is what it is.
 fn unreadable(capture: &Path, error: CaptureError) -> Failure {
-    let is_input = matches!(error, CaptureError::NotACapture | CaptureError::NotEthernet { .. });
+    let is_input = matches!(error, CaptureError::NotEthernet { .. });
     let error = anyhow::Error::from(error).context(format!("`{}`", capture.display()));
     if is_input { Failure::Usage(error) } else { Failure::Operation(error) }
+}
+
+/// Writing empties a file that is there, under whatever name.
+fn is_another_file(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    let number = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let written = arguments.write.as_deref().and_then(number);
+    if written.is_some() && written == number(&arguments.capture) {
+        return Err(Failure::Usage(anyhow!("`-w` would overwrite the capture: name another file")));
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> anyhow::Result<Writer<BufWriter<File>>> {
@@ -174,6 +191,8 @@ fn cannot_write(arguments: &Arguments) -> String {
 struct Totals {
     frames: u64,
     incomplete: u64,
+    /// Frames of interfaces that are not Ethernet.
+    foreign: u64,
     decided: BTreeMap<(Verdict, Reason), u64>,
 }
 
@@ -200,6 +219,9 @@ impl Totals {
             self.of(Verdict::Audit),
             self.incomplete
         )?;
+        if self.foreign > 0 {
+            writeln!(out, "{:>8} not decided: they are not Ethernet frames", self.foreign)?;
+        }
         for ((verdict, reason), count) in &self.decided {
             writeln!(out, "{:>8} {:5} {}", count, line::word(*verdict), reason.name())?;
         }
@@ -217,14 +239,14 @@ impl Totals {
             })
             .collect();
         let totals = serde_json::json!({
-            "version": 1,
             "frames": self.frames,
             "allowed": self.of(Verdict::Allow),
             "denied": self.of(Verdict::Deny),
             "audited": self.of(Verdict::Audit),
             "incomplete": self.incomplete,
+            "notEthernet": self.foreign,
             "decisions": decisions,
         });
-        writeln!(out, "{}", serde_json::json!({ "totals": totals }))
+        writeln!(out, "{}", serde_json::json!({ "version": 1, "totals": totals }))
     }
 }

@@ -20,6 +20,10 @@ use crate::mode::ModeChoice;
 /// How often the threads are looked after.
 const ROUND: Duration = Duration::from_millis(200);
 
+/// The most sockets that share an interface's frames, unless their group is founded for more
+/// (`fanout_add` in Linux net/packet/af_packet.c).
+const MOST_THREADS: i64 = 256;
+
 /// Frames are carried from one interface to the other by this process alone: when it ends, nothing
 /// passes. SIGHUP reads the documents again and replaces the policy at once; connections that stay
 /// allowed live on. With documents that cannot be used the old policy stays. SIGINT and SIGTERM
@@ -38,9 +42,9 @@ pub struct Arguments {
     /// Let established connections run on when policy no longer allows them
     #[arg(long)]
     keep_established: bool,
-    /// Threads [default: one for each processor]
-    #[arg(long, value_name = "NUMBER")]
-    threads: Option<NonZeroUsize>,
+    /// Threads, 1 to 256 [default: one for each processor]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
+    threads: Option<u16>,
     /// How to print the counters
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Format,
@@ -56,17 +60,18 @@ enum Format {
 
 pub fn run(arguments: &Arguments) -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Before anything passes: from here on a signal ends the filter and not the process.
+    let tables = read(arguments)?;
+    let placed = place(arguments, &tables)?;
+    // Before anything passes, and after documents that may keep one waiting (stdin): from here on a
+    // signal ends the filter and not the process.
     let mut signals = {
         let _inside = runtime.enter();
         Signals::listen()?
     };
-    let tables = read(arguments)?;
-    let placed = place(arguments, &tables)?;
     let options = live::Options {
         mode: arguments.mode.into(),
         settings: Settings { keep_established: arguments.keep_established, ..Settings::default() },
-        threads: arguments.threads.map_or_else(std::thread::available_parallelism, Ok)?,
+        threads: threads(arguments)?,
     };
     let mut running = live::start(placed.wires, &tables, options)?;
     say_filtering(arguments, 1);
@@ -86,6 +91,15 @@ pub fn run(arguments: &Arguments) -> Result {
     }
     end?;
     Ok(Outcome::Success)
+}
+
+fn threads(arguments: &Arguments) -> anyhow::Result<NonZeroUsize> {
+    let most = MOST_THREADS.unsigned_abs() as usize;
+    let chosen = match arguments.threads {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism()?.get().min(most),
+    };
+    NonZeroUsize::new(chosen).context("a filter without threads filters nothing")
 }
 
 fn read(arguments: &Arguments) -> std::result::Result<Tables, Failure> {
@@ -163,6 +177,7 @@ fn reload(arguments: &Arguments, running: &mut Running) {
 }
 
 fn replaced(arguments: &Arguments, running: &mut Running) -> anyhow::Result<u32> {
+    anyhow::ensure!(!arguments.inputs.reads_stdin(), "stdin cannot be read again: give a file");
     let tables = read(arguments).map_err(|failure| match failure {
         Failure::Operation(error) | Failure::Usage(error) => error,
     });

@@ -275,6 +275,36 @@ fn an_interface_that_goes_away_ends_the_command() {
     assert_eq!((shop.promiscuous(), shop.packet_sockets()), (vec![], 0));
 }
 
+/// Nothing arrives on an interface that is down, so nothing tells when it goes.
+#[test]
+fn an_interface_that_goes_away_while_it_is_down_ends_the_command() {
+    let Some(_granted) = require::privileged() else { return };
+    let shop = Shop::open();
+    let mut filter = shop.start(&shop.documents(&[]), &["--threads", "2"]);
+    shop.in_box(|| Netlink::open().and_then(|netlink| netlink.set_down("out-1"))).expect("it goes");
+    std::thread::sleep(Duration::from_millis(1_200));
+    assert_eq!(filter.child.try_wait().expect("it can be asked"), None, "it may come up again");
+    shop.in_box(|| {
+        let netlink = Netlink::open()?;
+        netlink.remove("out-1")?;
+        // Another one of the same name is not the one that was filtered.
+        let filter_box = &shop.topology.filter_box().expect("there is a box").namespace;
+        netlink.add_veth("out-1", filter_box, "other-1")
+    })
+    .expect("it is replaced");
+    let end = Instant::now() + Duration::from_secs(5);
+    let code = loop {
+        if let Some(status) = filter.child.try_wait().expect("it can be asked") {
+            break status.code();
+        }
+        assert!(Instant::now() < end, "the command goes on without its interface");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let said = fs::read_to_string(&filter.stderr).expect("stderr can be read");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("interface `out-1` is gone; nothing passes any more"), "{said}");
+}
+
 #[test]
 fn interfaces_that_are_unfit_and_missing_privileges_are_said() {
     let Some(_granted) = require::privileged() else { return };
@@ -356,4 +386,25 @@ fn output(mut command: std::process::Command) -> Run {
 fn ingress_tcp_udp(from: &str) -> String {
     let port = format!("{{port: {PORT}}}");
     ingress("db", from, PORT).replace(&port, &format!("{port}, {{port: {PORT}, protocol: UDP}}"))
+}
+
+#[test]
+fn a_signal_before_the_documents_are_read_ends_the_command() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let program = Path::new(env!("CARGO_BIN_EXE_ringfence"));
+        let mut command =
+            command(program, &["run-userspace", "-f", "-", "--between", "none-0", "none-1"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("the command starts");
+        std::thread::sleep(Duration::from_millis(300));
+        let process = i32::try_from(child.id()).expect("a process has a small number");
+        kill(Pid::from_raw(process), signal).expect("the process is there");
+        let end = Instant::now() + Duration::from_secs(5);
+        while child.try_wait().expect("it can be asked").is_none() {
+            if Instant::now() > end {
+                let _ = child.kill();
+                panic!("{signal} is swallowed while documents are awaited");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }

@@ -41,6 +41,7 @@ impl Frame<'_> {
         let packet = &self.decided.packet;
         let decision = self.decided.outcome.decision;
         let is_known = packet.family != 0;
+        let has_time = self.record.time_ns != 0;
         let (source, destination) = addresses(&event);
         let with_ports = matches!(packet.protocol, protocol::TCP | protocol::UDP | protocol::SCTP);
         let end = |address: std::net::IpAddr, port: u16| {
@@ -53,8 +54,9 @@ impl Frame<'_> {
             })
         };
         serde_json::json!({
+            "version": 1,
             "frame": self.record.number,
-            "time": time(self.record).timestamp().to_string(),
+            "time": has_time.then(|| time(self.record).timestamp().to_string()),
             "length": self.record.length,
             "recorded": self.record.bytes.len(),
             "verdict": word(decision.verdict),

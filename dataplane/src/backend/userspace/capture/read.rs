@@ -64,8 +64,10 @@ pub enum CaptureError {
 /// Reads the frames of a capture in their order.
 pub struct Reader<R: Read> {
     file: File<Started<R>>,
-    /// Frames read.
+    /// Frames read, those passed over among them.
     count: u64,
+    /// Frames passed over, and the link type of the first.
+    foreign: (u64, Option<DataLink>),
     ended: bool,
 }
 
@@ -107,7 +109,21 @@ impl<R: Read> Reader<R> {
         if let File::Pcap(reader) = &file {
             is_ethernet(reader.header().datalink, 1)?;
         }
-        Ok(Self { file, count: 0, ended: false })
+        Ok(Self { file, count: 0, foreign: (0, None), ended: false })
+    }
+
+    /// Frames of interfaces that are not Ethernet, in a pcapng file: they are numbered and passed
+    /// over.
+    #[must_use]
+    pub const fn foreign(&self) -> u64 {
+        self.foreign.0
+    }
+
+    /// Why none of the frames read can be decided, if there are only such as were passed over.
+    #[must_use]
+    pub fn only_foreign(&self) -> Option<CaptureError> {
+        let link = self.foreign.1.filter(|_| self.foreign.0 == self.count)?;
+        is_ethernet(link, 1).err()
     }
 
     fn next_record(&mut self) -> Result<Option<Record>, CaptureError> {
@@ -118,7 +134,9 @@ impl<R: Read> Reader<R> {
                 let packet = reader.next_raw_packet().transpose();
                 packet.map(|packet| packet.map(|packet| of_pcap(&packet, number, resolution)))
             }
-            File::PcapNg(reader) => return next_of_pcapng(reader, number),
+            File::PcapNg(reader) => {
+                return next_of_pcapng(reader, &mut self.count, &mut self.foreign);
+            }
         };
         record.map_err(|error| broken(error, self.count))
     }
@@ -161,12 +179,15 @@ fn of_pcap(packet: &RawPcapPacket<'_>, number: u64, resolution: TsResolution) ->
     }
 }
 
-/// The next packet of a pcapng file; other blocks are passed over.
+/// The next packet of an Ethernet interface of a pcapng file. Other blocks are passed over; packets
+/// of other interfaces are too, and counted.
 fn next_of_pcapng<R: Read>(
     reader: &mut PcapNgReader<R>,
-    number: u64,
+    count: &mut u64,
+    foreign: &mut (u64, Option<DataLink>),
 ) -> Result<Option<Record>, CaptureError> {
     loop {
+        let number = *count + 1;
         let block = match reader.next_block() {
             None => return Ok(None),
             Some(Err(error)) => return Err(broken(error, number - 1)),
@@ -189,7 +210,12 @@ fn next_of_pcapng<R: Read>(
             let what = format!("frame {number} is of an interface that the file does not describe");
             return Err(CaptureError::Damaged { whole: number - 1, what });
         };
-        is_ethernet(interface.linktype, number)?;
+        if interface.linktype != DataLink::ETHERNET {
+            *count += 1;
+            foreign.0 += 1;
+            foreign.1.get_or_insert(interface.linktype);
+            continue;
+        }
         if time.is_none() {
             // A simple packet does not say how much was recorded, but the file how much at most.
             let most = if interface.snaplen == 0 { u32::MAX } else { interface.snaplen };

@@ -112,3 +112,28 @@ fn damage_anywhere_ends_the_reading_and_nothing_else() {
         }
     }
 }
+
+#[test]
+fn packets_of_other_interfaces_are_counted_and_passed_over() {
+    let block = |kind: u32, body: &[u32]| -> Vec<u8> {
+        let length = 12 + 4 * body.len() as u32;
+        let words = [kind, length].into_iter().chain(body.iter().copied()).chain([length]);
+        words.flat_map(u32::to_be_bytes).collect()
+    };
+    let section = || block(0x0a0d_0d0a, &[0x1a2b_3c4d, 0x0001_0000, u32::MAX, u32::MAX]);
+    // An Ethernet interface, and one of Linux' "cooked" frames.
+    let [ethernet, cooked] = [1, 113].map(|link: u32| block(1, &[link << 16, 0]));
+    let packet = |interface| block(6, &[interface, 0, 1, 4, 4, 0xaabb_ccdd]);
+
+    let file = [section(), ethernet, cooked.clone(), packet(0), packet(1), packet(0)].concat();
+    let mut reader = Reader::new(Cursor::new(&file)).unwrap();
+    let numbers: Vec<u64> = reader.by_ref().map(|record| record.unwrap().number).collect();
+    assert_eq!(numbers, [1, 3]);
+    assert_eq!((reader.foreign(), reader.only_foreign().is_none()), (1, true));
+
+    let only = [section(), cooked, packet(0)].concat();
+    let mut reader = Reader::new(Cursor::new(&only)).unwrap();
+    assert_eq!(reader.by_ref().count(), 0);
+    let error = reader.only_foreign().unwrap().to_string();
+    assert!(error.contains("link type LINUX_SLL"), "{error}");
+}

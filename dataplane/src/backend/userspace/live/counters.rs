@@ -25,7 +25,8 @@ impl Way {
 /// Why a frame that was to pass could not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NotSent {
-    /// It is longer than the interface's MTU.
+    /// It is longer than the interface's MTU. A frame that is still to be segmented is not measured:
+    /// its segments are as long as the sender made them.
     TooLong,
     /// The interface's queue was full.
     QueueFull,

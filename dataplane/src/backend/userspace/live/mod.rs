@@ -53,6 +53,10 @@ use crate::compile::Tables;
 /// Locks of the memory for each thread: enough that two threads seldom want the same one.
 const SHARDS_PER_THREAD: usize = 16;
 
+/// Locks at most: each has its part of the memory, and a part has to hold enough that all together
+/// are full before one evicts.
+const SHARDS: usize = 64;
+
 /// An interface at one end of a wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -135,6 +139,9 @@ pub enum LiveError {
     /// No thread can be started.
     #[error("no thread can be started")]
     Thread(#[source] io::Error),
+    /// A thread has ended without an error of its own: a mistake of this program.
+    #[error("a thread of the filter has died; nothing that it carried passes any more")]
+    Died,
     /// Waiting for frames, or reading the clock.
     #[error("the kernel refuses to wait for frames")]
     Wait(#[source] io::Error),
@@ -179,7 +186,7 @@ pub fn start(wires: Vec<Wire>, tables: &Tables, options: Options) -> Result<Runn
     let config = options.settings.config(options.mode, 1, now, installed_at);
     let threads = options.threads.get();
     let sets = tables::tables(&wires, tables, config);
-    let filter = Arc::new(SharedFilter::new(&sets, threads * SHARDS_PER_THREAD));
+    let filter = Arc::new(SharedFilter::new(&sets, (threads * SHARDS_PER_THREAD).min(SHARDS)));
     let (stop, stopped) = UnixStream::pair().map_err(LiveError::Thread)?;
     let mut running = Running {
         wires: wires.into(),
@@ -299,9 +306,8 @@ impl Running {
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 // The panic has been printed; a filter without one of its threads is no filter.
-                let died = LiveError::Wait(io::Error::other("a thread of the filter has died"));
                 let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert(died);
+                failure.get_or_insert(LiveError::Died);
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::net::if_::if_indextoname;
+use nix::poll::{PollFd, PollFlags, poll};
 use ringfence_common::abi::config::Hook;
 use ringfence_common::decide::{Outcome, Place, Work};
 use ringfence_common::packet::PacketRead as _;
@@ -19,6 +20,9 @@ use super::tables::{inside_set, outside_set};
 use super::{LiveError, Port, Wire};
 use crate::backend::clock;
 use crate::backend::userspace::{Generation, SharedFilter};
+
+/// Milliseconds after which a thread looks whether its interfaces are still there.
+const LOOK_MS: u16 = 500;
 
 /// What one thread counts: for each wire, both ways.
 pub(super) type Tallies = Arc<Mutex<Vec<[Tally; 2]>>>;
@@ -35,31 +39,43 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Forwards until it is told to stop.
+    /// Forwards until it is told to stop. What sockets have lost is counted when it ends, however it
+    /// ends.
     ///
     /// # Errors
     ///
     /// [`LiveError`] when an interface is gone or the kernel refuses to wait.
     pub fn run(&self) -> Result<(), LiveError> {
+        let end = self.forward_until_stopped();
+        self.count_lost();
+        end
+    }
+
+    fn forward_until_stopped(&self) -> Result<(), LiveError> {
         let mut batch = Batch::new();
         let mut work = Work::new();
         let ends = self.sockets.iter().flat_map(|both| both.iter());
         let mut waiting: Vec<PollFd<'_>> =
             ends.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
         waiting.push(PollFd::new(self.stop.as_fd(), PollFlags::POLLIN));
+        let mut looked = Instant::now();
         loop {
-            match poll(&mut waiting, PollTimeout::NONE) {
+            match poll(&mut waiting, LOOK_MS) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(source) => return Err(LiveError::Wait(source.into())),
             }
             let is_ready = |one: &PollFd<'_>| one.any().unwrap_or(true);
             if waiting.last().is_some_and(is_ready) {
-                self.count_lost();
                 return Ok(());
             }
             for (number, _) in waiting.iter().enumerate().filter(|(_, one)| is_ready(one)) {
                 let way = Way::ALL[number % 2];
                 self.forward(number / 2, way, &mut batch, &mut work)?;
+            }
+            // An interface that was down when it was taken away makes no socket ready.
+            if looked.elapsed() >= Duration::from_millis(LOOK_MS.into()) {
+                self.wires.iter().try_for_each(Wire::still_there)?;
+                looked = Instant::now();
             }
         }
     }
@@ -164,12 +180,19 @@ impl Wire {
             Way::In => &self.outside,
         }
     }
+
+    fn still_there(&self) -> Result<(), LiveError> {
+        Way::ALL.into_iter().try_for_each(|way| self.port(way).still_there())
+    }
 }
 
 impl Port {
+    /// By its number, which nobody else gets: another interface may get its name, and it another
+    /// name.
     fn still_there(&self) -> Result<(), LiveError> {
-        match if_nametoindex(self.name.as_str()) {
-            Ok(index) if index == self.index => Ok(()),
+        match if_indextoname(self.index) {
+            // nix takes libc's null for success, with an empty name.
+            Ok(name) if !name.is_empty() => Ok(()),
             _ => Err(LiveError::Gone { interface: self.name.clone() }),
         }
     }
