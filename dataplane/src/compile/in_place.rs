@@ -54,6 +54,13 @@
 //! addresses, so at most one of each family may change ([`Hazard::Addresses`]), classes may not
 //! change with it, and no address may change hands ([`Hazard::Endpoints`]).
 //!
+//! *What belongs to no flow.* A packet that opens none asks its endpoint about both directions
+//! ([`ringfence_common::decide`]). By an endpoint that nobody isolates it needs both, of which one
+//! stays as it was. Not covered: while connections are picked up (semantics 10) one direction is
+//! enough, so entries of one direction that change at both ends of an old connection may let a
+//! packet of it pass between the phases, though the old tables deny it at one end and the new ones
+//! at the other. Its next packet is asked about again.
+//!
 //! *Numbers.* All this takes for granted that a number means the same in both tables
 //! ([`Hazard::Numbers`]). Prefixes nest, so that changing one changes the meaning of another's
 //! addresses: always a hazard ([`Hazard::Prefixes`]).
