@@ -26,7 +26,7 @@ const FLOWS: usize = 48;
 #[test]
 fn a_connection_lives_on_exactly_if_the_new_policy_allows_it() {
     let (kept, revoked) = run(false);
-    assert!(kept >= 500 && revoked >= 100, "{kept} kept, {revoked} revoked");
+    assert!(kept >= 500 && revoked >= 50, "{kept} kept, {revoked} revoked");
 }
 
 #[test]
