@@ -47,6 +47,12 @@ pub struct Arguments {
     /// How long each runs
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
+    /// After how many inputs each ends at the latest, the seeds included
+    #[arg(long, value_name = "N")]
+    runs: Option<u32>,
+    /// The seed of libFuzzer's random numbers; another one each time when none is given
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
 }
 
 /// Builds the targets and runs them, all at the same time.
@@ -60,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let all = TARGETS.map(str::to_owned);
     let targets = if arguments.targets.is_empty() { &all[..] } else { &arguments.targets };
     let results: Vec<Result<String>> = thread::scope(|scope| {
-        let run = |target| run_target(&folder, &programs, target, arguments.seconds);
+        let run = |target| run_target(&folder, &programs, target, arguments);
         let running: Vec<_> =
             targets.iter().map(|target| scope.spawn(move || run(target))).collect();
         let end = |one: ScopedJoinHandle<'_, _>| {
@@ -120,7 +126,13 @@ fn host() -> Result<String> {
 }
 
 /// Runs one target; a line about how it went.
-fn run_target(folder: &Path, programs: &Path, target: &str, seconds: u32) -> Result<String> {
+fn run_target(
+    folder: &Path,
+    programs: &Path,
+    target: &str,
+    arguments: &Arguments,
+) -> Result<String> {
+    let seconds = arguments.seconds;
     let (corpus, artifacts) =
         (folder.join("corpus").join(target), folder.join("artifacts").join(target));
     for made in [&corpus, &artifacts] {
@@ -129,6 +141,8 @@ fn run_target(folder: &Path, programs: &Path, target: &str, seconds: u32) -> Res
     let begins_anew = fs::read_dir(&corpus)?.next().is_none();
     let mut program = child::clean(programs.join(target));
     program.args(LIMITS).arg("-print_final_stats=1").arg(format!("-max_total_time={seconds}"));
+    program.args(arguments.runs.map(|runs| format!("-runs={runs}")));
+    program.args(arguments.seed.map(|seed| format!("-seed={seed}")));
     program.arg(format!("-artifact_prefix={}/", artifacts.display()));
     let dictionary = folder.join(format!("{target}.dict"));
     if dictionary.exists() {

@@ -57,10 +57,7 @@ pub fn read(bytes: &[u8]) -> Result<Packet, Reason> {
     if header.payload == 0 && header.next == HOP_BY_HOP {
         return Err(Reason::Unsupported);
     }
-    let chain = Chain::read(header.next, &rest[..header.payload])?;
-    if let Some(fragment) = &chain.fragment {
-        fragment.check()?;
-    }
+    let chain = Chain::read(header.next, &rest[..header.payload], Fragment::check)?;
     Ok(Packet {
         source: header.source.into(),
         destination: header.destination.into(),
@@ -88,8 +85,13 @@ pub struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// Walks the headers in their order, the first being of kind `next`.
-    pub fn read(mut next: u8, mut rest: &'a [u8]) -> Result<Self, Reason> {
+    /// Walks the headers in their order, the first being of kind `next`. `check` says whether a
+    /// fragment can be one.
+    pub fn read(
+        mut next: u8,
+        mut rest: &'a [u8],
+        check: impl Fn(&Fragment) -> Result<(), Reason>,
+    ) -> Result<Self, Reason> {
         let mut fragment: Option<Fragment> = None;
         let mut fragment_headers = 0;
         for place in 0.. {
@@ -103,9 +105,6 @@ impl<'a> Chain<'a> {
             }
             // RFC 8200 §4.1: hop-by-hop options stand right behind the IPv6 header.
             if next == HOP_BY_HOP && place > 0 {
-                return Err(Reason::MisplacedExtension);
-            }
-            if next == FRAGMENT && fragment_headers > 0 {
                 return Err(Reason::MisplacedExtension);
             }
             // RFC 7112: the first fragment holds the whole chain.
@@ -128,8 +127,12 @@ impl<'a> Chain<'a> {
             }
             rest = &rest[length..];
             if next == FRAGMENT {
+                if fragment_headers > 0 {
+                    return Err(Reason::MisplacedExtension);
+                }
                 fragment_headers += 1;
                 fragment = part(header, rest.len());
+                fragment.as_ref().map_or(Ok(()), &check)?;
             }
             next = header[0];
             if fragment.as_ref().is_some_and(|part| !part.is_first()) {

@@ -45,7 +45,7 @@ pub fn read(icmp: u8, bytes: &[u8]) -> Option<Quoted> {
         if header.version != 6 {
             return None;
         }
-        let chain = ipv6::Chain::read(header.next, &bytes[ipv6::HEADER..]).ok()?;
+        let chain = ipv6::Chain::read(header.next, &bytes[ipv6::HEADER..], |_| Ok(())).ok()?;
         let later = chain.fragment.is_some_and(|fragment| !fragment.is_first());
         (header.source.into(), header.destination.into(), chain.protocol, later, chain.payload)
     };
