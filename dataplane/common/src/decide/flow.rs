@@ -123,9 +123,13 @@ impl<T: Tables> Context<'_, T> {
         track::open(entry, packet, side.is_sender(), self.place.now);
         let is_mid_stream = key.protocol == protocol::TCP && !track::is_syn(packet);
         let opens = packet.icmp != Icmp::Reply && !is_mid_stream;
-        let forward = self.ask(side, packet, side.direction, packet.destination_port);
-        outcome.decision =
-            if opens { forward } else { self.unasked(side, packet, entry, forward, is_mid_stream) };
+        // Where policy's answer would not count, it is not asked: a flood of strays stays cheap.
+        outcome.decision = if !opens && is_isolated(side) && !(is_mid_stream && self.picks_up()) {
+            Decision::deny(stray(is_mid_stream), 0)
+        } else {
+            let forward = self.ask(side, packet, side.direction, packet.destination_port);
+            if opens { forward } else { self.unasked(side, packet, entry, forward, is_mid_stream) }
+        };
         let decision = outcome.decision;
         let denied = decision.verdict != Verdict::Allow;
         if denied && !self.is_audit() {
@@ -172,8 +176,7 @@ impl<T: Tables> Context<'_, T> {
         if forward_passes && backward_passes && !is_isolated(side) {
             return forward;
         }
-        let left = self.config.pick_up_until.wrapping_sub(self.place.now);
-        let is_open = left != 0 && left <= track::ticks(limits::PICK_UP_SECONDS);
+        let is_open = self.picks_up();
         if is_mid_stream && is_open && forward_passes {
             return Decision::allow(Reason::PickedUp, forward.rule);
         }
@@ -186,8 +189,14 @@ impl<T: Tables> Context<'_, T> {
         if !is_isolated(side) {
             return if forward_passes { backward } else { forward };
         }
-        let reason = if is_mid_stream { Reason::NoConnection } else { Reason::UnexpectedReply };
-        Decision::deny(reason, 0)
+        Decision::deny(stray(is_mid_stream), 0)
+    }
+
+    /// Whether the pick-up window is open.
+    #[inline(always)]
+    const fn picks_up(&self) -> bool {
+        let left = self.config.pick_up_until.wrapping_sub(self.place.now);
+        left != 0 && left <= track::ticks(limits::PICK_UP_SECONDS)
     }
 
     /// Asks policy about a flow of `direction`. The host and its own workloads come first
@@ -212,6 +221,12 @@ impl<T: Tables> Context<'_, T> {
             (side.endpoint.subject, side.peer.identity, packet.protocol);
         super::policy(self.tables, &Question { subject, peer, direction, forms, protocol, port })
     }
+}
+
+/// Why what belongs to no flow and opens none is denied.
+#[inline(always)]
+const fn stray(is_mid_stream: bool) -> Reason {
+    if is_mid_stream { Reason::NoConnection } else { Reason::UnexpectedReply }
 }
 
 /// Whether some policy isolates the endpoint, in whichever direction.
