@@ -4,9 +4,13 @@
 //! what the host does now, changes what differs, and can take away everything it has made.
 
 mod all_local;
+pub mod chains;
 pub mod clock;
 pub mod ebpf;
 pub mod host;
+pub mod ipset;
+pub mod iptables;
+pub mod nftables;
 pub mod userspace;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,5 @@
+//! Rules for iptables whose peers and ports are in sets.
+
+mod sets;
+
+pub use self::sets::{Set, Sets};

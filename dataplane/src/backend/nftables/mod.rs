@@ -1,0 +1,5 @@
+//! Rules for nftables.
+
+mod ruleset;
+
+pub use self::ruleset::{Chain, Element, Map, Rule, Ruleset};
