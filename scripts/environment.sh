@@ -43,3 +43,8 @@ install_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
         "${missing[@]}" </dev/null >/dev/null
 }
+
+# What the tests of rule chains use: both variants of iptables, ipset and nft.
+install_chain_tools() {
+    install_packages iptables-nft:iptables ipset:ipset nft:nftables
+}

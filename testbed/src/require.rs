@@ -16,7 +16,7 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The environment variable that names the file to which skips are appended, one per line:
 /// test binary, test name and reason, separated by tabs.
@@ -30,8 +30,41 @@ pub const STRICT_VARIABLE: &str = "REQUIRE_PRIVILEGED";
 const CAPABILITIES: &[(&str, u32)] =
     &[("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_SYS_ADMIN", 21), ("CAP_BPF", 39)];
 
+/// Where the tools are, also for a user whose `PATH` has only what everybody uses.
+const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
 /// The first kernel with tcx links (Linux commit e420bed02507).
 const OLDEST_KERNEL: (u32, u32) = (6, 6);
+
+/// A tool of the kernel's packet filters, whose rules the backends write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// `iptables` in its variant for the kernel's older interface.
+    IptablesLegacy,
+    /// `iptables` in its variant for nf_tables.
+    IptablesNft,
+    /// `ipset`.
+    Ipset,
+    /// `nft`.
+    Nft,
+}
+
+impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::IptablesLegacy, Self::IptablesNft, Self::Ipset, Self::Nft];
+
+    /// The commands that have to be there, and Debian's package that has them.
+    const fn commands(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::IptablesLegacy => {
+                (&["iptables-legacy-restore", "ip6tables-legacy-restore"], "iptables")
+            }
+            Self::IptablesNft => (&["iptables-nft-restore", "ip6tables-nft-restore"], "iptables"),
+            Self::Ipset => (&["ipset"], "ipset"),
+            Self::Nft => (&["nft"], "nftables"),
+        }
+    }
+}
 
 /// Proof that a requirement was looked at and is met.
 #[derive(Debug)]
@@ -60,6 +93,17 @@ pub fn kernel() -> Option<Granted> {
     granted(check_capabilities().and_then(|()| check_kernel()))
 }
 
+/// Grants when, besides [`privileged`], `tools` are installed: [`Tool::ALL`] for a test of all rule
+/// chains. Otherwise records a skip of the running test.
+///
+/// # Panics
+///
+/// As [`privileged`].
+#[must_use = "a test must return when its requirement is not granted"]
+pub fn tools(tools: &[Tool]) -> Option<Granted> {
+    granted(check_capabilities().and_then(|()| check_tools(tools)))
+}
+
 /// What [`privileged`] would miss, in words; nothing if it would grant.
 #[must_use]
 pub fn missing_for_namespaces() -> Option<String> {
@@ -74,6 +118,13 @@ pub fn missing_for_kernel() -> Option<String> {
     check.err().map(|missing| missing.to_string())
 }
 
+/// What [`tools`] would miss, in words; nothing if it would grant.
+#[must_use]
+pub fn missing_for_tools(tools: &[Tool]) -> Option<String> {
+    let check = check_capabilities().and_then(|()| check_tools(tools));
+    check.err().map(|missing| missing.to_string())
+}
+
 /// Why a requirement is not met.
 #[derive(Debug, PartialEq, Eq)]
 enum Missing {
@@ -81,6 +132,7 @@ enum Missing {
     Btf,
     PinFileSystem,
     Kernel(String),
+    Command { name: &'static str, package: &'static str },
     Unreadable(&'static str),
 }
 
@@ -93,6 +145,9 @@ impl fmt::Display for Missing {
             Self::Kernel(release) => {
                 let (major, minor) = OLDEST_KERNEL;
                 write!(f, "kernel {release} is older than {major}.{minor}")
+            }
+            Self::Command { name, package } => {
+                write!(f, "`{name}` is missing: `apt-get install {package}` brings it")
             }
             Self::Unreadable(path) => write!(f, "`{path}` cannot be read"),
         }
@@ -149,6 +204,28 @@ fn check_kernel() -> Result<(), Missing> {
     if is_new_enough(&release) { Ok(()) } else { Err(Missing::Kernel(release.trim().to_owned())) }
 }
 
+fn check_tools(tools: &[Tool]) -> Result<(), Missing> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(FOLDERS.iter().map(PathBuf::from));
+    let folders: Vec<PathBuf> = folders.collect();
+    tools.iter().try_for_each(|tool| {
+        let (commands, package) = tool.commands();
+        check_commands(commands, package, &folders)
+    })
+}
+
+fn check_commands(
+    commands: &[&'static str],
+    package: &'static str,
+    folders: &[PathBuf],
+) -> Result<(), Missing> {
+    let is_missing = |name: &&str| !folders.iter().any(|folder| folder.join(name).exists());
+    match commands.iter().copied().find(is_missing) {
+        Some(name) => Err(Missing::Command { name, package }),
+        None => Ok(()),
+    }
+}
+
 /// Whether a kernel release such as `6.18.5-generic` is not older than [`OLDEST_KERNEL`].
 fn is_new_enough(release: &str) -> bool {
     let mut numbers = release.split(|character: char| !character.is_ascii_digit());
@@ -167,6 +244,19 @@ mod tests {
         assert_eq!(effective_capabilities(status), Some(0x1ff_ffff_ffff));
         assert_eq!(effective_capabilities("CapPrm:\t0000000000000002\n"), None);
         assert_eq!(effective_capabilities("CapEff:\tmany\n"), None);
+    }
+
+    #[test]
+    fn a_missing_command_is_named_with_its_package() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a-command"), "").unwrap();
+        let found = |names| check_commands(names, "its-package", &[folder.path().to_owned()]);
+        assert_eq!(found(&["a-command"]), Ok(()));
+        let missing = found(&["a-command", "another"]).unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "`another` is missing: `apt-get install its-package` brings it"
+        );
     }
 
     #[test]
