@@ -8,6 +8,7 @@ pub mod chains;
 pub mod clock;
 pub mod ebpf;
 pub mod host;
+mod installed;
 pub mod ipset;
 pub mod iptables;
 pub mod nftables;
@@ -18,10 +19,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Config, Hook, essential, flags, report};
+use ringfence_common::abi::config::{Config, essential, flags, report};
 use ringfence_common::track::ticks;
 use serde::{Deserialize, Serialize};
 
+pub use self::installed::{
+    Attached, ChainState, Chained, Counters, Fill, Installed, ReasonCount, hook_name,
+};
 use crate::compile::{EndpointDescription, IdentityDescription, RuleDescription, Tables};
 
 /// Makes a host behave as tables say.
@@ -36,6 +40,29 @@ pub trait Backend {
     /// When the host cannot be read, or what is there is not of this version.
     fn read_back(&self) -> Result<Option<Installed>, Self::Error>;
 
+    /// The generation that is installed; 0 where none is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::read_back`].
+    fn generation(&self) -> Result<u32, Self::Error> {
+        Ok(self.read_back()?.map_or(0, |installed| installed.generation))
+    }
+
+    /// What packets have been counted under; nothing where nothing is installed.
+    ///
+    /// # Errors
+    ///
+    /// When the host cannot be read.
+    fn counters(&self) -> Result<Option<Counters>, Self::Error>;
+
+    /// What [`Backend::apply`] would do, without doing it.
+    ///
+    /// # Errors
+    ///
+    /// When the host cannot be read, or would refuse.
+    fn preview(&self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, Self::Error>;
+
     /// Makes the host behave as `desired` says, touching only what differs. `known` is what the
     /// numbers of the installed generation stand for, as [`Applied::numbers`] gave it then;
     /// without it, or with that of another generation, everything is installed anew.
@@ -46,8 +73,8 @@ pub trait Backend {
     fn apply(&mut self, desired: &Desired, known: Option<&Numbers>)
     -> Result<Applied, Self::Error>;
 
-    /// Takes away everything this backend has made on the host, and says which hooks that were;
-    /// nothing where there was nothing of it.
+    /// Takes away everything this backend has made on the host, and says what that was, a
+    /// line for each; nothing where there was nothing of it.
     ///
     /// # Errors
     ///
@@ -111,6 +138,10 @@ pub struct Settings {
     /// Seconds after an interface is first guarded in which connections older than that are
     /// picked up; [`ringfence_common::abi::limits::PICK_UP_SECONDS`] at most.
     pub pick_up_seconds: u32,
+    /// Until when, in seconds since the epoch, chains pick up connections that are older than
+    /// they are; nothing for chains that do not. Whoever applies them says so: programs know their
+    /// own time ([`Settings::pick_up_seconds`]), printed rules have none.
+    pub pick_up_until: Option<u64>,
 }
 
 impl Default for Settings {
@@ -120,6 +151,7 @@ impl Default for Settings {
             report: report::DENIED,
             keep_established: false,
             pick_up_seconds: 60,
+            pick_up_until: None,
         }
     }
 }
@@ -189,55 +221,17 @@ pub struct Numbers {
     pub rules: BTreeMap<u32, RuleDescription>,
 }
 
-/// What is installed, as read from the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installed {
-    /// The generation.
-    pub generation: u32,
-    /// Nanoseconds since the epoch when it was installed.
-    pub installed_at: u64,
-    /// Its mode.
-    pub mode: Mode,
-    /// Where it is attached.
-    pub attached: Vec<Attached>,
-    /// Map → entries and capacity, in the order of the maps.
-    pub fill: Vec<Fill>,
-}
-
-/// A hook that is in place, or should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attached {
-    /// Interface index.
-    pub ifindex: u32,
-    /// Interface name; empty where the interface is gone.
-    pub interface: String,
-    /// The hook.
-    pub hook: Hook,
-    /// How: `tcx`, `xdp native`, `xdp generic`.
-    pub how: &'static str,
-    /// Whether it still is in place.
-    pub alive: bool,
-}
-
-/// What a hook is called in output and in the names of pins.
-#[must_use]
-pub const fn hook_name(hook: Hook) -> &'static str {
-    match hook {
-        Hook::Xdp => "xdp",
-        Hook::TcIngress => "tc-ingress",
-        Hook::TcEgress => "tc-egress",
+impl Numbers {
+    /// What the numbers of `tables` stand for, installed as `generation`.
+    #[must_use]
+    pub fn of(tables: &Tables, generation: u32) -> Self {
+        Self {
+            generation,
+            identities: tables.identities.clone(),
+            endpoints: tables.endpoints.clone(),
+            rules: tables.rules.clone(),
+        }
     }
-}
-
-/// How full a map is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fill {
-    /// The map.
-    pub map: &'static str,
-    /// Entries in it.
-    pub entries: u64,
-    /// Entries that fit.
-    pub capacity: u64,
 }
 
 /// What an apply has done.
@@ -247,12 +241,19 @@ pub struct Applied {
     pub numbers: Numbers,
     /// How it was done.
     pub how: How,
-    /// Map entries written or removed.
+    /// Map entries, or rules and elements of sets, that are installed now.
+    pub entries: usize,
+    /// Map entries, or rules and elements of sets, written or removed.
     pub entries_touched: usize,
-    /// Policy entries added, changed, removed.
+    /// Policy entries, or rules and elements of sets, added, changed, removed.
     pub policy: [usize; 3],
-    /// Hooks that were attached, replaced or detached, a line for each.
+    /// Hooks that were attached, replaced or detached, a line for each: the interface, and after
+    /// a space what was done.
     pub hooks: Vec<String>,
+    /// What was run, or would be, a line for each tool and text; nothing for hooks.
+    pub steps: Vec<String>,
+    /// What the user should know about the host, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// How an apply was done.

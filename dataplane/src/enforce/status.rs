@@ -6,9 +6,8 @@ use ringfence_common::abi::event::Counter;
 
 use super::installed::InstalledPolicies;
 use super::{EnforceError, Paths, privilege};
-use crate::backend::Installed;
-use crate::backend::ebpf::{Counters, Ebpf, Foreign, Pins};
-use crate::backend::{Arrival, Backend as _, Interface, Role};
+use crate::backend::ebpf::{Ebpf, Foreign, Pins};
+use crate::backend::{Arrival, Backend as _, Counters, Installed, Interface, Role};
 
 /// What is enforced on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +44,7 @@ pub fn status(paths: &Paths) -> Result<Option<Status>, EnforceError> {
     privilege::check("status")?;
     let backend = Ebpf::new(Pins::below(paths.pins()));
     let Some(installed) = backend.read_back()? else { return Ok(None) };
-    let Some(maps) = backend.maps()? else { return Ok(None) };
-    let counters = maps.counters()?;
+    let Some(counters) = backend.counters()? else { return Ok(None) };
     let known = InstalledPolicies::read(&paths.installed())?
         .filter(|known| known.numbers.generation == installed.generation);
     let foreign = backend.foreign(&interfaces(&installed))?;

@@ -32,6 +32,7 @@ pub(super) fn read(walk: &mut Walk, case: &Object) -> (Mode, Settings) {
         report: report::ALL,
         keep_established: keep.unwrap_or_default(),
         pick_up_seconds: pick_up.unwrap_or_default() as u32,
+        pick_up_until: None,
     };
     (mode.unwrap_or_default(), settings)
 }

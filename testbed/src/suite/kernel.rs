@@ -141,7 +141,7 @@ impl KernelSide {
     ///
     /// [`SuiteError::Ebpf`].
     pub fn lost_events(&self) -> Result<u64, SuiteError> {
-        Ok(self.maps.counters()?.lost_events)
+        Ok(self.maps.counters()?.lost_events.unwrap_or_default())
     }
 
     /// Decides a frame as if it were at `hook` of interface `ifindex`.

@@ -72,7 +72,10 @@ fn print(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
     fill(out, status)?;
     reasons(out, status)?;
     rules(out, status, wide)?;
-    writeln!(out, "\nEvents lost: {}", status.counters.lost_events)
+    match status.counters.lost_events {
+        Some(lost) => writeln!(out, "\nEvents lost: {lost}"),
+        None => Ok(()),
+    }
 }
 
 fn hooks(out: &mut impl Write, status: &Status) -> io::Result<()> {
@@ -110,7 +113,9 @@ fn fill(out: &mut impl Write, status: &Status) -> io::Result<()> {
     writeln!(out, "\nMaps")?;
     let mut table = table(["MAP", "ENTRIES", "OF AT MOST"]);
     for fill in &status.installed.fill {
-        table.add_row([fill.map.to_owned(), fill.entries.to_string(), fill.capacity.to_string()]);
+        let capacity =
+            fill.capacity.map_or_else(|| "-".to_owned(), |capacity| capacity.to_string());
+        table.add_row([fill.map.clone(), fill.entries.to_string(), capacity]);
     }
     writeln!(out, "{table}")
 }
@@ -122,7 +127,7 @@ fn reasons(out: &mut impl Write, status: &Status) -> io::Result<()> {
         table.add_row([
             verdict(count.reason, status.installed.mode).to_owned(),
             count.reason.name().to_owned(),
-            direction(count.direction).to_owned(),
+            count.direction.map_or("-", direction).to_owned(),
             count.count.packets.to_string(),
             count.count.bytes.to_string(),
         ]);
@@ -188,7 +193,7 @@ fn json(status: &Status) -> serde_json::Value {
         "decisions": status.counters.reasons.iter().map(|count| serde_json::json!({
             "verdict": verdict(count.reason, status.installed.mode),
             "reason": count.reason.name(),
-            "direction": direction(count.direction),
+            "direction": count.direction.map(direction),
             "packets": count.count.packets,
             "bytes": count.count.bytes,
         })).collect::<Vec<_>>(),

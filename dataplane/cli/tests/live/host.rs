@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ringfence_common::abi::config::Config;
+use ringfence_dataplane::backend::Backend as _;
 use ringfence_dataplane::backend::ebpf::{Ebpf, Pins};
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::document::{self, Input, Validation};

@@ -7,31 +7,10 @@ use ringfence_common::abi::policy::Direction;
 use ringfence_common::verdict::Reason;
 
 use super::{EbpfError, Maps};
-
-/// Packets and bytes under one reason and direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReasonCount {
-    /// The reason.
-    pub reason: Reason,
-    /// The direction.
-    pub direction: Direction,
-    /// Packets and bytes.
-    pub count: Counter,
-}
-
-/// All counters; they grow from the first apply on and survive generations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Reasons that have been met, by number.
-    pub reasons: Vec<ReasonCount>,
-    /// Rule number → packets and bytes it has decided.
-    pub rules: BTreeMap<u32, Counter>,
-    /// Events that found the ring buffer full.
-    pub lost_events: u64,
-}
+use crate::backend::{Counters, ReasonCount};
 
 impl Maps {
-    /// Reads all counters.
+    /// Reads all counters; they grow from the first apply on and survive generations.
     ///
     /// # Errors
     ///
@@ -44,7 +23,7 @@ impl Maps {
                 let values = self.reason_counters.get(&index, 0);
                 let count = sum(&values.map_err(EbpfError::map("REASON_COUNTERS"))?);
                 if count.packets > 0 {
-                    reasons.push(ReasonCount { reason, direction, count });
+                    reasons.push(ReasonCount { reason, direction: Some(direction), count });
                 }
             }
         }
@@ -54,7 +33,7 @@ impl Maps {
             rules.insert(rule, sum(&values));
         }
         let lost = self.lost_events.get(&0, 0).map_err(EbpfError::map("LOST_EVENTS"))?;
-        Ok(Counters { reasons, rules, lost_events: lost.iter().sum() })
+        Ok(Counters { reasons, rules, lost_events: Some(lost.iter().sum()) })
     }
 }
 

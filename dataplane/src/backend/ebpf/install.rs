@@ -107,11 +107,14 @@ fn plan(
         wanted.config.pick_up_until = config.pick_up_until;
     }
     let mut applied = Applied {
-        numbers: numbers(desired, wanted.config.generation),
+        numbers: Numbers::of(&desired.tables, wanted.config.generation),
         how: How::Switched,
+        entries: usize::try_from(desired.tables.size().entries()).unwrap_or(usize::MAX),
         entries_touched: 0,
         policy: policy_changes(&installed, &wanted),
         hooks: Vec::new(),
+        steps: Vec::new(),
+        warnings: Vec::new(),
     };
     let mut steps = None;
     if config.generation != 0 && is_same(&config, &wanted.config) {
@@ -249,16 +252,6 @@ fn unfinished(config: Config) -> Config {
 /// Whether two generations are configured alike.
 fn is_same(a: &Config, b: &Config) -> bool {
     (a.abi, a.essential, a.flags, a.report) == (b.abi, b.essential, b.flags, b.report)
-}
-
-fn numbers(desired: &Desired, generation: u32) -> Numbers {
-    let tables = &desired.tables;
-    Numbers {
-        generation,
-        identities: tables.identities.clone(),
-        endpoints: tables.endpoints.clone(),
-        rules: tables.rules.clone(),
-    }
 }
 
 /// Policy entries added, changed and removed.

@@ -145,16 +145,18 @@ impl Maps {
             generation: config.generation,
             installed_at: config.installed_at,
             mode: if is_audit { Mode::Audit } else { Mode::Enforce },
+            variant: None,
             attached: Vec::new(),
+            chains: Vec::new(),
             fill: self.fill(slot)?,
         })
     }
 
     fn fill(&self, slot: u32) -> Result<Vec<Fill>, EbpfError> {
-        let of = |map, entries: usize, capacity: u32| Fill {
-            map,
+        let of = |map: &str, entries: usize, capacity: u32| Fill {
+            map: map.to_owned(),
             entries: entries as u64,
-            capacity: u64::from(capacity),
+            capacity: Some(u64::from(capacity)),
         };
         let flows = self.flows.keys().count();
         let fragments = self.fragments.keys().count();

@@ -34,14 +34,13 @@ mod state;
 mod xdp;
 
 pub use attach::Foreign;
-pub use counters::{Counters, ReasonCount};
 pub use error::EbpfError;
 pub use events::Events;
 pub use maps::Maps;
 pub use object::{Kernel, LoadedProgram};
 pub use pins::Pins;
 
-use super::{Applied, Backend, Desired, How, Installed, Interface, Numbers};
+use super::{Applied, Backend, Counters, Desired, How, Installed, Interface, Numbers};
 
 /// The eBPF backend below one directory of pins.
 #[derive(Debug)]
@@ -78,32 +77,6 @@ impl Ebpf {
     /// [`EbpfError`] when an interface cannot be asked.
     pub fn foreign(&self, interfaces: &[Interface]) -> Result<Vec<Foreign>, EbpfError> {
         attach::foreign(&self.pins, interfaces)
-    }
-
-    /// What [`Backend::apply`] would do, without doing it.
-    ///
-    /// # Errors
-    ///
-    /// [`EbpfError`] when the host cannot be read, or would refuse.
-    pub fn preview(
-        &self,
-        desired: &Desired,
-        known: Option<&Numbers>,
-    ) -> Result<Applied, EbpfError> {
-        attach::refuse_foreign(&self.pins, &desired.interfaces)?;
-        self.pins.can_create()?;
-        let applied = install::preview(self.maps()?.as_ref(), desired, known)?;
-        Ok(with_hooks(applied, attach::preview(&self.pins, &desired.interfaces)?))
-    }
-
-    /// The generation that is installed; 0 where none is.
-    ///
-    /// # Errors
-    ///
-    /// As [`Ebpf::maps`].
-    pub fn generation(&self) -> Result<u32, EbpfError> {
-        let Some(maps) = self.maps()? else { return Ok(0) };
-        Ok(maps.current()?.1.generation)
     }
 
     fn bring_up(&self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
@@ -147,6 +120,22 @@ impl Backend for Ebpf {
         let expected = maps.attachments.entries(maps.current()?.0)?;
         attach::add_missing(&mut installed.attached, expected.iter().map(|(key, _)| key));
         Ok(Some(installed))
+    }
+
+    fn generation(&self) -> Result<u32, EbpfError> {
+        let Some(maps) = self.maps()? else { return Ok(0) };
+        Ok(maps.current()?.1.generation)
+    }
+
+    fn counters(&self) -> Result<Option<Counters>, EbpfError> {
+        self.maps()?.map(|maps| maps.counters()).transpose()
+    }
+
+    fn preview(&self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
+        attach::refuse_foreign(&self.pins, &desired.interfaces)?;
+        self.pins.can_create()?;
+        let applied = install::preview(self.maps()?.as_ref(), desired, known)?;
+        Ok(with_hooks(applied, attach::preview(&self.pins, &desired.interfaces)?))
     }
 
     fn apply(&mut self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {

@@ -53,7 +53,7 @@ impl Enforcer for Live {
         };
         topology.host().run(|| {
             let found = std::iter::from_fn(|| events.try_next()).collect();
-            match maps.counters()?.lost_events {
+            match maps.counters()?.lost_events.unwrap_or_default() {
                 0 => Ok(Some(found)),
                 lost => Err(format!("the kernel lost {lost} events").into()),
             }
