@@ -64,7 +64,7 @@ impl HostTables {
             config: with_prefix_flags(config, &tables.prefixes),
             attachments: placement.attachments.clone(),
             endpoints: endpoints(&tables, placement),
-            addresses: addresses(&tables, placement),
+            addresses: addresses(&tables, &placement.host_addresses),
             prefixes: tables.prefixes,
             classes: tables.classes,
             policy: tables.policy,
@@ -93,14 +93,17 @@ fn endpoints(tables: &Tables, placement: &Placement) -> BTreeMap<u32, Endpoint> 
     endpoints
 }
 
-/// What the documents say about an address comes before what the host's interfaces say. The
+/// Who has which address. What the documents say about one comes before what the host's interfaces say. The
 /// host's addresses that no document names are matched by address like any other (semantics 1);
 /// where no block of policy has them, they are the host.
-fn addresses(tables: &Tables, placement: &Placement) -> BTreeMap<IpAddr, AddressEntry> {
+pub(super) fn addresses(
+    tables: &Tables,
+    host_addresses: &BTreeSet<IpAddr>,
+) -> BTreeMap<IpAddr, AddressEntry> {
     let mut addresses = tables.address_entries();
     let described = tables.endpoints.get(&endpoint::HOST).and_then(|host| host.addresses.first());
     let host = described.map_or(identity::HOST, |address| tables.identity_of(*address));
-    for address in &placement.host_addresses {
+    for address in host_addresses {
         let identity = match tables.identity_of(*address) {
             identity::WORLD => host,
             known => known,

@@ -24,7 +24,10 @@
 //! other people's rules say of it then still counts.
 
 mod about;
+mod lines;
+mod plan;
 mod script;
+mod space;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
