@@ -34,6 +34,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use ringfence_common::abi::policy::Direction;
+use serde::{Deserialize, Serialize};
 
 pub use self::about::About;
 pub use self::script::{Script, ScriptLine};
@@ -127,7 +128,7 @@ pub struct Line {
 
 /// The forms of [`ringfence_common::decide`] in the order in which they are asked; the sixth,
 /// everyone and everything, is [`Side::default`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Form {
     /// (peer, class of ports)
     PeerPorts = 1,

@@ -1,9 +1,11 @@
 //! Chains of iptables, before and after they are written down.
 
+use serde::{Deserialize, Serialize};
+
 use crate::backend::chains::About;
 
 /// All that is to be installed for one family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruleset {
     /// The family.
     pub family: Family,
@@ -14,7 +16,7 @@ pub struct Ruleset {
 }
 
 /// `iptables` or `ip6tables`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -23,7 +25,7 @@ pub enum Family {
 }
 
 /// A table of iptables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Table {
     /// Before connections are tracked: who may send what from where.
     Raw,
@@ -32,7 +34,7 @@ pub enum Table {
 }
 
 /// A chain of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
     /// The table.
     pub table: Table,
@@ -43,7 +45,7 @@ pub struct Chain {
 }
 
 /// A rule of a chain of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// What it matches, as it stands between the chain's name and the comment; empty for
     /// everything.
@@ -55,12 +57,12 @@ pub struct Rule {
 }
 
 /// A rule in a chain of the kernel that leads into one of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jump {
     /// The table.
     pub table: Table,
     /// The kernel's chain: `FORWARD`.
-    pub from: &'static str,
+    pub from: String,
     /// Ours.
     pub to: String,
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::backend::chains::About;
 
 /// All that is in `table inet ringfence`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruleset {
     /// Sets and maps, by name.
     pub maps: BTreeMap<String, Map>,
@@ -14,7 +16,7 @@ pub struct Ruleset {
 }
 
 /// A set, or a map to verdicts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
     /// `ipv4_addr . inet_proto . inet_service : verdict`; without a value it is a set.
     pub kind: String,
@@ -25,7 +27,7 @@ pub struct Map {
 }
 
 /// An element of a set or map.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Element {
     /// What the key leads to: `return`, `drop`, `goto …`; empty in a set.
     pub verdict: String,
@@ -34,18 +36,18 @@ pub struct Element {
 }
 
 /// A chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
     /// Its name.
     pub name: String,
     /// `type filter hook forward priority filter`; nothing for a chain that others lead to.
-    pub hook: Option<&'static str>,
+    pub hook: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
 }
 
 /// A rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// The rule without its comment.
     pub text: String,
