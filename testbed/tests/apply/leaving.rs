@@ -25,6 +25,7 @@ const fn with_hook(hook: HookChoice) -> Options {
             report: ringfence_common::abi::config::report::DENIED,
             keep_established: false,
             pick_up_seconds: 60,
+            pick_up_until: None,
         },
         dry_run: false,
     }
