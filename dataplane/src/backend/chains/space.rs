@@ -29,6 +29,21 @@ pub(super) struct Block {
     pub(super) last: u128,
 }
 
+impl Block {
+    /// The block as IPv4 addresses.
+    pub(super) fn v4(self) -> RangeInclusive<Ipv4Addr> {
+        let address = |number: u128| {
+            Ipv4Addr::from_bits(u32::try_from(number).expect("an address of this family"))
+        };
+        address(self.first)..=address(self.last)
+    }
+
+    /// The block as IPv6 addresses.
+    pub(super) fn v6(self) -> RangeInclusive<Ipv6Addr> {
+        Ipv6Addr::from_bits(self.first)..=Ipv6Addr::from_bits(self.last)
+    }
+}
+
 impl Space {
     /// The space that these addresses and prefixes divide.
     pub(super) fn of(
@@ -58,8 +73,8 @@ impl Space {
             return None;
         }
         Some(Peers::Of {
-            v4: v4.into_iter().map(v4_range).collect(),
-            v6: v6.into_iter().map(v6_range).collect(),
+            v4: v4.into_iter().map(Block::v4).collect(),
+            v6: v6.into_iter().map(Block::v6).collect(),
         })
     }
 
@@ -121,15 +136,4 @@ fn number(address: IpAddr) -> u128 {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
     }
-}
-
-fn v4_range(block: Block) -> RangeInclusive<Ipv4Addr> {
-    let address = |number: u128| {
-        Ipv4Addr::from_bits(u32::try_from(number).expect("an address of this family"))
-    };
-    address(block.first)..=address(block.last)
-}
-
-fn v6_range(block: Block) -> RangeInclusive<Ipv6Addr> {
-    Ipv6Addr::from_bits(block.first)..=Ipv6Addr::from_bits(block.last)
 }
