@@ -149,3 +149,107 @@ fn block_v4(range: &RangeInclusive<Ipv4Addr>) -> Block {
 fn block_v6(range: &RangeInclusive<Ipv6Addr>) -> Block {
     Block { first: range.start().to_bits(), last: range.end().to_bits() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::ops::RangeInclusive;
+
+    use super::super::{Decided, Form, Line, Peers, PortRange, Service, Side};
+    use super::roundest;
+
+    fn range(text: &str) -> RangeInclusive<Ipv4Addr> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        first.parse().unwrap()..=last.parse().unwrap()
+    }
+
+    fn line(form: Form, peers: &[&str], port: u16, decided: (bool, u32)) -> Line {
+        Line {
+            form,
+            peers: Peers::Of { v4: peers.iter().map(|text| range(text)).collect(), v6: Vec::new() },
+            service: Service::Ports {
+                protocol: 6,
+                ranges: vec![PortRange { first: port, last: port }],
+            },
+            decided: Decided { allows: decided.0, logs: false, rule: decided.1 },
+        }
+    }
+
+    fn widened(lines: Vec<Line>) -> Vec<Line> {
+        Side { lines, default: Decided { allows: false, logs: false, rule: 0 } }.widened().lines
+    }
+
+    #[test]
+    fn a_prefix_with_a_hole_is_that_prefix() {
+        let denied = line(Form::PeerPorts, &["10.0.0.0", "10.0.0.9"], 80, (false, 1));
+        let allowed = |peers: &[&str]| line(Form::PeerPorts, peers, 80, (true, 2));
+        let with_holes = allowed(&["10.0.0.1-10.0.0.8", "10.0.0.10-10.0.0.255"]);
+        let lines = widened(vec![denied.clone(), with_holes]);
+        assert_eq!(lines, [denied, allowed(&["10.0.0.0-10.0.0.255"])]);
+    }
+
+    #[test]
+    fn a_line_may_not_run_over_other_forms_services_or_gaps() {
+        let lines = vec![
+            line(Form::PeerPorts, &["10.0.0.1"], 80, (false, 1)),
+            line(Form::PeerPorts, &["10.0.0.0", "10.0.0.2"], 81, (true, 2)),
+            line(Form::PeerProtocol, &["10.0.0.0", "10.0.0.2"], 80, (true, 2)),
+        ];
+        assert_eq!(widened(lines.clone()), lines);
+        let lines = vec![
+            line(Form::PeerPorts, &["10.0.0.2"], 80, (false, 1)),
+            line(Form::PeerPorts, &["10.0.0.1", "10.0.0.4"], 80, (true, 2)),
+        ];
+        let lone = line(Form::PeerPorts, &["10.0.0.1-10.0.0.2", "10.0.0.4"], 80, (true, 2));
+        assert_ne!(widened(lines.clone())[1], lone, "it would take more prefixes");
+        assert_eq!(widened(lines.clone()), lines);
+    }
+
+    #[test]
+    fn an_end_lies_where_it_takes_the_fewest_prefixes() {
+        let denied = line(Form::PeerPorts, &["10.0.0.250-10.0.0.255"], 80, (false, 1));
+        let allowed = |peers: &[&str]| line(Form::PeerPorts, peers, 80, (true, 2));
+        let lines = widened(vec![denied.clone(), allowed(&["10.0.0.192-10.0.0.249"])]);
+        assert_eq!(lines[1], allowed(&["10.0.0.192-10.0.0.255"]));
+        let lines = widened(vec![denied, allowed(&["10.0.1.0-10.0.1.127"])]);
+        assert_eq!(lines[1], allowed(&["10.0.1.0-10.0.1.127"]), "it is one prefix already");
+    }
+
+    #[test]
+    fn lines_that_have_the_same_peers_now_are_one() {
+        let denied = line(Form::PeerPorts, &["10.0.0.3"], 80, (false, 1));
+        let lines = widened(vec![
+            denied.clone(),
+            line(Form::PeerPorts, &["10.0.0.0-10.0.0.2"], 80, (true, 2)),
+            line(Form::PeerPorts, &["10.0.0.0-10.0.0.3"], 81, (true, 2)),
+            line(Form::PeerPorts, &["10.0.0.0-10.0.0.3"], 443, (true, 2)),
+        ]);
+        let mut all = line(Form::PeerPorts, &["10.0.0.0-10.0.0.3"], 80, (true, 2));
+        all.service = Service::Ports {
+            protocol: 6,
+            ranges: vec![PortRange { first: 80, last: 81 }, PortRange { first: 443, last: 443 }],
+        };
+        assert_eq!(lines, [denied, all]);
+    }
+
+    #[test]
+    fn only_lines_decided_alike_and_side_by_side_become_one() {
+        let lines = vec![
+            line(Form::PeerPorts, &["10.0.0.1"], 80, (true, 2)),
+            line(Form::PeerPorts, &["10.0.0.1"], 81, (true, 3)),
+            line(Form::PeerPorts, &["10.0.0.1"], 82, (true, 2)),
+        ];
+        assert_eq!(widened(lines.clone()), lines);
+    }
+
+    #[test]
+    fn the_roundest_number_has_the_most_zeros_at_its_end() {
+        for low in 0..70 {
+            for high in low..70_u128 {
+                let best = (low..=high).max_by_key(|number| (number.trailing_zeros(), *number));
+                assert_eq!(Some(roundest(low, high)), best, "{low}..={high}");
+            }
+        }
+        assert_eq!(roundest(u128::MAX, u128::MAX), u128::MAX);
+    }
+}
