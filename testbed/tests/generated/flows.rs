@@ -133,7 +133,7 @@ fn flow(source: IpAddr, destination: IpAddr, (protocol, port): Service) -> Flow 
 }
 
 /// The first and last address of a prefix and their neighbours outside.
-fn around(prefix: &IpNet) -> Vec<IpAddr> {
+pub fn around(prefix: &IpNet) -> Vec<IpAddr> {
     let step = |address: IpAddr, up: bool| match address {
         IpAddr::V4(a) => {
             let bits = u32::from(a);

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod case_files;
+mod chains;
 mod flows;
 mod in_place;
 mod kernel;

@@ -59,9 +59,9 @@ pub(super) fn side(tables: &Tables, space: &Space, forms: u8, entries: &Entries)
 }
 
 /// The place of a line: by form, refusals first.
-fn order(line: &Line) -> (Form, bool, u32, &Service, bool) {
+fn order(line: &Line) -> (Form, bool, u32, bool, &Service) {
     let Decided { allows, logs, rule } = line.decided;
-    (line.form, allows, rule, &line.service, logs)
+    (line.form, allows, rule, logs, &line.service)
 }
 
 /// A service as entries name it: nothing for everything, a protocol, or one class of its ports.

@@ -28,6 +28,7 @@ mod lines;
 mod plan;
 mod script;
 mod space;
+mod widen;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

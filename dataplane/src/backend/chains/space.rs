@@ -29,6 +29,21 @@ pub(super) struct Block {
     pub(super) last: u128,
 }
 
+impl Block {
+    /// The block as IPv4 addresses.
+    pub(super) fn v4(self) -> RangeInclusive<Ipv4Addr> {
+        let address = |number: u128| {
+            Ipv4Addr::from_bits(u32::try_from(number).expect("an address of this family"))
+        };
+        address(self.first)..=address(self.last)
+    }
+
+    /// The block as IPv6 addresses.
+    pub(super) fn v6(self) -> RangeInclusive<Ipv6Addr> {
+        Ipv6Addr::from_bits(self.first)..=Ipv6Addr::from_bits(self.last)
+    }
+}
+
 impl Space {
     /// The space that these addresses and prefixes divide.
     pub(super) fn of(
@@ -58,8 +73,8 @@ impl Space {
             return None;
         }
         Some(Peers::Of {
-            v4: v4.into_iter().map(v4_range).collect(),
-            v6: v6.into_iter().map(v6_range).collect(),
+            v4: v4.into_iter().map(Block::v4).collect(),
+            v6: v6.into_iter().map(Block::v6).collect(),
         })
     }
 
@@ -123,13 +138,87 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-fn v4_range(block: Block) -> RangeInclusive<Ipv4Addr> {
-    let address = |number: u128| {
-        Ipv4Addr::from_bits(u32::try_from(number).expect("an address of this family"))
-    };
-    address(block.first)..=address(block.last)
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
 
-fn v6_range(block: Block) -> RangeInclusive<Ipv6Addr> {
-    Ipv6Addr::from_bits(block.first)..=Ipv6Addr::from_bits(block.last)
+    use ringfence_common::abi::identity::{AddressEntry, identity::WORLD};
+
+    use super::{Peers, Space};
+
+    fn space(addresses: &[(&str, u32)], prefixes: &[(&str, u32)]) -> Space {
+        let entry = |identity| AddressEntry { identity, endpoint: 0 };
+        let addresses = addresses.iter().map(|(at, of)| (at.parse().unwrap(), entry(*of)));
+        let prefixes = prefixes.iter().map(|(net, of)| (net.parse().unwrap(), *of));
+        Space::of(&addresses.collect(), &prefixes.collect::<BTreeMap<_, _>>())
+    }
+
+    /// The ranges of both families as text.
+    fn text(space: &Space, identities: &[u32]) -> Vec<String> {
+        match space.peers(identities) {
+            None => Vec::new(),
+            Some(Peers::Anyone) => panic!("identities are never everybody"),
+            Some(Peers::Of { v4, v6 }) => {
+                let v4 = v4.iter().map(|range| format!("{}-{}", range.start(), range.end()));
+                let v6 = v6.iter().map(|range| format!("{}-{}", range.start(), range.end()));
+                v4.chain(v6).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_of_its_workload_then_of_the_longest_prefix_then_of_the_world() {
+        let space = space(
+            &[("10.0.0.5", 300), ("10.0.0.6", 301)],
+            &[("10.0.0.0/8", 400), ("10.0.0.0/24", 401), ("10.0.0.6/32", 402)],
+        );
+        assert_eq!(text(&space, &[300]), ["10.0.0.5-10.0.0.5"]);
+        assert_eq!(text(&space, &[301]), ["10.0.0.6-10.0.0.6"]);
+        assert_eq!(text(&space, &[402]), Vec::<String>::new(), "a workload has its only address");
+        assert_eq!(text(&space, &[401]), ["10.0.0.0-10.0.0.4", "10.0.0.7-10.0.0.255"]);
+        assert_eq!(text(&space, &[400]), ["10.0.1.0-10.255.255.255"]);
+        let world = [
+            "0.0.0.0-9.255.255.255",
+            "11.0.0.0-255.255.255.255",
+            "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ];
+        assert_eq!(text(&space, &[WORLD]), world);
+        assert!(space.has(WORLD) && space.has(401) && !space.has(402) && !space.has(999));
+    }
+
+    #[test]
+    fn adjacent_ranges_of_several_identities_are_one() {
+        let space = space(
+            &[("10.0.0.5", 300), ("10.0.0.6", 301), ("2001:db8::1", 300)],
+            &[("10.0.0.0/24", 401)],
+        );
+        assert_eq!(text(&space, &[300, 301]), ["10.0.0.5-10.0.0.6", "2001:db8::1-2001:db8::1"]);
+        let both = ["10.0.0.0-10.0.0.255", "2001:db8::1-2001:db8::1"];
+        assert_eq!(text(&space, &[401, 300, 301]), both);
+        let everything = ["0.0.0.0-255.255.255.255", "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
+        assert_eq!(text(&space, &[WORLD, 300, 301, 401]), everything);
+    }
+
+    #[test]
+    fn the_ends_of_the_address_space_belong_to_somebody() {
+        let last_v6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        let space = space(
+            &[("255.255.255.255", 300), ("0.0.0.0", 300), (last_v6, 300)],
+            &[("::/0", 400), ("ffff::/16", 401)],
+        );
+        let ends = ["0.0.0.0-0.0.0.0", "255.255.255.255-255.255.255.255"].map(str::to_owned);
+        assert_eq!(text(&space, &[300])[..2], ends);
+        assert_eq!(text(&space, &[300])[2..], [format!("{last_v6}-{last_v6}")]);
+        assert_eq!(text(&space, &[400]), ["::-fffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]);
+        let others = ["ffff::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"];
+        assert_eq!(text(&space, &[401]), others);
+        assert_eq!(text(&space, &[WORLD]), ["0.0.0.1-255.255.255.254"]);
+    }
+
+    #[test]
+    fn nobody_is_never_everybody() {
+        let space = space(&[("10.0.0.5", 300)], &[]);
+        assert!(space.peers(&[]).is_none());
+        assert!(space.peers(&[999]).is_none());
+    }
 }
