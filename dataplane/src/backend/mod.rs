@@ -12,6 +12,8 @@ mod installed;
 pub mod ipset;
 pub mod iptables;
 pub mod nftables;
+pub mod record;
+pub mod tool;
 pub mod userspace;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +110,8 @@ impl Desired {
 }
 
 /// What happens to what policy does not allow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// It is denied.
     #[default]
