@@ -64,13 +64,13 @@ pub fn walk(
     let mut walked = Walked { dropped: None, tracked: None, steps: Vec::new() };
     if hook != Hook::Output {
         let tracked = Tracked::UNASKED;
-        let seen = Seen { hook: Hook::Source, packet, tracked, input, output: None, now };
+        let seen = Seen { hook: Hook::Source, packet, tracked, input, output: None, host, now };
         walked.add(rules, &seen);
     }
     if walked.dropped.is_none() {
         let tracked = conntrack.see(packet, hook != Hook::Output);
         walked.tracked = Some(tracked);
-        walked.add(rules, &Seen { hook, packet, tracked, input, output, now });
+        walked.add(rules, &Seen { hook, packet, tracked, input, output, host, now });
         conntrack.settle(walked.dropped.is_none());
     }
     walked

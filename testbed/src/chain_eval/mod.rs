@@ -26,6 +26,8 @@ pub mod conntrack;
 pub mod hooks;
 pub mod packet;
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 
 use self::conntrack::Tracked;
@@ -66,6 +68,8 @@ pub struct Seen<'p> {
     pub input: Option<&'p str>,
     /// The interface through which it will leave, as `input`.
     pub output: Option<&'p str>,
+    /// The host's own addresses.
+    pub host: &'p [IpAddr],
     /// What time it is.
     pub now: Timestamp,
 }
