@@ -4,6 +4,7 @@
 
 pub mod agreement;
 pub mod case;
+pub mod chain_eval;
 pub mod connectivity;
 pub mod demo;
 pub mod environment;

@@ -1,0 +1,299 @@
+//! A small literal model of the kernel's connection tracking.
+//!
+//! Facts are from net/netfilter/nf_conntrack_core.c and its protocols `nf_conntrack_proto_*.c`
+//! (Linux 6.1 to 6.18), Documentation/networking/nf_conntrack-sysctl.rst, RFC 9293 and RFC 9260;
+//! settings are the kernel's defaults: loose TCP pick-up, checksums checked where packets arrive,
+//! nothing liberal, no helpers.
+//!
+//! A packet is `NEW` until its connection has been answered: a second datagram and a repeated SYN
+//! ask the rules again. What cannot be read, a reply to nothing, and TCP that no step of a
+//! connection has is `INVALID`. An ICMP error is `RELATED` if the packet that it quotes is of a
+//! connection and goes back to where that came from.
+//!
+//! Not modelled: expectations, zones, NAT, the PPTP key of GRE, UDP-Lite, DCCP, selective
+//! acknowledgements, a full table.
+
+mod icmp;
+mod sctp;
+mod tcp;
+mod tuple;
+
+use std::time::Duration;
+
+use self::tuple::Tuple;
+use super::packet::{Packet, protocol};
+
+/// Known connections.
+#[derive(Clone, Debug, Default)]
+pub struct Conntrack {
+    entries: Vec<Entry>,
+    /// Begun by the packet that is under way.
+    unconfirmed: Option<Entry>,
+}
+
+/// What rules can ask of a packet's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// `ctstate`, `ct state`.
+    pub state: State,
+    /// `ctdir`, `ct direction`; nothing where the packet is of no connection.
+    pub direction: Option<Direction>,
+    /// Whether an entry was there before the packet.
+    pub known: bool,
+    /// What is known to let packets pass, or end connections, that a strict reader of the
+    /// protocol's standard would see otherwise.
+    pub leniency: Option<&'static str>,
+}
+
+/// States of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Of a connection that nobody has answered yet.
+    New,
+    /// Of a connection that has been answered.
+    Established,
+    /// An ICMP error about a connection.
+    Related,
+    /// Of no connection, and no beginning of one.
+    Invalid,
+    /// Not tracked: neighbour and listener discovery.
+    Untracked,
+}
+
+/// Which way a packet of a connection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// As its first packet.
+    Original,
+    /// The other way.
+    Reply,
+}
+
+/// Why what follows a silence is not certain.
+const SILENCE: &str = "how long the kernel remembers a silent connection is its own setting";
+
+/// A silence that ends no connection: the shortest default is longer.
+const SHORT: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Of its first packet, and of the answer.
+    tuples: [Tuple; 2],
+    opening: Packet,
+    protocol: Protocol,
+    is_answered: bool,
+    /// Since its last packet.
+    silent: Duration,
+    /// Since its first packet.
+    age: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Protocol {
+    Tcp(tcp::Connection),
+    Sctp(sctp::Association),
+    Other,
+}
+
+/// What a protocol makes of a packet of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It belongs to the connection.
+    Belongs,
+    /// It passes as one of the connection, though it need not fit; why.
+    Lenient(&'static str),
+    /// It belongs, and the connection is forgotten.
+    Ends,
+    /// The connection is over, and the packet is to be looked at anew.
+    Again,
+    /// It does not belong to any.
+    Invalid,
+}
+
+impl Tracked {
+    /// Before anybody has asked.
+    pub const UNASKED: Self = Self::without(State::Invalid);
+
+    const fn without(state: State) -> Self {
+        Self { state, direction: None, known: false, leniency: None }
+    }
+}
+
+impl Direction {
+    const BOTH: [Self; 2] = [Self::Original, Self::Reply];
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Original => Self::Reply,
+            Self::Reply => Self::Original,
+        }
+    }
+}
+
+impl Conntrack {
+    /// What a packet is. `arrives` is false for what the host itself sends, whose checksums are
+    /// not looked at.
+    pub fn see(&mut self, packet: &Packet, arrives: bool) -> Tracked {
+        self.unconfirmed = None;
+        // `nf_ct_get_l4proto`: behind "no next header" there is nothing to track.
+        if packet.protocol.is_none_or(|number| packet.is_v6() && number == protocol::NONE) {
+            return Tracked::without(State::Invalid);
+        }
+        if let Some(decided) = self.icmp(packet, arrives) {
+            return decided;
+        }
+        let Some(tuple) = Tuple::of(packet) else { return Tracked::without(State::Invalid) };
+        if is_damaged(packet, arrives) {
+            return Tracked::without(State::Invalid);
+        }
+        self.known(packet, &tuple).unwrap_or_else(|| self.open(packet, tuple))
+    }
+
+    /// The packet that was seen last has passed all rules, or not.
+    pub fn settle(&mut self, passed: bool) {
+        let begun = self.unconfirmed.take();
+        self.entries.extend(begun.filter(|_| passed));
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, time: Duration) {
+        for entry in &mut self.entries {
+            entry.silent += time;
+            entry.age += time;
+        }
+    }
+
+    /// Deletes the connections of which `is_refused` is true, asked with a packet as the one that
+    /// opened it. Says which packets those were.
+    pub fn delete(&mut self, mut is_refused: impl FnMut(&Packet) -> bool) -> Vec<Packet> {
+        let mut deleted = Vec::new();
+        self.entries.retain(|entry| {
+            let refused = is_refused(&entry.opening);
+            if refused {
+                deleted.push(entry.opening.clone());
+            }
+            !refused
+        });
+        deleted
+    }
+
+    fn find(&self, tuple: &Tuple) -> Option<(usize, Direction)> {
+        let place = |entry: &Entry| {
+            Direction::BOTH.into_iter().find(|way| entry.tuples[*way as usize] == *tuple)
+        };
+        let mut entries = self.entries.iter().enumerate();
+        entries.find_map(|(index, entry)| Some((index, place(entry)?)))
+    }
+
+    /// A packet of a known connection; nothing where it is of none, or of one that is over.
+    fn known(&mut self, packet: &Packet, tuple: &Tuple) -> Option<Tracked> {
+        let (index, direction) = self.find(tuple)?;
+        let entry = &mut self.entries[index];
+        if entry.is_over() {
+            self.entries.remove(index);
+            return Some(Tracked { leniency: Some(SILENCE), ..self.open(packet, *tuple) });
+        }
+        let step = entry.step(packet, direction);
+        let entry = &mut self.entries[index];
+        let silence = (entry.silent >= SHORT).then_some(SILENCE);
+        let state = match direction {
+            Direction::Original if !entry.is_answered => State::New,
+            _ => State::Established,
+        };
+        let leniency = match step {
+            Step::Invalid => {
+                return Some(Tracked { leniency: silence, ..Tracked::without(State::Invalid) });
+            }
+            Step::Again => {
+                self.entries.remove(index);
+                return None;
+            }
+            Step::Lenient(why) => Some(why),
+            Step::Belongs | Step::Ends => silence,
+        };
+        entry.is_answered |= direction == Direction::Reply;
+        entry.silent = Duration::ZERO;
+        if step == Step::Ends {
+            self.entries.remove(index);
+        }
+        Some(Tracked { state, direction: Some(direction), known: true, leniency })
+    }
+
+    /// A packet of no known connection.
+    fn open(&mut self, packet: &Packet, tuple: Tuple) -> Tracked {
+        let protocol = match packet.protocol {
+            Some(protocol::TCP) => {
+                packet.tcp().and_then(|tcp| tcp::Connection::new(&tcp)).map(Protocol::Tcp)
+            }
+            Some(protocol::SCTP) => sctp::Association::new(&packet.transport).map(Protocol::Sctp),
+            Some(protocol::ICMP | protocol::ICMPV6) => {
+                icmp::may_open(packet).then_some(Protocol::Other)
+            }
+            _ => Some(Protocol::Other),
+        };
+        let (Some(protocol), Some(answer)) = (protocol, tuple.inverse()) else {
+            return Tracked::without(State::Invalid);
+        };
+        self.unconfirmed = Some(Entry {
+            tuples: [tuple, answer],
+            opening: packet.clone(),
+            protocol,
+            is_answered: false,
+            silent: Duration::ZERO,
+            age: Duration::ZERO,
+        });
+        let direction = Some(Direction::Original);
+        Tracked { direction, ..Tracked::without(State::New) }
+    }
+}
+
+impl Entry {
+    fn step(&mut self, packet: &Packet, direction: Direction) -> Step {
+        match &mut self.protocol {
+            Protocol::Tcp(connection) => packet
+                .tcp()
+                .map_or(Step::Invalid, |tcp| connection.step(&tcp, direction, self.is_answered)),
+            Protocol::Sctp(association) => association.step(&packet.transport, direction),
+            Protocol::Other => Step::Belongs,
+        }
+    }
+
+    /// Whether it was silent for longer than the kernel's defaults.
+    fn is_over(&self) -> bool {
+        let seconds = match &self.protocol {
+            Protocol::Tcp(connection) => connection.timeout(),
+            Protocol::Sctp(association) => association.timeout(),
+            Protocol::Other => match self.opening.protocol {
+                Some(protocol::ICMP | protocol::ICMPV6) => 30,
+                // A stream of datagrams has gone on for two seconds (`udp_packet`).
+                Some(protocol::UDP) if self.is_answered && self.age - self.silent >= SHORT => 120,
+                Some(protocol::UDP) => 30,
+                Some(protocol::GRE) if self.is_answered => 180,
+                Some(protocol::GRE) => 30,
+                _ => 600,
+            },
+        };
+        self.silent > Duration::from_secs(seconds)
+    }
+}
+
+/// What connection tracking calls damaged before it looks for a connection (`tcp_error`,
+/// `udp_error`, `sctp_error`).
+fn is_damaged(packet: &Packet, arrives: bool) -> bool {
+    let bytes = &packet.transport;
+    let is_cut = match packet.protocol {
+        Some(protocol::TCP) => packet.tcp().is_none_or(|tcp| !tcp::is_possible(&tcp)),
+        Some(protocol::UDP) => match bytes[..] {
+            [_, _, _, _, high, low, _, _, ..] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                !(8..=bytes.len()).contains(&length)
+            }
+            _ => true,
+        },
+        Some(protocol::SCTP) => bytes.len() < 12,
+        _ => false,
+    };
+    let has_checksum = [protocol::TCP, protocol::UDP, protocol::SCTP];
+    let is_checked = packet.protocol.is_some_and(|number| has_checksum.contains(&number));
+    is_cut || arrives && is_checked && !packet.checksum_is_right()
+}
