@@ -1,11 +1,12 @@
 //! The documents that verbs work on: `-f` and how strictly it is read.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ringfence_dataplane::document::{self, Input, Report, Validation};
-use ringfence_dataplane::model::PolicySet;
+use ringfence_dataplane::model::{Failsafe, PolicySet};
 
 use crate::exit::Failure;
 
@@ -27,6 +28,53 @@ pub struct InputArguments {
         value_parser = namespace
     )]
     default_namespace: String,
+}
+
+/// Flags of every verb that says or does what a host enforces.
+#[derive(Clone, Debug, Args)]
+pub struct HostArguments {
+    #[command(flatten)]
+    inputs: InputArguments,
+    /// Ports of the host itself that stay open whatever policy says, or `none`
+    #[arg(
+        long,
+        env = "RINGFENCE_FAILSAFE",
+        default_value_t = Failsafe::default(),
+        value_name = "LIST"
+    )]
+    failsafe: Failsafe,
+}
+
+/// What documents say, for one host.
+pub struct HostInput {
+    /// The policies, with what stays open.
+    pub policies: PolicySet,
+    /// Policy name → what tells whether it says the same as before.
+    pub digests: BTreeMap<String, String>,
+}
+
+impl HostArguments {
+    /// Namespace of policies and workloads that do not name theirs.
+    pub fn default_namespace(&self) -> &str {
+        self.inputs.default_namespace()
+    }
+
+    /// Reads the documents as [`InputArguments::load`] does, and keeps open on the host what has
+    /// to stay open.
+    ///
+    /// # Errors
+    ///
+    /// As [`InputArguments::load`].
+    pub fn load(&self) -> Result<HostInput, Failure> {
+        let (mut policies, report) = self.inputs.load()?;
+        let digests = report.digests().into_iter();
+        let mut digests: BTreeMap<String, String> =
+            digests.map(|(name, digest)| (name.to_string(), digest.to_string())).collect();
+        if let Some(name) = self.failsafe.add_to(&mut policies) {
+            digests.insert(name.to_string(), self.failsafe.to_string());
+        }
+        Ok(HostInput { policies, digests })
+    }
 }
 
 /// The values of `--validate`, as kubectl has them.

@@ -43,7 +43,7 @@ pub(super) struct Side<'a> {
     /// Positions in [`Rules::list`], in order.
     pub(super) rules: &'a [usize],
     /// Whether some policy of each [`Tier`] isolates the subject.
-    pub(super) isolated: [bool; 3],
+    pub(super) isolated: [bool; Tier::ALL.len()],
 }
 
 /// Makes the entries of all sides. Keeps at most `limit`, but counts them all.
@@ -178,7 +178,7 @@ impl<'a> Clauses<'a> {
     }
 
     /// What is decided about a peer that the clauses of `own` name beside those about everyone.
-    fn ask(&self, own: &[ClauseIndex], isolated: &[bool; 3]) -> Picture {
+    fn ask(&self, own: &[ClauseIndex], isolated: &[bool; Tier::ALL.len()]) -> Picture {
         let mut picture = Picture::default();
         let mut everyone = self.everyone.iter().copied().peekable();
         let mut own = own.iter().copied().peekable();
@@ -188,7 +188,7 @@ impl<'a> Clauses<'a> {
             (_, None) => everyone.next(),
         };
         let mut clause = next();
-        for tier in [Tier::Admin, Tier::Developer, Tier::Baseline] {
+        for tier in Tier::ALL {
             let of_tier = |c: &&Clause<'_>| c.painter.tier == tier;
             let mut priority = None;
             while let Some(stroke) = clause.map(|c| &self.list[c]).filter(of_tier) {

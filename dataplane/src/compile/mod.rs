@@ -60,7 +60,7 @@ use self::precedence::Rules;
 use self::reads::Reads;
 use self::select::Index;
 use self::services::Classes;
-use crate::model::{Direction, Policy, PolicySet, WorkloadName};
+use crate::model::{Direction, Policy, PolicySet, Tier, WorkloadName};
 
 /// Why policy and inventory cannot become tables. Nothing has been changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,14 +153,14 @@ fn add_side(
     selecting: &[usize],
     direction: Direction,
 ) {
-    let mut isolated = [false; 3];
+    let mut isolated = [false; Tier::ALL.len()];
     let mut side_rules: Vec<usize> = Vec::new();
     for position in selecting {
         let policy = policies[*position];
         isolated[policy.tier as usize] |= policy.isolates(direction);
         side_rules.extend(&rules.of_policy[direction as usize][*position]);
     }
-    if side_rules.is_empty() && isolated == [false; 3] {
+    if side_rules.is_empty() && !isolated.contains(&true) {
         return;
     }
     side_rules.sort_unstable();

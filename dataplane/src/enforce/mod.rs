@@ -28,7 +28,8 @@ pub use self::host::{
 pub use self::installed::InstalledPolicies;
 pub use self::paths::Paths;
 pub use self::placement::{
-    InterfaceRef, Place, Placement, PlacementError, PlacementErrors, PlacementWarning, Role, place,
+    InterfaceRef, Place, Placement, PlacementError, PlacementErrors, PlacementWarning, Role,
+    described, place,
 };
 pub use self::status::{RuleStatus, Status, status};
 pub use self::summary::{Change, Summary};

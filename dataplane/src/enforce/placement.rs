@@ -39,6 +39,7 @@
 //! Remote workloads are peers only. What this does not do: follow policy routing by source or
 //! mark (the route is the one of a packet that the host itself sends), and look into bridges.
 
+mod described;
 mod finding;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub use self::described::described;
 pub(super) use self::finding::did_you_mean;
 pub use self::finding::{PlacementError, PlacementErrors, PlacementWarning};
 

@@ -5,6 +5,7 @@
 //! (and `ipnet` for prefixes, and the ABI's protocol numbers) and know neither documents nor kernels. [`crate::document`] builds
 //! them, [`crate::compile`] and [`crate::oracle`] read them, each in its own way.
 
+mod failsafe;
 mod inventory;
 mod label;
 mod peer;
@@ -12,6 +13,7 @@ mod policy;
 mod port;
 mod selector;
 
+pub use failsafe::{Failsafe, FailsafeError, OpenPorts};
 pub use inventory::{
     HOST_LABEL, Inventory, InventoryError, NAMESPACE_NAME_LABEL, NamedPort, Namespace, Workload,
     WorkloadName,

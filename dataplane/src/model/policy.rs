@@ -25,12 +25,19 @@ pub enum Action {
 /// and priority say different things, deny wins over allow and allow over pass (semantics 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
+    /// What stays open on the host so that nobody locks himself out ([`super::Failsafe`]).
+    Failsafe,
     /// Set by who runs the cluster or host; cannot be overridden.
     Admin,
     /// NetworkPolicy: additive, isolates whom it selects.
     Developer,
     /// What holds where nobody said anything.
     Baseline,
+}
+
+impl Tier {
+    /// All tiers, in the order in which they are asked.
+    pub const ALL: [Self; 4] = [Self::Failsafe, Self::Admin, Self::Developer, Self::Baseline];
 }
 
 /// A policy: whom it protects, and its rules.

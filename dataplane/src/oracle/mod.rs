@@ -11,8 +11,8 @@
 //! 2. The host may always talk to its own workloads; neither its egress nor their ingress is asked.
 //!    One host enforces, and an inventory has one host: without a placement ([`Oracle::placed`])
 //!    every workload is that host's own.
-//! 3. Tiers are asked in their order, Admin, Developer, Baseline; within a tier priorities, the
-//!    lower first. At one priority each policy that selects the workload says what the first of
+//! 3. Tiers are asked in their order, Failsafe, Admin, Developer, Baseline; within a tier
+//!    priorities, the lower first. At one priority each policy that selects the workload says what the first of
 //!    its rules that matches says. Then,
 //!    a. if a policy denies, the flow is refused (semantics 2);
 //!    b. else if a policy allows, it is allowed;
@@ -178,7 +178,7 @@ impl<'a> Oracle<'a> {
         direction: Direction,
         flow: &Flow,
     ) -> (Reason, Vec<RuleName>) {
-        'tiers: for tier in [Tier::Admin, Tier::Developer, Tier::Baseline] {
+        'tiers: for tier in [Tier::Failsafe, Tier::Admin, Tier::Developer, Tier::Baseline] {
             let mut priorities: Vec<u32> =
                 self.selecting(subject).filter(|p| p.tier == tier).map(|p| p.priority).collect();
             priorities.sort_unstable();

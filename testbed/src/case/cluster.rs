@@ -6,7 +6,7 @@ use ringfence_dataplane::document::{
     self, Code, Diagnostic, DocumentKind, Input, Options, Validation,
 };
 use ringfence_dataplane::model::{
-    Inventory, InventoryError, Labels, Namespace, PolicySet, WorkloadName,
+    Failsafe, Inventory, InventoryError, Labels, Namespace, PolicySet, WorkloadName,
 };
 use serde_saphyr::Location;
 
@@ -19,6 +19,7 @@ pub struct Cluster<'c> {
     namespaces: &'c BTreeMap<String, Stated>,
     pods: &'c [Pod],
     default_namespace: &'c str,
+    failsafe: &'c Failsafe,
     /// Whether the pods contradict each other; that has been said.
     contradicts: bool,
 }
@@ -55,8 +56,10 @@ impl<'c> Cluster<'c> {
         namespaces: &'c BTreeMap<String, Stated>,
         pods: &'c [Pod],
         default_namespace: &'c str,
+        failsafe: &'c Failsafe,
     ) -> Self {
-        let mut cluster = Self { namespaces, pods, default_namespace, contradicts: false };
+        let mut cluster =
+            Self { namespaces, pods, default_namespace, failsafe, contradicts: false };
         cluster.contradicts = cluster.add_pods(walk, &mut Inventory::default());
         cluster
     }
@@ -77,6 +80,7 @@ impl<'c> Cluster<'c> {
             return None;
         }
         self.add_pods(walk, &mut set.inventory);
+        self.failsafe.add_to(&mut set);
         Some(set)
     }
 

@@ -61,7 +61,8 @@ pub struct Case {
     pub namespaces: BTreeMap<String, Labels>,
     /// `pods`, in their order.
     pub pods: Vec<Pod>,
-    /// `documents`, namespaces and pods together: what holds until the first [`Apply`].
+    /// `documents`, namespaces, pods and `failsafe` together: what holds until the first [`Apply`].
+    /// `failsafe` lists ports of the host that stay open (`in:22/tcp`); they stay so after it.
     pub policies: PolicySet,
     /// `probes`, in their order; each is asked on empty state.
     pub probes: Vec<Probe>,

@@ -3,6 +3,7 @@
 use ringfence_common::abi::config::{essential, report};
 use ringfence_common::abi::limits;
 use ringfence_dataplane::backend::{Mode, Settings};
+use ringfence_dataplane::model::{Failsafe, OpenPorts};
 
 use super::walk::{Object, Walk, suggestion};
 
@@ -16,6 +17,19 @@ pub const ESSENTIAL: [(&str, u32); 7] = [
     ("self", essential::SELF),
     ("host-to-workload", essential::HOST_TO_WORKLOAD),
 ];
+
+/// `failsafe`: ports of the host that stay open, as the command writes them.
+pub(super) fn failsafe(walk: &mut Walk, case: &Object) -> Failsafe {
+    let mut open = Vec::new();
+    for item in walk.items(case, "failsafe") {
+        let Some(text) = walk.text(item, "a port that stays open") else { continue };
+        match text.parse::<OpenPorts>() {
+            Ok(OpenPorts { direction, protocol, ports }) => open.push((direction, protocol, ports)),
+            Err(error) => walk.error(item.at, error.to_string()),
+        }
+    }
+    Failsafe::new(open)
+}
 
 pub(super) fn read(walk: &mut Walk, case: &Object) -> (Mode, Settings) {
     let mode = case.get("mode").and_then(|node| {

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Keys of a case that mean something.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "name",
     "source",
     "policies",
@@ -31,6 +31,7 @@ const KEYS: [&str; 15] = [
     "established",
     "pick_up",
     "essential_off",
+    "failsafe",
 ];
 
 /// The cases of `text` that have no errors; the errors of the others.
@@ -98,9 +99,10 @@ impl Walk<'_> {
         let pods = pods::read(self, &case);
         let default_namespace = self.default_namespace(&case);
         let (mode, settings) = settings::read(self, &case);
+        let failsafe = settings::failsafe(self, &case);
         let documents = self.optional_text(&case, "policies").unwrap_or_default().to_owned();
         let at = case.get("policies").map_or(case.at, |node| node.at);
-        let cluster = Cluster::new(self, &namespaces, &pods, &default_namespace);
+        let cluster = Cluster::new(self, &namespaces, &pods, &default_namespace, &failsafe);
         let policies = cluster.join(self, at, &documents, Differing::Wrong);
         let (probes, frames) = match &policies {
             Some(policies) => {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use ringfence_dataplane::model::{
-    HOST_LABEL, Inventory, Labels, NAMESPACE_NAME_LABEL, PolicySet, Workload,
+    Failsafe, HOST_LABEL, Inventory, Labels, NAMESPACE_NAME_LABEL, Policy, PolicySet, Tier,
+    Workload,
 };
 use ringfence_dataplane::oracle::{Answer, Flow};
 use serde_json::{Value, json};
@@ -34,7 +35,9 @@ pub fn can_be_probed(flow: &Flow) -> bool {
 /// expectations come from. What no probe can ask is listed as unsaid.
 #[must_use]
 pub fn case(name: &str, source: &str, set: &PolicySet, questions: &[Question]) -> Rendered {
-    let Rendered { text: documents, mut unsaid } = policies(&set.policies);
+    let (failsafe, others): (Vec<Policy>, Vec<Policy>) =
+        set.policies.iter().cloned().partition(|policy| policy.tier == Tier::Failsafe);
+    let Rendered { text: documents, mut unsaid } = policies(&others);
     let (questions, others): (Vec<&Question>, Vec<&Question>) =
         questions.iter().partition(|question| can_be_probed(&question.flow));
     unsaid.extend(others.iter().map(|question| format!("no probe asks about {:?}", question.flow)));
@@ -48,6 +51,10 @@ pub fn case(name: &str, source: &str, set: &PolicySet, questions: &[Question]) -
             writeln!(text, "  {line}").expect("a text takes every line");
         }
     }
+    let open: Vec<String> = failsafe.iter().flat_map(open_ports).collect();
+    if !open.is_empty() {
+        text.push_str(&yaml(&json!({ "failsafe": open })));
+    }
     // No packet is about a workload without address, and no case has one.
     let reachable = set.inventory.workloads().filter(|one| !one.addresses.is_empty());
     text.push_str(&yaml(&json!({
@@ -59,6 +66,13 @@ pub fn case(name: &str, source: &str, set: &PolicySet, questions: &[Question]) -
         text.push_str(&yaml(&json!({ "probes": probes })));
     }
     Rendered { text, unsaid }
+}
+
+/// The ports that a policy of the first tier keeps open, as its rules call them.
+fn open_ports(failsafe: &Policy) -> impl Iterator<Item = String> {
+    let rules = failsafe.ingress.iter().chain(&failsafe.egress);
+    let origins = rules.filter_map(|rule| rule.origin.as_deref());
+    origins.filter_map(|origin| Some(origin.strip_prefix(Failsafe::KIND)?.trim().to_owned()))
 }
 
 fn namespaces(inventory: &Inventory) -> Value {

@@ -32,6 +32,7 @@ pub fn policies(policies: &[Policy]) -> Rendered {
         let document = match policy.tier {
             Tier::Developer => network_policy::document(policy, &mut unsaid),
             Tier::Admin | Tier::Baseline => cluster_network_policy::document(policy, &mut unsaid),
+            Tier::Failsafe => Err("no document says what always stays open"),
         };
         match document {
             Ok(document) => {

@@ -55,7 +55,8 @@ const OTHERS: [&str; 14] = [
 const HOST: &str = "subject host";
 
 /// What rules of each tier can do.
-const TIERS: [(Tier, Action); 6] = [
+const TIERS: [(Tier, Action); 7] = [
+    (Tier::Failsafe, Action::Allow),
     (Tier::Admin, Action::Allow),
     (Tier::Admin, Action::Deny),
     (Tier::Admin, Action::Pass),
@@ -113,9 +114,11 @@ pub fn missing(cases: &[Case], report: &Report) -> Vec<String> {
     lines
 }
 
-/// The hooks that decide a direction of a workload; for [`HOST`], of the host.
+/// The hooks that decide a direction of a workload; for matchers of the host's own rules, of the
+/// host.
 fn decided_at(matcher: &str, direction: Direction) -> &'static [Hook] {
-    match (direction, matcher == HOST) {
+    let of_host = matcher == HOST || matcher == matchers::tier_name(Tier::Failsafe, Action::Allow);
+    match (direction, of_host) {
         (Direction::Egress, false) | (Direction::Ingress, true) => &[Hook::Xdp, Hook::TcIngress],
         (Direction::Ingress, false) | (Direction::Egress, true) => &[Hook::TcEgress],
     }

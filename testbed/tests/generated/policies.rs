@@ -11,9 +11,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use ringfence_dataplane::model::{
-    Action, Inventory, IpBlock, Labels, NAMESPACE_NAME_LABEL, NamedPort, Namespace, NamespaceScope,
-    Operator, Peer, Peers, Policy, PolicyName, PolicySet, PortMatch, PortRange, Ports, Protocol,
-    Requirement, Rule, Selector, Tier, Workload, WorkloadName,
+    Action, Direction, Failsafe, Inventory, IpBlock, Labels, NAMESPACE_NAME_LABEL, NamedPort,
+    Namespace, NamespaceScope, Operator, Peer, Peers, Policy, PolicyName, PolicySet, PortMatch,
+    PortRange, Ports, Protocol, Requirement, Rule, Selector, Tier, Workload, WorkloadName,
 };
 
 const NAMESPACES: [&str; 3] = ["blue", "green", "red"];
@@ -68,13 +68,23 @@ pub enum Kind {
 
 /// A random policy set.
 pub fn policy_set(kind: Kind) -> impl Strategy<Value = PolicySet> {
-    (inventory(), vec(policy(kind), 0..6)).prop_map(move |(inventory, policies)| {
+    let parts = (inventory(), vec(policy(kind), 0..6), failsafe());
+    parts.prop_map(move |(inventory, policies, failsafe)| {
         let mut set = PolicySet { policies: named(policies), inventory };
         if let Kind::Documents = kind {
             documents::limit(&mut set);
         }
+        failsafe.add_to(&mut set);
         set
     })
+}
+
+/// What stays open on the host, which is often nothing.
+fn failsafe() -> impl Strategy<Value = Failsafe> {
+    let direction = select(&[Direction::Ingress, Direction::Egress][..]);
+    let ports = (select(&PORTS[..]), select(&PORTS[..]))
+        .prop_map(|(a, b)| PortRange::new(a.min(b).max(1), a.max(b).max(1)).unwrap());
+    vec((direction, select(&Protocol::ALL[..]), ports), 0..3).prop_map(Failsafe::new)
 }
 
 /// Two policy sets that differ a little, as before and after an edit.
@@ -250,9 +260,8 @@ fn labels() -> impl Strategy<Value = Labels> {
 /// A random policy; its name is empty.
 pub fn policy(kind: Kind) -> impl Strategy<Value = Policy> {
     let tier = match kind {
-        Kind::Everything | Kind::Documents => {
-            select(&[Tier::Admin, Tier::Developer, Tier::Baseline][..]).boxed()
-        }
+        Kind::Everything => select(&Tier::ALL[..]).boxed(),
+        Kind::Documents => select(&[Tier::Admin, Tier::Developer, Tier::Baseline][..]).boxed(),
         Kind::MostlyNetworkPolicy => Just(Tier::Developer).boxed(),
     };
     let priority = match kind {

@@ -12,7 +12,7 @@ use ringfence_dataplane::model::Direction;
 use serde::Serialize;
 
 use crate::exit::{self, Failure, Outcome};
-use crate::inputs::InputArguments;
+use crate::inputs::{HostArguments, HostInput};
 
 mod entry;
 
@@ -24,7 +24,7 @@ const JSON_VERSION: u32 = 1;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    inputs: InputArguments,
+    inputs: HostArguments,
     /// The form of the output
     #[arg(short, long, default_value = "text", value_name = "FORM")]
     output: Output,
@@ -37,7 +37,7 @@ enum Output {
 }
 
 pub fn run(arguments: &Arguments) -> exit::Result {
-    let (policies, _) = arguments.inputs.load()?;
+    let HostInput { policies, .. } = arguments.inputs.load()?;
     let start = Instant::now();
     let tables = compile::compile(&policies)
         .context("cannot compile these policies")

@@ -12,7 +12,7 @@ use ringfence_dataplane::model::{Inventory, PolicySet};
 use serde::Serialize;
 
 use crate::exit::{self, Failure, Outcome};
-use crate::inputs::InputArguments;
+use crate::inputs::{HostArguments, HostInput};
 use crate::service::{Resolved, Service};
 
 /// The version of the JSON output; it changes when a field changes its meaning or goes away.
@@ -27,7 +27,7 @@ const WORLD: [IpAddr; 2] = [
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    inputs: InputArguments,
+    inputs: HostArguments,
     /// A service to ask about, as `80/tcp`, `http/tcp` or `icmp`; can be repeated. Without it: all
     /// ports that policies or workloads name, and one that none does
     #[arg(long = "port", value_name = "PORT/PROTOCOL")]
@@ -97,7 +97,7 @@ struct Matrix {
 }
 
 pub fn run(arguments: &Arguments) -> exit::Result {
-    let (policies, _) = arguments.inputs.load()?;
+    let HostInput { policies, .. } = arguments.inputs.load()?;
     let tables = compile::compile(&policies)
         .context("cannot compile these policies")
         .map_err(Failure::Usage)?;

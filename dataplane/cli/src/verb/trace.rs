@@ -10,7 +10,7 @@ use ringfence_dataplane::model::{Inventory, PolicySet};
 use ringfence_dataplane::oracle::{Flow, Oracle, Trace};
 
 use crate::exit::{self, Failure, Outcome};
-use crate::inputs::InputArguments;
+use crate::inputs::{HostArguments, HostInput};
 use crate::service::{Resolved, Service};
 use crate::who::Who;
 
@@ -20,7 +20,7 @@ mod text;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    inputs: InputArguments,
+    inputs: HostArguments,
     /// Who opens the connection: `namespace/name`, a name, or an address
     #[arg(short, long = "src", value_name = "WHO")]
     source: String,
@@ -53,7 +53,7 @@ struct Traced {
 }
 
 pub fn run(arguments: &Arguments) -> exit::Result {
-    let (policies, _) = arguments.inputs.load()?;
+    let HostInput { policies, .. } = arguments.inputs.load()?;
     let traced = trace(arguments, &policies)?;
     let mut out = anstream::stdout();
     match arguments.output {

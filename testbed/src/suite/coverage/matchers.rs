@@ -15,6 +15,7 @@ use crate::case::{Case, Probe};
 /// What rules of `tier` that do `action` are called in the table.
 pub fn tier_name(tier: Tier, action: Action) -> String {
     let tier = match tier {
+        Tier::Failsafe => "failsafe",
         Tier::Admin => "admin",
         Tier::Developer => "developer",
         Tier::Baseline => "baseline",

@@ -15,7 +15,7 @@ pub fn limit(set: &mut PolicySet) {
     for policy in &mut set.policies {
         match policy.tier {
             Tier::Developer => network_policy(policy),
-            Tier::Admin | Tier::Baseline => cluster_network_policy(policy),
+            Tier::Admin | Tier::Baseline | Tier::Failsafe => cluster_network_policy(policy),
         }
     }
     set.policies.sort_by(|a, b| a.name.cmp(&b.name));

@@ -82,6 +82,7 @@ fn write_side(
 
 fn write_policy(out: &mut impl Write, policy: &PolicyTrace) -> io::Result<()> {
     let tier = match policy.tier {
+        Tier::Failsafe => "before all policy, ".to_owned(),
         Tier::Admin => format!("Admin tier, priority {}, ", policy.priority),
         Tier::Baseline => format!("Baseline tier, priority {}, ", policy.priority),
         Tier::Developer => String::new(),
