@@ -24,7 +24,10 @@
 
 pub mod conntrack;
 pub mod hooks;
+pub mod ipset;
+pub mod iptables;
 pub mod packet;
+mod unread;
 
 use std::net::IpAddr;
 
@@ -32,6 +35,8 @@ use jiff::Timestamp;
 
 use self::conntrack::Tracked;
 use self::packet::Packet;
+
+pub use self::unread::Unread;
 
 /// Rules that have been read, and can be asked.
 pub trait Ruleset {
