@@ -103,6 +103,8 @@ pub struct Step {
 pub enum Action {
     /// The packet is dropped.
     Drop,
+    /// The header that the rule asks about is cut, so the kernel drops the packet.
+    Refuse,
     /// The packet goes on to the next hook.
     Accept,
     /// On with the chain that has called this one.

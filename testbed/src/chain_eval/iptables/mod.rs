@@ -85,7 +85,7 @@ impl Walk<'_> {
             match rule.applies(self.seen, self.sets) {
                 Outcome::No => continue,
                 Outcome::Unreadable => {
-                    self.step(rule, Action::Drop);
+                    self.step(rule, Action::Refuse);
                     return Some(false);
                 }
                 Outcome::Yes => {}
