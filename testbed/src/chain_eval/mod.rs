@@ -24,6 +24,7 @@
 
 pub mod conntrack;
 pub mod hooks;
+pub mod nftables;
 pub mod packet;
 
 use std::net::IpAddr;
