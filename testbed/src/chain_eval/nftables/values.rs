@@ -231,10 +231,11 @@ impl Kind {
         if self == Self::Time {
             return self.value(text);
         }
-        // `*` at the end would be a wildcard.
+        // `*` at the end would be a wildcard, a backslash before it none.
         let is_name = self == Self::Ifname
             && (1..=INTERFACE_NAME).contains(&text.len())
-            && !text.contains(['*', '\\', '/', ' ']);
+            && !text.ends_with('*')
+            && !text.contains(['\\', '/', ' ']);
         if !is_name {
             return Err(Fault::NoValue { text: text.to_owned(), what: self.to_string() });
         }
