@@ -24,8 +24,10 @@
 //! other people's rules say of it then still counts.
 
 mod about;
+pub mod hash;
 mod lines;
 mod plan;
+mod report;
 mod script;
 mod space;
 mod widen;
@@ -38,6 +40,7 @@ use ringfence_common::abi::policy::Direction;
 use serde::{Deserialize, Serialize};
 
 pub use self::about::About;
+pub use self::report::{LOG_GROUP, log_prefix};
 pub use self::script::{Script, ScriptLine};
 use super::{Mode, Settings};
 use crate::compile::RuleDescription;

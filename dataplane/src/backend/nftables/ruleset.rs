@@ -7,12 +7,22 @@ use serde::{Deserialize, Serialize};
 use crate::backend::chains::About;
 
 /// All that is in `table inet ringfence`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruleset {
     /// Sets and maps, by name.
     pub maps: BTreeMap<String, Map>,
-    /// Chains, each after those that it leads to.
+    /// Chains, in the order in which a packet meets them; each has a rule.
     pub chains: Vec<Chain>,
+}
+
+impl Ruleset {
+    /// Rules and elements together.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        let rules: usize = self.chains.iter().map(|chain| chain.rules.len()).sum();
+        let elements: usize = self.maps.values().map(|map| map.elements.len()).sum();
+        rules + elements
+    }
 }
 
 /// A set, or a map to verdicts.
@@ -24,6 +34,14 @@ pub struct Map {
     pub intervals: bool,
     /// Elements by their keys, as nft writes them (`10.0.0.1 . tcp . 80-90`).
     pub elements: BTreeMap<String, Element>,
+}
+
+impl Map {
+    /// Whether its elements lead to verdicts.
+    #[must_use]
+    pub fn has_verdicts(&self) -> bool {
+        self.kind.ends_with(": verdict")
+    }
 }
 
 /// An element of a set or map.
@@ -40,10 +58,20 @@ pub struct Element {
 pub struct Chain {
     /// Its name.
     pub name: String,
+    /// What it is for, for whoever reads the text.
+    pub title: String,
     /// `type filter hook forward priority filter`; nothing for a chain that others lead to.
     pub hook: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
+}
+
+impl Chain {
+    /// A chain that others lead to, without rules so far.
+    #[must_use]
+    pub fn named(name: impl Into<String>, title: impl Into<String>) -> Self {
+        Self { name: name.into(), title: title.into(), hook: None, rules: Vec::new() }
+    }
 }
 
 /// A rule.
@@ -53,4 +81,12 @@ pub struct Rule {
     pub text: String,
     /// What it is about.
     pub about: About,
+}
+
+impl Rule {
+    /// A rule that decides nothing itself and leads on; `way` has no spaces.
+    #[must_use]
+    pub fn leads(text: impl Into<String>, way: impl Into<String>) -> Self {
+        Self { text: text.into(), about: About::Way(way.into()) }
+    }
 }
