@@ -24,8 +24,11 @@
 
 pub mod conntrack;
 pub mod hooks;
+pub mod ipset;
+pub mod iptables;
 pub mod nftables;
 pub mod packet;
+mod unread;
 
 use std::net::IpAddr;
 
@@ -33,6 +36,8 @@ use jiff::Timestamp;
 
 use self::conntrack::Tracked;
 use self::packet::Packet;
+
+pub use self::unread::Unread;
 
 /// Rules that have been read, and can be asked.
 pub trait Ruleset {
@@ -99,6 +104,8 @@ pub struct Step {
 pub enum Action {
     /// The packet is dropped.
     Drop,
+    /// The header that the rule asks about is cut, so the kernel drops the packet.
+    Refuse,
     /// The packet goes on to the next hook.
     Accept,
     /// On with the chain that has called this one.

@@ -101,6 +101,25 @@ pub struct Said {
     pub rules: Vec<String>,
     /// The hook that decided; nothing where there are none.
     pub hook: Option<Hook>,
+    /// Reasons that the backend does not tell from the one given: the packet may have any of them.
+    pub also: Vec<Reason>,
+    /// A known limit of the backend on which the answer hangs: where it is not what a case expects,
+    /// the backend could not be asked, and this is why.
+    pub limit: Option<&'static str>,
+}
+
+impl Said {
+    /// A decision that no rule has made, and no hook that is known.
+    #[must_use]
+    pub const fn new(verdict: Verdict, reason: Reason) -> Self {
+        Self { verdict, reason, rules: Vec::new(), hook: None, also: Vec::new(), limit: None }
+    }
+
+    /// Whether it may have been made for this reason.
+    #[must_use]
+    pub fn gives(&self, reason: Reason) -> bool {
+        self.reason == reason || self.also.contains(&reason)
+    }
 }
 
 /// The backends.
@@ -216,6 +235,27 @@ pub enum SuiteError {
     /// Programs were run and told nothing about it.
     #[error("the program at {0} sent no event for a frame that it decided")]
     Silent(&'static str),
+    /// Tables have no words in a tool, or its words were not understood.
+    #[error("{place}: case `{case}` cannot be put into rules of `{backend}`")]
+    Text {
+        /// The backend.
+        backend: BackendName,
+        /// Where the case stands.
+        place: Place,
+        /// The case.
+        case: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A rule drops a packet and does not say why.
+    #[error("a rule of `{backend}` with the comment `{comment}` drops packets without a reason")]
+    Unmarked {
+        /// The backend.
+        backend: BackendName,
+        /// The rule's comment.
+        comment: String,
+    },
     /// A frame came before any case.
     #[error("no case has begun")]
     NoCase,

@@ -68,7 +68,7 @@ impl TestRuns {
         match Reason::from_number(reason) {
             Some(reason) if returned == told => {
                 let rules = rule_names(desired, event.rule);
-                Ok(Said { verdict, reason, rules, hook: Some(hook) })
+                Ok(Said { rules, hook: Some(hook), ..Said::new(verdict, reason) })
             }
             _ => Err(SuiteError::Program {
                 what: format!("agree with the event of its program at {}", hook_name(hook)),

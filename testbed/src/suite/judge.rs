@@ -136,7 +136,7 @@ fn wrong_of(probe: &Probe, said: &[(Station<'_>, Said)]) -> Option<(Side, Expect
             return Some((side, expected(stated, None), end));
         }
     }
-    let gives = |said: &Said| probe.reason.is_none_or(|reason| said.reason == reason);
+    let gives = |said: &Said| probe.reason.is_none_or(|reason| said.gives(reason));
     let is_given = match whole.verdict {
         Verdict::Allow if !said.is_empty() => said.iter().any(|(_, said)| gives(said)),
         _ => gives(&whole),
@@ -148,7 +148,7 @@ fn wrong_of(probe: &Probe, said: &[(Station<'_>, Said)]) -> Option<(Side, Expect
 /// workload, and nobody enforces anything for an address that nobody has.
 fn undecided(said: &[(Station<'_>, Said)]) -> Said {
     let reason = if said.is_empty() { Reason::SelfTraffic } else { Reason::NotSubject };
-    Said { verdict: Verdict::Allow, reason, rules: Vec::new(), hook: None }
+    Said::new(Verdict::Allow, reason)
 }
 
 /// Asks `backend` about a frame, with all that came before it.
@@ -165,8 +165,12 @@ pub fn frame(backend: &mut dyn Backend, case: &Case, frame: &Frame) -> Result<Ju
         Answer::Skipped(why) => judged.not_asked = Some((false, why)),
         Answer::Said(said) => {
             let is_right = said.verdict == frame.expect
-                && frame.reason.is_none_or(|reason| said.reason == reason)
+                && frame.reason.is_none_or(|reason| said.gives(reason))
                 && frame.rule.as_ref().is_none_or(|rule| said.rules.contains(rule));
+            if let Some(limit) = said.limit.filter(|_| !is_right) {
+                judged.not_asked = Some((false, limit));
+                return Ok(judged);
+            }
             judged.said.push((frame.direction, said.clone()));
             judged.wrong = (!is_right).then(|| Wrong {
                 side: Side::Both,

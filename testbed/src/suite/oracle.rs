@@ -59,14 +59,13 @@ impl Backend for Literal {
             At::Workload(name) | At::Uplink(Some(name)) => name,
             // Nobody enforces anything at the uplink of a host that nobody describes.
             At::Uplink(None) => {
-                let (verdict, reason) = (Verdict::Allow, Reason::NotSubject);
-                return Ok(Answer::Said(Said { verdict, reason, rules: Vec::new(), hook: None }));
+                return Ok(Answer::Said(Said::new(Verdict::Allow, Reason::NotSubject)));
             }
         };
         let connections = self.connections.as_mut().ok_or(SuiteError::NoCase)?;
         let seen = connections.see(name, direction, frame, self.now);
         let rules = seen.rules.iter().map(ToString::to_string).collect();
-        Ok(Answer::Said(Said { verdict: seen.verdict, reason: seen.reason, rules, hook: None }))
+        Ok(Answer::Said(Said { rules, ..Said::new(seen.verdict, seen.reason) }))
     }
 }
 

@@ -92,10 +92,9 @@ impl Backend for InMemory {
         let now = state.now();
         let decision = state.filter.decide(frame, hook, ifindex, now).decision;
         Ok(Answer::Said(Said {
-            verdict: decision.verdict,
-            reason: decision.reason,
             rules: rule_names(&state.desired, decision.rule),
             hook: Some(hook),
+            ..Said::new(decision.verdict, decision.reason)
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! ICMP (RFC 792, RFC 950) and ICMPv6 (RFC 4443, RFC 4861, RFC 2710), after
 //! `nf_conntrack_proto_icmp.c` and `nf_conntrack_proto_icmpv6.c`.
 
-use super::{Conntrack, Direction, State, Tracked};
+use super::{Conntrack, Direction, Fault, State, Tracked};
 use crate::chain_eval::conntrack::tuple::Tuple;
 use crate::chain_eval::packet::{self, Packet, protocol};
 
@@ -10,6 +10,9 @@ const HEADER: usize = 8;
 
 /// The highest type that the kernel knows in IPv4.
 const LAST_V4: u8 = 18;
+
+/// What the kernel does not ask of an error.
+const UNSENT: &str = "the kernel takes an error for related that quotes an answer nobody has sent";
 
 /// Whether the message may begin a connection. Each family's own ICMP alone is tracked.
 pub fn may_open(packet: &Packet) -> bool {
@@ -39,10 +42,13 @@ impl Conntrack {
         if !matches!(number, protocol::ICMP | protocol::ICMPV6) {
             return None;
         }
-        let invalid = Some(Tracked::without(State::Invalid));
+        let invalid = Some(Tracked::invalid(Fault::Damaged));
         let is_own = (number == protocol::ICMPV6) == packet.is_v6();
-        if packet.transport.len() < HEADER || !is_own {
+        if packet.transport.len() < HEADER {
             return invalid;
+        }
+        if !is_own {
+            return Some(Tracked::invalid(Fault::Untold));
         }
         if arrives && !packet.checksum_is_right() {
             return invalid;
@@ -57,7 +63,7 @@ impl Conntrack {
                 _ => Some(self.error(packet)),
             }
         } else if kind > LAST_V4 {
-            invalid
+            Some(Tracked::invalid(Fault::Untold))
         } else {
             matches!(kind, 3 | 4 | 5 | 11 | 12).then(|| self.error(packet))
         }
@@ -67,26 +73,28 @@ impl Conntrack {
     fn error(&self, packet: &Packet) -> Tracked {
         let quoted = packet::quoted(&packet.transport[HEADER..], packet.is_v6());
         let found = quoted
-            .and_then(|quoted| Tuple::of(&quoted))
+            .as_ref()
+            .and_then(Tuple::of)
             .and_then(|tuple| tuple.inverse())
             .and_then(|answer| Some((answer, self.find(&answer)?)));
         let Some((answer, (index, direction))) = found else {
-            return Tracked::without(State::Invalid);
+            let about = quoted.and_then(|quoted| Tuple::of(&quoted));
+            let was_deleted = about.is_some_and(|tuple| self.was_deleted(&tuple));
+            return Tracked { was_deleted, ..Tracked::invalid(Fault::Unrelated) };
         };
         let entry = &self.entries[index];
         if answer.destination != packet.destination || entry.is_over() {
-            return Tracked::without(State::Invalid);
+            return Tracked::invalid(Fault::Unrelated);
         }
         // The quoted packet is of the other direction than its answer; whether it was ever sent is
         // not asked.
         let was_sent = direction == Direction::Reply || entry.is_answered;
         Tracked {
-            state: State::Related,
             direction: Some(direction),
             known: true,
-            leniency: (!was_sent).then_some(
-                "the kernel takes an error for related that quotes an answer nobody has sent",
-            ),
+            connection: Some(entry.number),
+            leniency: (!was_sent).then_some(UNSENT),
+            ..Tracked::without(State::Related)
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct Conntrack {
     entries: Vec<Entry>,
     /// Begun by the packet that is under way.
     unconfirmed: Option<Entry>,
+    /// How many have begun.
+    begun: u32,
+    /// Of connections that were deleted.
+    deleted: Vec<[Tuple; 2]>,
 }
 
 /// What rules can ask of a packet's connection.
@@ -40,6 +44,12 @@ pub struct Tracked {
     pub direction: Option<Direction>,
     /// Whether an entry was there before the packet.
     pub known: bool,
+    /// Its connection, of those that this [`Conntrack`] has seen.
+    pub connection: Option<u32>,
+    /// Why it is [`State::Invalid`].
+    pub fault: Option<Fault>,
+    /// Whether it may be of a connection that was deleted. Rules cannot ask for it.
+    pub was_deleted: bool,
     /// What is known to let packets pass, or end connections, that a strict reader of the
     /// protocol's standard would see otherwise.
     pub leniency: Option<&'static str>,
@@ -69,6 +79,27 @@ pub enum Direction {
     Reply,
 }
 
+/// Why a packet is [`State::Invalid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// Nobody can tell its protocol.
+    Headers,
+    /// The protocol's header is cut, or its lengths or checksum are wrong.
+    Damaged,
+    /// TCP flags that no packet has.
+    Flags,
+    /// It begins no connection, and is of none.
+    Stray,
+    /// It answers no question.
+    Unasked,
+    /// ICMP that is neither question, answer nor error.
+    Untold,
+    /// An ICMP error about no connection.
+    Unrelated,
+    /// No step of its connection.
+    Step,
+}
+
 /// Why what follows a silence is not certain.
 const SILENCE: &str = "how long the kernel remembers a silent connection is its own setting";
 
@@ -77,6 +108,7 @@ const SHORT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 struct Entry {
+    number: u32,
     /// Of its first packet, and of the answer.
     tuples: [Tuple; 2],
     opening: Packet,
@@ -115,7 +147,19 @@ impl Tracked {
     pub const UNASKED: Self = Self::without(State::Invalid);
 
     const fn without(state: State) -> Self {
-        Self { state, direction: None, known: false, leniency: None }
+        Self {
+            state,
+            direction: None,
+            known: false,
+            connection: None,
+            fault: None,
+            was_deleted: false,
+            leniency: None,
+        }
+    }
+
+    const fn invalid(fault: Fault) -> Self {
+        Self { fault: Some(fault), ..Self::without(State::Invalid) }
     }
 }
 
@@ -137,16 +181,21 @@ impl Conntrack {
         self.unconfirmed = None;
         // `nf_ct_get_l4proto`: behind "no next header" there is nothing to track.
         if packet.protocol.is_none_or(|number| packet.is_v6() && number == protocol::NONE) {
-            return Tracked::without(State::Invalid);
+            return Tracked::invalid(Fault::Headers);
         }
         if let Some(decided) = self.icmp(packet, arrives) {
             return decided;
         }
-        let Some(tuple) = Tuple::of(packet) else { return Tracked::without(State::Invalid) };
-        if is_damaged(packet, arrives) {
-            return Tracked::without(State::Invalid);
+        let Some(tuple) = Tuple::of(packet) else { return Tracked::invalid(Fault::Damaged) };
+        if let Some(fault) = fault_of(packet, arrives) {
+            return Tracked::invalid(fault);
         }
-        self.known(packet, &tuple).unwrap_or_else(|| self.open(packet, tuple))
+        let tracked = self.known(packet, &tuple).unwrap_or_else(|| self.open(packet, tuple));
+        Tracked { was_deleted: self.was_deleted(&tuple), ..tracked }
+    }
+
+    fn was_deleted(&self, tuple: &Tuple) -> bool {
+        self.deleted.iter().any(|both| both.contains(tuple))
     }
 
     /// The packet that was seen last has passed all rules, or not.
@@ -164,17 +213,16 @@ impl Conntrack {
     }
 
     /// Deletes the connections of which `is_refused` is true, asked with a packet as the one that
-    /// opened it. Says which packets those were.
-    pub fn delete(&mut self, mut is_refused: impl FnMut(&Packet) -> bool) -> Vec<Packet> {
-        let mut deleted = Vec::new();
+    /// opened it, and its number.
+    pub fn delete(&mut self, mut is_refused: impl FnMut(&Packet, u32) -> bool) {
+        let deleted = &mut self.deleted;
         self.entries.retain(|entry| {
-            let refused = is_refused(&entry.opening);
+            let refused = is_refused(&entry.opening, entry.number);
             if refused {
-                deleted.push(entry.opening.clone());
+                deleted.push(entry.tuples);
             }
             !refused
         });
-        deleted
     }
 
     fn find(&self, tuple: &Tuple) -> Option<(usize, Direction)> {
@@ -202,7 +250,7 @@ impl Conntrack {
         };
         let leniency = match step {
             Step::Invalid => {
-                return Some(Tracked { leniency: silence, ..Tracked::without(State::Invalid) });
+                return Some(Tracked { leniency: silence, ..Tracked::invalid(Fault::Step) });
             }
             Step::Again => {
                 self.entries.remove(index);
@@ -213,10 +261,14 @@ impl Conntrack {
         };
         entry.is_answered |= direction == Direction::Reply;
         entry.silent = Duration::ZERO;
+        let connection = Some(entry.number);
         if step == Step::Ends {
             self.entries.remove(index);
         }
-        Some(Tracked { state, direction: Some(direction), known: true, leniency })
+        let direction = Some(direction);
+        let known =
+            Tracked { direction, known: true, connection, leniency, ..Tracked::without(state) };
+        Some(known)
     }
 
     /// A packet of no known connection.
@@ -232,9 +284,16 @@ impl Conntrack {
             _ => Some(Protocol::Other),
         };
         let (Some(protocol), Some(answer)) = (protocol, tuple.inverse()) else {
-            return Tracked::without(State::Invalid);
+            let is_icmp = matches!(packet.protocol, Some(protocol::ICMP | protocol::ICMPV6));
+            return Tracked::invalid(match (is_icmp, tuple.inverse()) {
+                (false, _) => Fault::Stray,
+                (true, Some(_)) => Fault::Unasked,
+                (true, None) => Fault::Untold,
+            });
         };
+        self.begun += 1;
         self.unconfirmed = Some(Entry {
+            number: self.begun,
             tuples: [tuple, answer],
             opening: packet.clone(),
             protocol,
@@ -242,8 +301,8 @@ impl Conntrack {
             silent: Duration::ZERO,
             age: Duration::ZERO,
         });
-        let direction = Some(Direction::Original);
-        Tracked { direction, ..Tracked::without(State::New) }
+        let (direction, connection) = (Some(Direction::Original), Some(self.begun));
+        Tracked { direction, connection, ..Tracked::without(State::New) }
     }
 }
 
@@ -277,12 +336,12 @@ impl Entry {
     }
 }
 
-/// What connection tracking calls damaged before it looks for a connection (`tcp_error`,
-/// `udp_error`, `sctp_error`).
-fn is_damaged(packet: &Packet, arrives: bool) -> bool {
+/// What connection tracking finds wrong with a packet before it looks for its connection
+/// (`tcp_error`, `udp_error`, `sctp_error`).
+fn fault_of(packet: &Packet, arrives: bool) -> Option<Fault> {
     let bytes = &packet.transport;
     let is_cut = match packet.protocol {
-        Some(protocol::TCP) => packet.tcp().is_none_or(|tcp| !tcp::is_possible(&tcp)),
+        Some(protocol::TCP) => packet.tcp().is_none_or(|tcp| !tcp.offset_fits),
         Some(protocol::UDP) => match bytes[..] {
             [_, _, _, _, high, low, _, _, ..] => {
                 let length = usize::from(u16::from_be_bytes([high, low]));
@@ -291,9 +350,11 @@ fn is_damaged(packet: &Packet, arrives: bool) -> bool {
             _ => true,
         },
         Some(protocol::SCTP) => bytes.len() < 12,
-        _ => false,
+        _ => return None,
     };
-    let has_checksum = [protocol::TCP, protocol::UDP, protocol::SCTP];
-    let is_checked = packet.protocol.is_some_and(|number| has_checksum.contains(&number));
-    is_cut || arrives && is_checked && !packet.checksum_is_right()
+    if is_cut || arrives && !packet.checksum_is_right() {
+        return Some(Fault::Damaged);
+    }
+    let is_impossible = packet.tcp().is_some_and(|tcp| !tcp::is_possible(&tcp));
+    is_impossible.then_some(Fault::Flags)
 }

@@ -78,14 +78,14 @@ const CLOSED: &str = "the kernel looks at no numbers once a connection is closin
 const LIBERAL: &str = "the kernel looks at no numbers of a connection that it has picked up";
 const OLD: &str = "the kernel lets TCP pass that repeats what was acknowledged";
 
-/// Whether the header is whole and its flags are those of some packet (`tcp_error`).
+/// Whether the flags are those of some packet (`tcp_error`).
 pub fn is_possible(tcp: &Tcp) -> bool {
     use flags::{ACK, FIN, RST, SYN, URG};
 
     let relevant = tcp.flags & (FIN | SYN | RST | ACK | URG);
     let possible =
         [SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG];
-    tcp.offset_fits && possible.contains(&relevant)
+    possible.contains(&relevant)
 }
 
 impl Connection {
