@@ -26,6 +26,7 @@ pub mod conntrack;
 pub mod hooks;
 pub mod ipset;
 pub mod iptables;
+pub mod nftables;
 pub mod packet;
 mod unread;
 
