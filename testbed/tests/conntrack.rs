@@ -17,8 +17,12 @@ use ringfence_dataplane::oracle::{Flow, Oracle};
 use ringfence_testbed::netns::Namespace;
 use ringfence_testbed::prober::{Ask, Prober, Service};
 use ringfence_testbed::require::{self, Tool};
-use ringfence_testbed::topology::{Family, Outsider, Place, Topology};
+use ringfence_testbed::topology::{Family, Outsider, Place, Topology, UPLINK};
+use ringfence_testbed::veth::Netlink;
 use socket2::{Domain, Socket, Type};
+
+/// The host's address on an interface that nobody guards.
+const ASIDE: &str = "192.168.77.1";
 
 const PATIENCE: [Duration; 1] = [Duration::from_millis(500)];
 
@@ -120,9 +124,32 @@ impl Scene {
         self.topology.place(name).unwrap()
     }
 
+    /// What is to be the host's state.
+    fn desired(&self, policies: &PolicySet) -> Desired {
+        let tables = compile(policies).unwrap();
+        let look = || {
+            let netlink = Netlink::open().unwrap();
+            let index = |name: &str| netlink.index(name).unwrap();
+            let behind = |name: &str| index(self.place(name).interface.as_ref().unwrap());
+            Desired::all_local(tables, Arrival::Tcx, index(UPLINK), behind)
+        };
+        let mut desired = self.host().run(look).unwrap();
+        let own = ["127.0.0.1", "::1", ASIDE];
+        desired.host_addresses = own.map(|own| own.parse().unwrap()).into();
+        desired
+    }
+
     /// Takes back what `policies` refuse.
     fn revoke(&self, policies: &PolicySet) -> Revoked {
-        self.host().run(|| revoke(&desired(policies))).unwrap().unwrap()
+        let desired = self.desired(policies);
+        self.host().run(|| revoke(&desired)).unwrap().unwrap()
+    }
+
+    /// Sends a datagram from a place to an address and port.
+    fn send(&self, from: &Namespace, to: &str) {
+        let to: SocketAddr = to.parse().unwrap();
+        let send = || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"?", to).unwrap();
+        from.run(send).unwrap();
     }
 
     /// The connections that the kernel knows between addresses that are not link-local.
@@ -151,13 +178,6 @@ fn read(text: &str) -> PolicySet {
 
 fn policies(policies: &str) -> PolicySet {
     read(&[WORKLOADS, policies].concat())
-}
-
-/// What is to be the host's state.
-fn desired(policies: &PolicySet) -> Desired {
-    let mut desired = Desired::all_local(compile(policies).unwrap(), Arrival::Tcx, 1, |_| 2);
-    desired.host_addresses = ["127.0.0.1", "::1"].map(|own| own.parse().unwrap()).into();
-    desired
 }
 
 /// A connection as the kernel tells it: who asks whom, and about what.
@@ -245,9 +265,9 @@ fn what_the_new_policy_refuses_is_gone_and_nothing_else() {
     assert_eq!(missing, Vec::<&Known>::new(), "not tracked, so nothing would be tried");
 
     let policies = policies(POLICIES);
-    let mut audit = desired(&policies);
+    let mut audit = scene.desired(&policies);
     audit.mode = Mode::Audit;
-    let mut keep = desired(&policies);
+    let mut keep = scene.desired(&policies);
     keep.settings.keep_established = true;
     for harmless in [audit, keep] {
         let revoked = scene.host().run(|| revoke(&harmless)).unwrap().unwrap();
@@ -288,26 +308,21 @@ fn policy(app: &str, direction: &str, rules: &str) -> String {
     )
 }
 
+/// A connection of a datagram.
+fn datagram(source: &str, destination: &str, port: u16) -> Known {
+    let [source, destination] = [source, destination].map(|address| address.parse().unwrap());
+    Known { source, destination, protocol: 17, about: Some(port) }
+}
+
 #[test]
 fn a_translated_connection_is_judged_as_chains_see_it() {
     let Some(_granted) = require::tools(&[Tool::Nft]) else { return };
     let scene = Scene::new();
     scene.nft(TRANSLATION);
-    let send = |from: &str, to: &str| {
-        let to: SocketAddr = to.parse().unwrap();
-        let send = || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"?", to).unwrap();
-        scene.place(from).namespace.run(send).unwrap();
-    };
-    let known = |source: &str, destination: &str, port| Known {
-        source: source.parse().unwrap(),
-        destination: destination.parse().unwrap(),
-        protocol: 17,
-        about: Some(port),
-    };
-    let to_database = known("10.20.0.11", "198.51.100.9", 53);
-    let from_api = known("10.20.0.12", "203.0.113.10", 999);
-    send("shop/web", "198.51.100.9:53");
-    send("shop/api", "203.0.113.10:999");
+    let to_database = datagram("10.20.0.11", "198.51.100.9", 53);
+    let from_api = datagram("10.20.0.12", "203.0.113.10", 999);
+    scene.send(&scene.place("shop/web").namespace, "198.51.100.9:53");
+    scene.send(&scene.place("shop/api").namespace, "203.0.113.10:999");
     assert_eq!(scene.connections(), BTreeSet::from([to_database, from_api]));
 
     let takes = |port| format!("{{ports: [{{protocol: UDP, port: {port}}}]}}");
@@ -319,6 +334,29 @@ fn a_translated_connection_is_judged_as_chains_see_it() {
     assert_eq!(scene.connections(), BTreeSet::from([from_api]));
     let refused = policies(&policy("api", "Egress", ""));
     assert_eq!(scene.revoke(&refused), Revoked { looked_at: 1, deleted: 1 });
+}
+
+#[test]
+fn of_the_hosts_own_only_what_passes_the_uplink_is_looked_at() {
+    let Some(_granted) = require::tools(&[Tool::Nft]) else { return };
+    let scene = Scene::new();
+    let other = Namespace::new().unwrap();
+    let plug_in = || {
+        let netlink = Netlink::open().unwrap();
+        netlink.add_veth("aside", &other, "eth0").unwrap();
+        netlink.add_address("aside", format!("{ASIDE}/24").parse().unwrap()).unwrap();
+        netlink.set_up("aside").unwrap();
+    };
+    scene.host().run(plug_in).unwrap();
+    scene.send(scene.host(), "192.168.77.2:53");
+    scene.send(scene.host(), "203.0.113.10:53");
+    scene.send(scene.host(), "10.20.0.13:53");
+    assert_eq!(scene.connections().len(), 3);
+    let refused = policies(&policy("node", "Egress", ""));
+    assert_eq!(scene.revoke(&refused), Revoked { looked_at: 3, deleted: 1 });
+    let aside = datagram(ASIDE, "192.168.77.2", 53);
+    let to_own_workload = datagram("10.20.0.1", "10.20.0.13", 53);
+    assert_eq!(scene.connections(), BTreeSet::from([aside, to_own_workload]));
 }
 
 /// A connection between two places, both ends of it.
