@@ -53,3 +53,14 @@ fn failures(report: &Report) -> String {
     let lines: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
+
+#[test]
+fn the_text_of_nftables_rules_agrees_too() {
+    let cases = corpus();
+    let report = run(&cases, &[BackendName::Nftables]);
+    println!("{:?}", report.backends);
+    let mut why: std::collections::BTreeMap<(bool, &str), usize> = Default::default();
+    for one in &report.not_asked { *why.entry((one.inapplicable, one.why)).or_default() += 1; }
+    println!("{why:#?}");
+    assert_good(&report);
+}

@@ -11,6 +11,7 @@ use ringfence_dataplane::backend::ebpf::EbpfError;
 use ringfence_dataplane::compile::CompileError;
 use ringfence_dataplane::model::{Direction, PolicySet, WorkloadName};
 
+use super::chains::{self, Chains};
 use super::{ebpf, oracle, userspace};
 use crate::case::{Case, Place};
 use crate::netns::NamespaceError;
@@ -131,6 +132,8 @@ pub enum BackendName {
     Userspace,
     /// The programs in the kernel, run on single frames (`BPF_PROG_TEST_RUN`).
     Ebpf,
+    /// The text of nftables rules, walked in process.
+    Nftables,
 }
 
 /// A backend, and at which hook it sees what arrives.
@@ -183,7 +186,7 @@ impl Way {
 
 /// A name that no backend has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{0}`; choose among oracle, userspace and ebpf")]
+#[error("there is no backend `{0}`; choose among oracle, userspace, ebpf and nftables")]
 pub struct UnknownBackend(String);
 
 /// Why a backend cannot be used.
@@ -269,7 +272,7 @@ pub enum SuiteError {
 
 impl BackendName {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 3] = [Self::Oracle, Self::Userspace, Self::Ebpf];
+    pub const ALL: [Self; 4] = [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Nftables];
 
     /// What it is called.
     #[must_use]
@@ -278,6 +281,7 @@ impl BackendName {
             Self::Oracle => "oracle",
             Self::Userspace => "userspace",
             Self::Ebpf => "ebpf",
+            Self::Nftables => "nftables",
         }
     }
 
@@ -288,7 +292,7 @@ impl BackendName {
     /// [`Unavailable`] with what is missing.
     pub fn check(self) -> Result<(), Unavailable> {
         match self {
-            Self::Oracle | Self::Userspace => Ok(()),
+            Self::Oracle | Self::Userspace | Self::Nftables => Ok(()),
             Self::Ebpf => require::missing_for_kernel()
                 .map_or(Ok(()), |missing| Err(Unavailable::Missing { backend: self, missing })),
         }
@@ -319,6 +323,7 @@ impl Run {
             BackendName::Oracle => Box::new(oracle::Literal::default()),
             BackendName::Userspace => Box::new(userspace::InMemory::new(way)),
             BackendName::Ebpf => Box::new(ebpf::TestRuns::new(way)?),
+            BackendName::Nftables => Box::new(Chains::new(self.backend, chains::nftables)),
         })
     }
 }
