@@ -60,7 +60,9 @@ fn the_text_of_nftables_rules_agrees_too() {
     let report = run(&cases, &[BackendName::Nftables]);
     println!("{:?}", report.backends);
     let mut why: std::collections::BTreeMap<(bool, &str), usize> = Default::default();
-    for one in &report.not_asked { *why.entry((one.inapplicable, one.why)).or_default() += 1; }
+    for one in &report.not_asked {
+        *why.entry((one.inapplicable, one.why)).or_default() += 1;
+    }
     println!("{why:#?}");
     assert_good(&report);
 }
