@@ -6,6 +6,7 @@
 mod all_local;
 pub mod chains;
 pub mod clock;
+pub mod conntrack;
 pub mod ebpf;
 pub mod host;
 mod installed;

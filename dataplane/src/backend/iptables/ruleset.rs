@@ -9,7 +9,8 @@ use crate::backend::chains::About;
 pub struct Ruleset {
     /// The family.
     pub family: Family,
-    /// Our chains: those of a table together, tables in their order, chains by name.
+    /// Our chains: those of a table together, tables in their order; a chain stands after those
+    /// that lead to it, where it can.
     pub chains: Vec<Chain>,
     /// The rules in the kernel's own chains that lead into ours, each the first of its chain.
     pub jumps: Vec<Jump>,
@@ -40,6 +41,8 @@ pub struct Chain {
     pub table: Table,
     /// Its name, at most 28 bytes.
     pub name: String,
+    /// What it is for, in a few words: a line above it in the text. The kernel does not have it.
+    pub title: String,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
 }
