@@ -11,7 +11,7 @@ use ringfence_dataplane::backend::ebpf::EbpfError;
 use ringfence_dataplane::compile::CompileError;
 use ringfence_dataplane::model::{Direction, PolicySet, WorkloadName};
 
-use super::chains::{self, Chains};
+use super::chains::{Chains, texts};
 use super::{ebpf, oracle, userspace};
 use crate::case::{Case, Place};
 use crate::netns::NamespaceError;
@@ -132,6 +132,9 @@ pub enum BackendName {
     Userspace,
     /// The programs in the kernel, run on single frames (`BPF_PROG_TEST_RUN`).
     Ebpf,
+    /// The text of iptables rules, walked in process: chains of their own in one run, one chain for
+    /// each direction in another.
+    Iptables,
     /// The text of nftables rules, walked in process.
     Nftables,
 }
@@ -186,7 +189,7 @@ impl Way {
 
 /// A name that no backend has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{0}`; choose among oracle, userspace, ebpf and nftables")]
+#[error("there is no backend `{0}`; choose among oracle, userspace, ebpf, iptables and nftables")]
 pub struct UnknownBackend(String);
 
 /// Why a backend cannot be used.
@@ -272,7 +275,8 @@ pub enum SuiteError {
 
 impl BackendName {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 4] = [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Nftables];
+    pub const ALL: [Self; 5] =
+        [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Iptables, Self::Nftables];
 
     /// What it is called.
     #[must_use]
@@ -281,6 +285,7 @@ impl BackendName {
             Self::Oracle => "oracle",
             Self::Userspace => "userspace",
             Self::Ebpf => "ebpf",
+            Self::Iptables => "iptables",
             Self::Nftables => "nftables",
         }
     }
@@ -292,7 +297,7 @@ impl BackendName {
     /// [`Unavailable`] with what is missing.
     pub fn check(self) -> Result<(), Unavailable> {
         match self {
-            Self::Oracle | Self::Userspace | Self::Nftables => Ok(()),
+            Self::Oracle | Self::Userspace | Self::Iptables | Self::Nftables => Ok(()),
             Self::Ebpf => require::missing_for_kernel()
                 .map_or(Ok(()), |missing| Err(Unavailable::Missing { backend: self, missing })),
         }
@@ -323,7 +328,8 @@ impl Run {
             BackendName::Oracle => Box::new(oracle::Literal::default()),
             BackendName::Userspace => Box::new(userspace::InMemory::new(way)),
             BackendName::Ebpf => Box::new(ebpf::TestRuns::new(way)?),
-            BackendName::Nftables => Box::new(Chains::new(self.backend, chains::nftables)),
+            BackendName::Iptables => Box::new(Chains::new(self.backend, texts::iptables)),
+            BackendName::Nftables => Box::new(Chains::new(self.backend, texts::nftables)),
         })
     }
 }

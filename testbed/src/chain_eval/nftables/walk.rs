@@ -91,7 +91,7 @@ impl<'s> Walk<'s> {
                 Verdict::Jump(to) | Verdict::Goto(to) => Action::Enter(to.clone()),
                 Verdict::Continue => continue,
             };
-            self.steps.push(Step { comment: comment.to_owned(), action });
+            self.steps.push(Step { comment: comment.to_owned(), elements: Vec::new(), action });
             match verdict {
                 Verdict::Accept => return Ended::Accepted,
                 Verdict::Drop => return Ended::Dropped,
@@ -124,7 +124,11 @@ impl<'s> Walk<'s> {
                 Statement::Log(log) => {
                     let prefix = log.prefix.clone().unwrap_or_default();
                     let action = Action::Log(prefix);
-                    self.steps.push(Step { comment: comment.to_owned(), action });
+                    self.steps.push(Step {
+                        comment: comment.to_owned(),
+                        elements: Vec::new(),
+                        action,
+                    });
                 }
                 Statement::Verdict(verdict) => return Outcome::Verdict(verdict, comment),
             }

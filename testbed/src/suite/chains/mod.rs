@@ -8,6 +8,7 @@
 //! The time at which a case begins is always the same.
 
 mod reading;
+pub mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -18,7 +19,6 @@ use jiff::Timestamp;
 use ringfence_common::abi::config::essential;
 use ringfence_common::verdict::Verdict;
 use ringfence_dataplane::backend::chains::Plan;
-use ringfence_dataplane::backend::nftables;
 use ringfence_dataplane::backend::{Desired, Mode, Role, Settings};
 use ringfence_dataplane::model::{Direction, PolicySet};
 
@@ -27,7 +27,6 @@ use super::host::Host;
 use crate::case::{Case, Place};
 use crate::chain_eval::conntrack::{self, Conntrack, State as Ct, Tracked};
 use crate::chain_eval::hooks::{self, Side, hook_of};
-use crate::chain_eval::nftables::Nftables;
 use crate::chain_eval::packet::{Packet, flags, protocol};
 use crate::chain_eval::{Ruleset, Seen};
 
@@ -45,12 +44,6 @@ type Failed = Box<dyn Error + Send + Sync>;
 
 /// Makes text of a plan and reads it.
 pub type Rendered = fn(&Plan) -> Result<Box<dyn Ruleset>, Failed>;
-
-/// The text for nft.
-pub fn nftables(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
-    let text = nftables::ruleset(plan)?.script().to_string();
-    Ok(Box::new(Nftables::read(&text)?))
-}
 
 /// A host whose rules are text.
 pub struct Chains {
