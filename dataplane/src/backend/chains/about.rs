@@ -30,6 +30,12 @@ impl About {
     /// What each comment of ours begins with.
     pub const MARK: &'static str = "rf:";
 
+    /// It leads on, by way of something called so.
+    #[must_use]
+    pub fn way(name: &str) -> Self {
+        Self::Way(name.replace(char::is_whitespace, "_"))
+    }
+
     /// The comment, at most `longest` bytes long: a long name loses its end.
     #[must_use]
     pub fn comment(&self, longest: usize) -> String {

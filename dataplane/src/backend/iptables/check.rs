@@ -35,6 +35,8 @@ fn interface(name: &str, workload: &str) -> Result<(), RenderError> {
         "interfaces have names of 1 to 15 bytes"
     } else if name.ends_with('+') {
         "`+` at the end means all interfaces whose names begin so"
+    } else if name.starts_with("physdev:") {
+        "ipset reads `physdev:` as a word of its own"
     } else if name.starts_with(['!', '-']) {
         "it begins like an option"
     } else if !name.chars().all(|c| c.is_ascii_graphic()) || name.contains(UNSAYABLE) {
@@ -79,6 +81,7 @@ mod tests {
             "a,b",
             "é",
             "sixteen-bytes-xx",
+            "physdev:a",
         ] {
             let refused = interface(name, "shop/db");
             assert!(matches!(refused, Err(RenderError::Interface { .. })), "{name}: {refused:?}");

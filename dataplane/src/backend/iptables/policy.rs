@@ -165,9 +165,9 @@ impl Writer<'_> {
 
 /// One orientation is enough: where this one refuses, the direction's own is asked.
 fn pick_up_rule(who: Who<'_>, direction: Direction, answer: Answer) -> Rule {
-    let Answer { when, decided, about } = answer;
+    let Answer { when, allows, about, .. } = answer;
     let forward = policy_name(who.subject, direction);
-    let target = if decided.allows { "-j RETURN".to_owned() } else { format!("-g {forward}") };
+    let target = if allows { "-j RETURN".to_owned() } else { format!("-g {forward}") };
     Rule { matches: when.to_string(), target, about }
 }
 

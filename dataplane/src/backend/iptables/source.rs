@@ -84,10 +84,11 @@ impl<'p> Writer<'p> {
 
     fn source_rules(&mut self, interfaces: &BTreeMap<&str, Vec<&Guard>>) -> Vec<Rule> {
         let mut rules = Vec::new();
-        if self.style == Style::Sets && !interfaces.is_empty() {
-            let own = self.own_addresses_set(interfaces);
-            let when = Condition::default().and(&format!("-m set --match-set {own} src,src"));
-            rules.push(Self::leads(&when, "OwnAddress", "-g RF-OWN"));
+        if self.style == Style::Sets {
+            if let Some(own) = self.own_addresses_set() {
+                let when = Condition::default().and(&format!("-m set --match-set {own} src,src"));
+                rules.push(Self::leads(&when, "OwnAddress", "-g RF-OWN"));
+            }
         }
         for (interface, guards) in interfaces {
             let when = Condition::default().arrives_on(interface);
@@ -187,9 +188,10 @@ impl<'p> Writer<'p> {
         rules.extend(self.discovery(Routers::Trusted));
         rules.extend(self.dhcp(&any, Dhcp::Server));
         if self.style == Style::Sets {
-            let set = self.local_addresses_set();
-            let when = any.and(&format!("-m set --match-set {set} src"));
-            rules.extend(self.refuses(&when, Reason::Spoofed));
+            if let Some(local) = self.local_addresses_set() {
+                let when = any.and(&format!("-m set --match-set {local} src"));
+                rules.extend(self.refuses(&when, Reason::Spoofed));
+            }
         } else {
             for net in cover_all(self.local_addresses(), self.family) {
                 let when = any.clone().address(End::Source, words(&net));
@@ -200,7 +202,7 @@ impl<'p> Writer<'p> {
     }
 
     /// The addresses of the host and its workloads.
-    pub(in crate::backend) fn local_addresses(&self) -> impl Iterator<Item = &IpAddr> {
+    fn local_addresses(&self) -> impl Iterator<Item = &IpAddr> {
         let host = self.plan.host.iter().flat_map(|host| &host.addresses);
         self.plan.guards.iter().flat_map(|guard| &guard.addresses).chain(host)
     }

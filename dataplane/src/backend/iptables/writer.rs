@@ -47,8 +47,10 @@ pub(in crate::backend) struct Writer<'p> {
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct Answer {
     pub when: Condition,
-    /// What is decided; without a rule where the elements of a set have different ones.
-    pub decided: Decided,
+    pub allows: bool,
+    pub logs: bool,
+    /// What reports say.
+    pub report: String,
     pub about: About,
 }
 
@@ -185,26 +187,24 @@ impl<'p> Writer<'p> {
         match self.plan.mode {
             Mode::Enforce => vec![rule(when, "-j DROP", about)],
             Mode::Audit => {
-                vec![rule(when, &log(reason, 0), about.clone()), rule(when, "-j RETURN", about)]
+                vec![rule(when, &log(reason.name()), about.clone()), rule(when, "-j RETURN", about)]
             }
         }
     }
 
     /// What matches goes on in another chain: `target` is `-j …` or `-g …`.
     pub fn leads(when: &Condition, way: &str, target: &str) -> Rule {
-        let way = way.replace(char::is_whitespace, "_");
-        rule(when, target, About::Way(way))
+        rule(when, target, About::way(way))
     }
 
     /// Policy has answered so.
     pub fn decides(&self, answer: &Answer) -> Vec<Rule> {
-        let Answer { when, decided, .. } = answer;
-        let passes = decided.allows || self.plan.mode == Mode::Audit;
+        let Answer { when, allows, logs, report, about } = answer;
+        let passes = *allows || self.plan.mode == Mode::Audit;
         let target = if passes { "-j RETURN" } else { "-j DROP" };
-        let end = rule(when, target, answer.about.clone());
-        if decided.logs || passes != decided.allows {
-            let report = log(reason(*decided), decided.rule);
-            vec![Rule { target: report, ..end.clone() }, end]
+        let end = rule(when, target, about.clone());
+        if *logs || passes != *allows {
+            vec![Rule { target: log(report), ..end.clone() }, end]
         } else {
             vec![end]
         }
@@ -212,7 +212,9 @@ impl<'p> Writer<'p> {
 
     /// What policy has decided about what matches.
     pub fn answer(&self, when: Condition, decided: Decided) -> Answer {
-        Answer { when, decided, about: self.about(decided) }
+        let report = log_prefix(reason(decided), decided.rule);
+        let Decided { allows, logs, .. } = decided;
+        Answer { when, allows, logs, report, about: self.about(decided) }
     }
 
     pub fn about(&self, decided: Decided) -> About {
@@ -227,7 +229,7 @@ impl<'p> Writer<'p> {
 }
 
 /// Why it is decided so (`answer` in [`ringfence_common::decide`]).
-fn reason(decided: Decided) -> Reason {
+pub(in crate::backend) fn reason(decided: Decided) -> Reason {
     match (decided.allows, decided.rule) {
         (true, 0) => Reason::NotIsolated,
         (true, _) => Reason::Rule,
@@ -240,9 +242,8 @@ fn rule(when: &Condition, target: &str, about: About) -> Rule {
     Rule { matches: when.to_string(), target: target.to_owned(), about }
 }
 
-fn log(reason: Reason, number: u32) -> String {
-    let prefix = log_prefix(reason, number);
-    format!("-j NFLOG --nflog-group {LOG_GROUP} --nflog-prefix \"{prefix}\"")
+fn log(report: &str) -> String {
+    format!("-j NFLOG --nflog-group {LOG_GROUP} --nflog-prefix \"{report}\"")
 }
 
 /// The match that holds until so many seconds after the epoch. The kernel's match takes dates until
