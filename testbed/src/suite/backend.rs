@@ -135,6 +135,8 @@ pub enum BackendName {
     /// The text of iptables rules, walked in process: chains of their own in one run, one chain for
     /// each direction in another.
     Iptables,
+    /// The text of nftables rules, walked in process.
+    Nftables,
 }
 
 /// A backend, and at which hook it sees what arrives.
@@ -187,7 +189,7 @@ impl Way {
 
 /// A name that no backend has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{0}`; choose among oracle, userspace, ebpf and iptables")]
+#[error("there is no backend `{0}`; choose among oracle, userspace, ebpf, iptables and nftables")]
 pub struct UnknownBackend(String);
 
 /// Why a backend cannot be used.
@@ -273,7 +275,8 @@ pub enum SuiteError {
 
 impl BackendName {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 4] = [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Iptables];
+    pub const ALL: [Self; 5] =
+        [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Iptables, Self::Nftables];
 
     /// What it is called.
     #[must_use]
@@ -283,6 +286,7 @@ impl BackendName {
             Self::Userspace => "userspace",
             Self::Ebpf => "ebpf",
             Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
         }
     }
 
@@ -293,7 +297,7 @@ impl BackendName {
     /// [`Unavailable`] with what is missing.
     pub fn check(self) -> Result<(), Unavailable> {
         match self {
-            Self::Oracle | Self::Userspace | Self::Iptables => Ok(()),
+            Self::Oracle | Self::Userspace | Self::Iptables | Self::Nftables => Ok(()),
             Self::Ebpf => require::missing_for_kernel()
                 .map_or(Ok(()), |missing| Err(Unavailable::Missing { backend: self, missing })),
         }
@@ -325,6 +329,7 @@ impl Run {
             BackendName::Userspace => Box::new(userspace::InMemory::new(way)),
             BackendName::Ebpf => Box::new(ebpf::TestRuns::new(way)?),
             BackendName::Iptables => Box::new(Chains::new(self.backend, texts::iptables)),
+            BackendName::Nftables => Box::new(Chains::new(self.backend, texts::nftables)),
         })
     }
 }
