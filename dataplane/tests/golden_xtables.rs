@@ -5,6 +5,7 @@
 mod shop;
 
 use ringfence_dataplane::backend::chains::Plan;
+use ringfence_dataplane::backend::ipset;
 use ringfence_dataplane::backend::iptables::{Family, Layout, ruleset};
 use ringfence_dataplane::backend::{Arrival, Desired};
 use ringfence_dataplane::compile::compile;
@@ -36,4 +37,10 @@ fn ip6tables_of_the_shop() {
 #[test]
 fn flat_iptables_of_the_shop() {
     insta::assert_snapshot!(text(Family::V4, Layout::Flat));
+}
+
+#[test]
+fn ipset_of_the_shop() {
+    let (sets, [v4, _]) = ipset::rules(&plan()).unwrap();
+    insta::assert_snapshot!(format!("{}\n{}", ipset::script(&sets), v4.script()));
 }

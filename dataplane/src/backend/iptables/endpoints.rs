@@ -201,7 +201,9 @@ impl Writer<'_> {
             rules.extend(self.stray_rules(who, Direction::Ingress, &any));
         }
         rules.push(Self::passes(&any, Reason::HostToWorkload));
-        self.add(Table::Filter, &name, "the host may always talk to its workloads", rules);
+        let whom = if guard.isolated { "isolated" } else { "open" };
+        let title = format!("the host may always talk to its workloads, here to {whom} ones");
+        self.add(Table::Filter, &name, &title, rules);
         self.backward_chains(who, Direction::Ingress);
     }
 
