@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::backend::iptables::RenderError;
 use crate::backend::record::RecordError;
 use crate::backend::tool::ToolError;
 
@@ -12,6 +13,9 @@ pub enum XtablesError {
     /// A tool.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// What shall be installed has no words.
+    #[error(transparent)]
+    Render(#[from] RenderError),
     /// The record of what is installed.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -11,9 +11,10 @@ use super::apply::Situation;
 use super::install::Xtables;
 use super::prints::{Print, compare, prints};
 use super::saved::{Saved, SavedRule};
-use super::sets::{Ipset, KeptSets, Listed, capacity};
+use super::sets::{Ipset, KeptSets, Listed};
 use super::{Variant, XtablesError};
 use crate::backend::chains::About;
+use crate::backend::ipset::ELEMENTS;
 use crate::backend::iptables::{Family, Table};
 use crate::backend::record::{Record, RecordFile};
 use crate::backend::tool::Tools;
@@ -153,7 +154,7 @@ impl XtablesHost {
         let fill = kept.sets.values().map(|set| Fill {
             map: set.name.clone(),
             entries: listed.sets.get(&set.name).map_or(0, |set| set.elements as u64),
-            capacity: capacity(&set.set),
+            capacity: Some(ELEMENTS as u64),
         });
         Ok(Some(Installed {
             generation: record.generation,

@@ -9,22 +9,19 @@
 //!
 //! # Design
 //!
-//! [`saved`] and [`sets`] read names, comments and places (3). [`transaction`] is the way from
-//! there to what is wanted, [`install`] the order in which tables and families go it (1). What was
+//! `saved` and `sets` read names, comments and places (3). `transaction` is the way from
+//! there to what is wanted, `install` the order in which tables and families go it (1). What was
 //! installed is kept in a record, with a number for the text that the kernel printed of each chain
-//! and set right after ([`prints`]): what has another number now has been changed by somebody and
+//! and set right after (`prints`): what has another number now has been changed by somebody and
 //! is written anew, everything else that differs in nothing is left alone (2).
 
 mod apply;
 mod error;
 mod host;
 mod install;
-#[cfg(test)]
-mod manual;
 mod prints;
 mod saved;
 mod sets;
-mod shim;
 mod summary;
 mod transaction;
 mod variant;

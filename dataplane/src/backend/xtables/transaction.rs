@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::saved::{SavedTable, is_our_name};
-use super::shim::{chain_lines, jump_line};
 use crate::backend::chains::{Script, ScriptLine};
-use crate::backend::iptables::{Chain, Jump, Ruleset, Table};
+use crate::backend::iptables::{Chain, Jump, Ruleset, Table, chain_lines, jump_line};
 
 /// What a table is to hold of ours, as it is written for `iptables-restore`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -51,7 +51,7 @@ impl Listed {
         ours.map(|(name, _)| name)
     }
 
-    fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         let mut listed = Self::default();
         for line in text.lines() {
             let Some((verb, rest)) = line.split_once(' ') else { continue };

@@ -14,9 +14,8 @@ pub(super) use self::in_place::{ElementChange, count, differences, in_place};
 use self::listed::IPSET;
 pub(super) use self::listed::Listed;
 use super::XtablesError;
-use super::shim::{element_text, set_text};
 use crate::backend::chains::{About, Script};
-use crate::backend::ipset::{Set, Sets};
+use crate::backend::ipset::{Set, Sets, element_line, set_lines};
 use crate::backend::iptables::Ruleset;
 use crate::backend::tool::{ToolError, Tools};
 use crate::compile::RuleDescription;
@@ -82,13 +81,6 @@ pub(super) fn with_names(
     rulesets
 }
 
-/// How many elements fit into a set, as its text says.
-pub(super) fn capacity(set: &Set) -> Option<u64> {
-    let text = set_text(set);
-    let mut words = text.split(' ').skip_while(|word| *word != "maxelem");
-    words.nth(1)?.parse().ok()
-}
-
 /// Who talks to the kernel about sets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ipset<'a> {
@@ -114,10 +106,7 @@ impl Ipset<'_> {
                 continue;
             }
             fresh.insert(name.clone());
-            script.line(format!("create {name} {}", set_text(set)));
-            for (element, about) in &set.elements {
-                element_line("add", name, element, about, &mut script);
-            }
+            set_lines(name, set, &mut script);
         }
         self.restore(&script).inspect_err(|_| {
             // What is left behind is found again by the next apply.
@@ -172,19 +161,16 @@ impl Ipset<'_> {
 fn lines(changes: &[ElementChange], names: &BTreeMap<String, String>) -> Script {
     let mut script = Script::default();
     for ElementChange { set, element, about, .. } in changes {
-        let name = &names[set];
-        match about {
-            Some(about) => element_line("add", name, element, about, &mut script),
-            None => script.line(format!("del {name} {element}")),
-        }
+        let (name, about) = (&names[set], about.as_ref());
+        let verb = if about.is_some() { "add" } else { "del" };
+        let rule = match about {
+            Some(About::Rule { number, .. }) => *number,
+            _ => 0,
+        };
+        script.rule_line(element_line(verb, name, element, about), rule);
     }
     script
 }
 
-fn element_line(verb: &str, name: &str, element: &str, about: &About, script: &mut Script) {
-    let rule = match about {
-        About::Rule { number, .. } => *number,
-        _ => 0,
-    };
-    script.rule_line(format!("{verb} {name} {}", element_text(element, about)), rule);
-}
+#[cfg(test)]
+mod tests;
