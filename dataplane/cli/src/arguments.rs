@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::verb;
 
-/// Host segmentation for Linux: policy by labels, enforced by eBPF.
+/// Host segmentation for Linux: policy by labels, enforced by eBPF or by rule chains.
 #[derive(Debug, Parser)]
 #[command(name = "ringfence", version, propagate_version = true)]
 pub struct Arguments {
@@ -66,6 +66,8 @@ pub enum Verb {
     Status(verb::status::Arguments),
     /// Take everything of Ringfence off this host, which opens it
     Off(verb::off::Arguments),
+    /// Print policy as rules of iptables, ipset or nftables
+    Render(verb::render::Arguments),
     /// Say what policy makes of recorded packets, frame by frame
     Replay(verb::replay::Arguments),
     /// Filter between two interfaces in this process, where eBPF may not be loaded

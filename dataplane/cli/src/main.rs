@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod arguments;
+mod backend;
 mod exit;
 mod inputs;
 mod mode;

@@ -20,6 +20,13 @@ pub fn set_up(global: &Global) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
+/// Prints a warning on stderr, unless `--quiet` was given.
+pub fn warn(warning: impl std::fmt::Display) {
+    if tracing::enabled!(tracing::Level::WARN) {
+        anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
+    }
+}
+
 /// A count with its noun: `1 policy`, `2 policies`.
 pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })

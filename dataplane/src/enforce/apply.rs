@@ -1,24 +1,29 @@
-//! Applying tables to this host, and taking everything away.
+//! Applying tables to this host.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::choice::BackendChoice;
+use super::desired::desired;
 use super::host::HostView;
 use super::installed::{InstalledPolicies, Unwritten};
 use super::lock::Lock;
-use super::placement::{Placement, Role, place};
+use super::off::{self, Removed};
+use super::placement::{Placement, place};
 use super::summary::{Summary, changes};
 use super::{EnforceError, Paths, privilege};
 use crate::backend::ebpf::{Ebpf, Pins};
-use crate::backend::{self, Arrival, Backend as _, Desired, Mode, Settings};
+use crate::backend::{Applied, Backend, Desired, Mode, Settings};
 use crate::compile::Tables;
 
 /// How tables are to be applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// Which backend enforces.
+    pub backend: BackendChoice,
     /// Whether denials are denied.
     pub mode: Mode,
-    /// Which hooks.
+    /// Which hooks, where there are hooks.
     pub hook: HookChoice,
     /// Everything else.
     pub settings: Settings,
@@ -41,112 +46,122 @@ pub enum HookChoice {
 /// Makes this host behave as `tables` say. `policies` are the names of the policies that they
 /// were made of, each with the digest of what it says.
 ///
+/// What another backend has installed is taken away after this one is in force; in between both
+/// enforce. Where chains enforce, connections that the kernel knows and that policy refuses now
+/// are forgotten by it, so that policy is asked at their next packet (semantics 3).
+///
 /// # Errors
 ///
-/// [`EnforceError`]; the host behaves as before then.
+/// [`EnforceError`]; the host behaves as before then, unless what failed is
+/// [taking away](EnforceError::Left) what another backend has left.
 pub fn apply(
     paths: &Paths,
     tables: &Tables,
     policies: &BTreeMap<String, String>,
     options: &Options,
 ) -> Result<Summary, EnforceError> {
-    privilege::check("apply")?;
+    privilege::check("apply", privilege::needed(options.backend))?;
     let started = Instant::now();
     let _lock = Lock::take(&paths.lock())?;
     let placement = place(tables, &HostView::read()?)?;
-    let desired = desired(tables, &placement, options)?;
+    let mut desired = desired(tables, &placement, options)?;
     let known = InstalledPolicies::read(&paths.installed())?;
-    let mut backend = Ebpf::new(Pins::below(paths.pins()));
-    let before = backend.generation()?;
-    let known = known.filter(|known| known.numbers.generation == before);
-    let known_policies = known.as_ref().map(|known| known.policies.clone()).unwrap_or_default();
-    let numbers = known.as_ref().map(|known| &known.numbers);
-    let applied = if options.dry_run {
-        backend.preview(&desired, numbers)?
-    } else {
-        let file = Unwritten::prepare(&paths.installed())?;
-        let applied = backend.apply(&desired, numbers)?;
-        file.write(&InstalledPolicies::new(applied.numbers.clone(), policies.clone()))?;
-        applied
+    if options.backend.is_chains() {
+        let seconds = now() + u64::from(options.settings.pick_up_seconds);
+        desired.settings.pick_up_until = pick_up_until(known.as_ref(), seconds);
+    }
+    let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
+    let (applied, before) = match options.backend {
+        BackendChoice::Ebpf => change.make(&mut Ebpf::new(Pins::below(paths.pins())))?,
     };
-    let size = desired.tables.size();
-    Ok(Summary {
-        policies: changes(&known_policies, policies),
-        warnings: placement.warnings,
-        local: placement.endpoints.len(),
-        remote: placement.remote.len(),
-        entries: applied.policy,
-        policy_entries: desired.tables.policy.len(),
-        map_entries: usize::try_from(size.entries()).unwrap_or(usize::MAX),
-        touched: applied.entries_touched,
-        bytes: size.bytes(),
-        hooks: applied.hooks,
-        generation: applied.numbers.generation,
-        how: applied.how,
-        mode: options.mode,
-        duration: started.elapsed(),
-        dry_run: options.dry_run,
-    })
+    let removed = off::others(paths, options.backend, options.dry_run)?;
+    Ok(change.summary(applied, before, removed, placement, started))
 }
 
-/// Takes away everything of ours, and says which hooks that were; nothing where nothing of ours
-/// was there.
-///
-/// # Errors
-///
-/// [`EnforceError`].
-pub fn off(paths: &Paths) -> Result<Option<Vec<String>>, EnforceError> {
-    privilege::check("off")?;
-    let _lock = Lock::take(&paths.lock())?;
-    let removed = Ebpf::new(Pins::below(paths.pins())).remove()?;
-    InstalledPolicies::remove(&paths.installed())?;
-    Ok(removed)
+/// Until when connections that are older than the chains are picked up. Chains that have been
+/// there all along have seen every connection begin; programs track connections by themselves, so
+/// the kernel may not know those that began under them.
+fn pick_up_until(known: Option<&InstalledPolicies>, first: u64) -> Option<u64> {
+    match known {
+        Some(known) if known.backend != BackendChoice::Ebpf.name() => {
+            known.pick_up_until.filter(|until| *until > now())
+        }
+        _ => Some(first).filter(|until| *until > now()),
+    }
 }
 
-/// The state that a host shall be in where workloads are placed so.
-///
-/// # Errors
-///
-/// [`EnforceError::TwoRoles`].
-pub fn desired(
-    tables: &Tables,
-    placement: &Placement,
-    options: &Options,
-) -> Result<Desired, EnforceError> {
-    let local: BTreeSet<u32> = placement.endpoints.keys().copied().collect();
-    let tables = tables.for_host(&local);
-    let mut interfaces: BTreeMap<u32, backend::Interface> = BTreeMap::new();
-    for (number, place) in &placement.endpoints {
-        let (role, usual) = match place.role {
-            Role::Workload => (backend::Role::Workload, Arrival::Tcx),
-            Role::Host => (backend::Role::Uplink, Arrival::Xdp),
-        };
-        let arrival = match options.hook {
-            HookChoice::Auto => usual,
-            HookChoice::Tcx => Arrival::Tcx,
-            HookChoice::Xdp => Arrival::Xdp,
-        };
-        for found in &place.interfaces {
-            let interface = interfaces.entry(found.index).or_insert_with(|| backend::Interface {
-                index: found.index,
-                name: found.name.clone(),
-                role,
-                endpoints: BTreeSet::new(),
-                arrival,
-            });
-            if interface.role != role {
-                let name = tables.endpoints.get(number).map(|endpoint| endpoint.name.clone());
-                let (interface, workload) = (found.name.clone(), name.unwrap_or_default());
-                return Err(EnforceError::TwoRoles { interface, workload });
-            }
-            interface.endpoints.insert(*number);
+/// Seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A change of the host that is about to be made.
+struct Change<'a> {
+    paths: &'a Paths,
+    options: &'a Options,
+    policies: &'a BTreeMap<String, String>,
+    desired: &'a Desired,
+    known: Option<&'a InstalledPolicies>,
+}
+
+impl Change<'_> {
+    /// Makes the change, or in a dry run says what it would be. With what was done come the
+    /// policies of before.
+    fn make<B: Backend>(
+        &self,
+        backend: &mut B,
+    ) -> Result<(Applied, BTreeMap<String, String>), EnforceError>
+    where
+        EnforceError: From<B::Error>,
+    {
+        let generation = backend.generation()?;
+        let is_own = |known: &&InstalledPolicies| known.backend == self.options.backend.name();
+        let is_current = |known: &&InstalledPolicies| known.numbers.generation == generation;
+        let enforced = self.known.filter(|known| !is_own(known) || is_current(known));
+        let before = enforced.map(|known| known.policies.clone()).unwrap_or_default();
+        let numbers = enforced.filter(is_own).map(|known| &known.numbers);
+        if self.options.dry_run {
+            return Ok((backend.preview(self.desired, numbers)?, before));
+        }
+        let file = Unwritten::prepare(&self.paths.installed())?;
+        let applied = backend.apply(self.desired, numbers)?;
+        let (numbers, policies) = (applied.numbers.clone(), self.policies.clone());
+        let mut installed = InstalledPolicies::new(self.options.backend, numbers, policies);
+        installed.pick_up_until = self.desired.settings.pick_up_until;
+        file.write(&installed)?;
+        Ok((applied, before))
+    }
+
+    fn summary(
+        &self,
+        applied: Applied,
+        before: BTreeMap<String, String>,
+        removed: Removed,
+        placement: Placement,
+        started: Instant,
+    ) -> Summary {
+        let Self { options, desired, .. } = self;
+        Summary {
+            backend: options.backend,
+            policies: changes(&before, self.policies),
+            warnings: placement.warnings,
+            host_warnings: applied.warnings,
+            local: placement.endpoints.len(),
+            remote: placement.remote.len(),
+            entries: applied.policy,
+            policy_entries: desired.tables.policy.len(),
+            installed: applied.entries,
+            touched: applied.entries_touched,
+            bytes: (!options.backend.is_chains()).then(|| desired.tables.size().bytes()),
+            hooks: applied.hooks,
+            steps: applied.steps,
+            removed,
+            revoked: 0,
+            generation: applied.numbers.generation,
+            how: applied.how,
+            mode: options.mode,
+            duration: started.elapsed(),
+            dry_run: options.dry_run,
         }
     }
-    Ok(Desired {
-        tables,
-        interfaces: interfaces.into_values().collect(),
-        host_addresses: placement.host_addresses.iter().copied().collect(),
-        mode: options.mode,
-        settings: options.settings,
-    })
 }

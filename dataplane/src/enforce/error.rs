@@ -61,6 +61,17 @@ pub enum EnforceError {
         /// The workload.
         workload: String,
     },
+    /// What another backend has installed is still there.
+    #[error(
+        "{backend} is in force, but what was installed before it cannot be taken away; both \
+         enforce until `ringfence off` or the next apply succeeds"
+    )]
+    Left {
+        /// The backend that is in force.
+        backend: &'static str,
+        /// Why.
+        source: Box<EnforceError>,
+    },
     /// The kernel.
     #[error(transparent)]
     Ebpf(#[from] EbpfError),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::EnforceError;
+use super::{BackendChoice, EnforceError};
 use crate::backend::Numbers;
 
 /// The number of this format.
@@ -24,6 +24,12 @@ pub struct InstalledPolicies {
     version: u32,
     /// The boot it was installed in.
     boot: String,
+    /// The backend that it was installed by.
+    #[serde(default = "ebpf")]
+    pub backend: String,
+    /// Until when, in seconds since the epoch, chains pick up connections that are older.
+    #[serde(default)]
+    pub pick_up_until: Option<u64>,
     /// What the numbers stand for.
     pub numbers: Numbers,
     /// Policy name → digest of what it says.
@@ -31,10 +37,21 @@ pub struct InstalledPolicies {
 }
 
 impl InstalledPolicies {
-    /// What is known of an apply of `policies`.
+    /// What is known of an apply of `policies` by `backend`.
     #[must_use]
-    pub fn new(numbers: Numbers, policies: BTreeMap<String, String>) -> Self {
-        Self { version: VERSION, boot: boot(), numbers, policies }
+    pub fn new(
+        backend: BackendChoice,
+        numbers: Numbers,
+        policies: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            boot: boot(),
+            backend: backend.name().to_owned(),
+            pick_up_until: None,
+            numbers,
+            policies,
+        }
     }
 
     /// Reads the file; nothing if there is none, or none of this format and boot.
@@ -70,6 +87,11 @@ impl InstalledPolicies {
         }
         Ok(())
     }
+}
+
+/// The backend of records that name none, which are older than the others.
+fn ebpf() -> String {
+    BackendChoice::Ebpf.name().to_owned()
 }
 
 /// The kernel's name for this boot (random(4)); empty where it gives none.
@@ -134,7 +156,7 @@ mod tests {
     fn the_record_of_another_boot_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("installed.json");
-        let kept = InstalledPolicies::new(Numbers::default(), BTreeMap::new());
+        let kept = InstalledPolicies::new(BackendChoice::Ebpf, Numbers::default(), BTreeMap::new());
         let write = |kept: &InstalledPolicies| {
             fs::write(&path, serde_json::to_string(kept).unwrap()).unwrap();
         };

@@ -33,6 +33,12 @@ impl Paths {
         self.root.join("var/lib/ringfence/last-good/installed.json")
     }
 
+    /// The folder with what each tool has installed.
+    #[must_use]
+    pub fn records(&self) -> PathBuf {
+        self.root.join("var/lib/ringfence/last-good")
+    }
+
     /// The lock that whoever changes the host holds.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

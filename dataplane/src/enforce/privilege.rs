@@ -2,19 +2,29 @@
 
 use std::fs;
 
-use super::EnforceError;
+use super::{BackendChoice, EnforceError};
 
 /// Capabilities by number (include/uapi/linux/capability.h). `CAP_SYS_ADMIN` is among them because
 /// the kernel opens maps and programs by their number only to those who have it
 /// (`BPF_MAP_GET_FD_BY_ID` in kernel/bpf/syscall.c); it stands for `CAP_BPF` and `CAP_PERFMON`.
-const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN")];
+pub(super) const ALL: &[Capability] = &[NET_ADMIN, (21, "CAP_SYS_ADMIN")];
 
-/// Whether this process has what it takes to load and attach programs.
+const NET_ADMIN: Capability = (12, "CAP_NET_ADMIN");
+
+/// Number and name.
+pub(super) type Capability = (u32, &'static str);
+
+/// What installing by `backend` takes; tools say themselves what else they need.
+pub(super) const fn needed(backend: BackendChoice) -> &'static [Capability] {
+    if backend.is_chains() { &[NET_ADMIN] } else { ALL }
+}
+
+/// Whether this process has the capabilities `needed` for `what`.
 ///
 /// # Errors
 ///
 /// [`EnforceError::NotPrivileged`] naming the capabilities that are missing.
-pub(super) fn check(what: &'static str) -> Result<(), EnforceError> {
+pub(super) fn check(what: &'static str, needed: &[Capability]) -> Result<(), EnforceError> {
     let path = "/proc/self/status";
     let status = fs::read_to_string(path).map_err(|source| EnforceError::File {
         verb: "read",
@@ -23,26 +33,27 @@ pub(super) fn check(what: &'static str) -> Result<(), EnforceError> {
     })?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    let missing = missing(effective.unwrap_or(0));
+    let missing = missing(effective.unwrap_or(0), needed);
     if missing.is_empty() {
         return Ok(());
     }
     Err(EnforceError::NotPrivileged { what, missing: missing.join(", ") })
 }
 
-fn missing(effective: u64) -> Vec<&'static str> {
-    let is_missing = |&(number, _): &(u32, &str)| effective & (1 << number) == 0;
-    NEEDED.into_iter().filter(is_missing).map(|(_, name)| name).collect()
+fn missing(effective: u64, needed: &[Capability]) -> Vec<&'static str> {
+    let is_missing = |&&(number, _): &&Capability| effective & (1 << number) == 0;
+    needed.iter().filter(is_missing).map(|(_, name)| *name).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::missing;
+    use super::*;
 
     #[test]
     fn each_capability_is_asked_for() {
-        assert_eq!(missing(0), ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
-        assert_eq!(missing(1 << 12 | 1 << 39), ["CAP_SYS_ADMIN"]);
-        assert_eq!(missing(1 << 12 | 1 << 21), [""; 0]);
+        let programs = needed(BackendChoice::Ebpf);
+        assert_eq!(missing(0, programs), ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
+        assert_eq!(missing(1 << 12 | 1 << 39, programs), ["CAP_SYS_ADMIN"]);
+        assert_eq!(missing(1 << 12 | 1 << 21, programs), [""; 0]);
     }
 }

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use ringfence_common::abi::event::Counter;
 
 use super::installed::InstalledPolicies;
-use super::{EnforceError, Paths, privilege};
+use super::{BackendChoice, EnforceError, Paths, privilege};
 use crate::backend::ebpf::{Ebpf, Foreign, Pins};
-use crate::backend::{Arrival, Backend as _, Counters, Installed, Interface, Role};
+use crate::backend::{Arrival, Backend, Counters, Installed, Interface, Role};
 
-/// What is enforced on this host.
+/// What is enforced on this host by one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The installed generation, its hooks and how full its maps are.
+    /// `ebpf`, `iptables`, `ipset` or `nftables`.
+    pub backend: &'static str,
+    /// The installed generation, its hooks or chains, and how full its maps or sets are.
     pub installed: Installed,
     /// Counters.
     pub counters: Counters,
@@ -35,25 +37,45 @@ pub struct RuleStatus {
     pub count: Counter,
 }
 
-/// Reads what is enforced; nothing where nothing is.
+/// Reads what is enforced, by each backend that enforces something: that is one, or two after an
+/// apply that could not take away what was there before.
 ///
 /// # Errors
 ///
 /// [`EnforceError`] when it cannot be read.
-pub fn status(paths: &Paths) -> Result<Option<Status>, EnforceError> {
-    privilege::check("status")?;
-    let backend = Ebpf::new(Pins::below(paths.pins()));
+pub fn status(paths: &Paths) -> Result<Vec<Status>, EnforceError> {
+    privilege::check("status", privilege::ALL)?;
+    let known = InstalledPolicies::read(&paths.installed())?;
+    let mut all = Vec::new();
+    let ebpf = Ebpf::new(Pins::below(paths.pins()));
+    if let Some(mut status) = of(&ebpf, BackendChoice::Ebpf, known.as_ref())? {
+        status.foreign = ebpf.foreign(&interfaces(&status.installed))?;
+        all.push(status);
+    }
+    Ok(all)
+}
+
+/// What one backend enforces.
+fn of<B: Backend>(
+    backend: &B,
+    choice: BackendChoice,
+    known: Option<&InstalledPolicies>,
+) -> Result<Option<Status>, EnforceError>
+where
+    EnforceError: From<B::Error>,
+{
     let Some(installed) = backend.read_back()? else { return Ok(None) };
     let Some(counters) = backend.counters()? else { return Ok(None) };
-    let known = InstalledPolicies::read(&paths.installed())?
-        .filter(|known| known.numbers.generation == installed.generation);
-    let foreign = backend.foreign(&interfaces(&installed))?;
+    let known = known.filter(|known| {
+        known.backend == choice.name() && known.numbers.generation == installed.generation
+    });
     Ok(Some(Status {
-        rules: rules(&counters, known.as_ref()),
-        policies: known.map(|known| known.policies.into_keys().collect()),
+        backend: choice.name(),
+        rules: rules(&counters, known),
+        policies: known.map(|known| known.policies.keys().cloned().collect()),
         installed,
         counters,
-        foreign,
+        foreign: Vec::new(),
     }))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::PlacementWarning;
+use super::{BackendChoice, PlacementWarning, Removed};
 use crate::backend::{How, Mode};
 
 /// Interfaces named in one line.
@@ -15,26 +15,36 @@ const INTERFACES: usize = 16;
 /// What an apply has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
+    /// What enforces.
+    pub backend: BackendChoice,
     /// Policy name → what became of it; by name.
     pub policies: BTreeMap<String, Change>,
     /// What the user should know about where workloads are.
     pub warnings: Vec<PlacementWarning>,
+    /// What the user should know about the host's other rules, in sentences.
+    pub host_warnings: Vec<String>,
     /// Workloads on this host.
     pub local: usize,
     /// Workloads elsewhere, which are peers only.
     pub remote: usize,
-    /// Policy entries added, changed, removed.
+    /// Policy entries, or rules and elements of sets, added, changed, removed.
     pub entries: [usize; 3],
     /// Policy entries of this host after the apply.
     pub policy_entries: usize,
-    /// All entries of tables after the apply.
-    pub map_entries: usize,
-    /// Map entries written or removed by the apply.
+    /// All entries of tables, or rules and elements of sets, after the apply.
+    pub installed: usize,
+    /// Entries of maps, or rules and elements of sets, written or removed by the apply.
     pub touched: usize,
-    /// Bytes of kernel memory of the tables.
-    pub bytes: u64,
+    /// Bytes of kernel memory of the tables; nothing where only the kernel knows.
+    pub bytes: Option<u64>,
     /// Hooks touched, a line each.
     pub hooks: Vec<String>,
+    /// What was run, a line each.
+    pub steps: Vec<String>,
+    /// What another backend had installed and is gone.
+    pub removed: Removed,
+    /// Connections that the kernel knew and has forgotten because policy refuses them.
+    pub revoked: usize,
     /// The generation that is installed now.
     pub generation: u32,
     /// How it was installed.
@@ -98,6 +108,8 @@ impl Summary {
         let mut lines: Vec<String> =
             self.policies.iter().map(|(name, change)| format!("{name} {change}{dry}")).collect();
         lines.extend(self.hook_lines().map(|line| format!("{line}{dry}")));
+        lines.extend(self.steps.iter().map(|step| format!("{step}{dry}")));
+        lines.extend(self.removed.lines().map(|line| format!("{line}{dry}")));
         lines.push(self.plan_line());
         lines.push(self.result_line());
         lines
@@ -121,14 +133,15 @@ impl Summary {
 
     fn plan_line(&self) -> String {
         let [add, change, remove] = self.entries;
+        let (installed, policy) = (thousands(self.installed), thousands(self.policy_entries));
+        let installed = match self.bytes {
+            Some(bytes) => format!("{installed} map entries ({policy} policy), {}", memory(bytes)),
+            None => format!("{installed} {} for {policy} policy entries", self.units()),
+        };
+        let (local, all) = (self.local, self.local + self.remote);
         format!(
-            "Plan: {add} to add, {change} to change, {remove} to remove; {} map entries ({} \
-             policy), {}; {} of {} workloads on this host",
-            thousands(self.map_entries),
-            thousands(self.policy_entries),
-            memory(self.bytes),
-            self.local,
-            self.local + self.remote,
+            "Plan: {add} to add, {change} to change, {remove} to remove; {installed}; {local} of \
+             {all} workloads on this host"
         )
     }
 
@@ -142,12 +155,28 @@ impl Summary {
             How::InPlace => "changed in place",
             How::Switched => "switched as a whole",
         };
+        let backend = match self.backend {
+            BackendChoice::Ebpf => String::new(),
+        };
+        let revoked = match self.revoked {
+            0 => String::new(),
+            1 => "; 1 connection revoked".to_owned(),
+            more => format!("; {} connections revoked", thousands(more)),
+        };
         format!(
-            "Generation {} ({}), {how}: {} map entries touched in {milliseconds:.1} ms",
+            "Generation {} ({}{backend}), {how}: {} {} touched in {milliseconds:.1} ms{revoked}",
             self.generation,
             self.mode,
             thousands(self.touched),
+            self.units(),
         )
+    }
+
+    /// What is counted.
+    fn units(&self) -> &'static str {
+        match self.backend {
+            BackendChoice::Ebpf => "map entries",
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::host::{Documents, Host, WORKLOADS, usual_policies};
 const XDP: Options = Options { hook: HookChoice::Xdp, ..DEFAULT };
 
 const DEFAULT: Options = Options {
+    backend: ringfence_dataplane::enforce::BackendChoice::Ebpf,
     mode: ringfence_dataplane::backend::Mode::Enforce,
     hook: HookChoice::Auto,
     settings: ringfence_dataplane::backend::Settings {

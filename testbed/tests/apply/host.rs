@@ -141,11 +141,11 @@ impl Host {
     }
 
     pub fn off(&self) -> Vec<String> {
-        self.run(|| enforce::off(&self.paths)).unwrap().unwrap_or_default()
+        self.run(|| enforce::off(&self.paths)).unwrap().unwrap_or_default().hooks
     }
 
     pub fn status(&self) -> Option<Status> {
-        self.run(|| enforce::status(&self.paths)).unwrap()
+        self.run(|| enforce::status(&self.paths)).unwrap().pop()
     }
 
     /// All tables that count.

@@ -19,6 +19,7 @@ const TCX: Options = with_hook(HookChoice::Tcx);
 const fn with_hook(hook: HookChoice) -> Options {
     Options {
         hook,
+        backend: ringfence_dataplane::enforce::BackendChoice::Ebpf,
         mode: ringfence_dataplane::backend::Mode::Enforce,
         settings: ringfence_dataplane::backend::Settings {
             essential: ringfence_common::abi::config::essential::ALL,

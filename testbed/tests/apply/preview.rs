@@ -13,7 +13,7 @@ fn foretold(summary: &Summary) -> impl PartialEq + std::fmt::Debug + use<> {
     let hook = |line: &String| line.split(" (").next().unwrap_or_default().to_owned();
     (
         summary.policies.clone(),
-        (summary.entries, summary.policy_entries, summary.map_entries, summary.bytes),
+        (summary.entries, summary.policy_entries, summary.installed, summary.bytes),
         (summary.local, summary.remote, summary.warnings.clone()),
         summary.hooks.iter().map(hook).collect::<BTreeSet<_>>(),
         (summary.generation, summary.how, summary.mode),

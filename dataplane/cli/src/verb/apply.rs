@@ -1,6 +1,5 @@
 //! `ringfence apply -f …`
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -9,9 +8,11 @@ use clap::{Args, ValueEnum};
 use ringfence_dataplane::compile::compile;
 use ringfence_dataplane::enforce::{self, HookChoice, Options, Paths, Summary};
 
+use crate::backend::BackendArguments;
 use crate::exit::{Failure, Outcome, Result};
-use crate::inputs::InputArguments;
+use crate::inputs::{HostArguments, HostInput};
 use crate::mode::ModeChoice;
+use crate::output;
 
 /// Warnings printed.
 const WARNINGS: usize = 20;
@@ -19,14 +20,13 @@ const WARNINGS: usize = 20;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    inputs: InputArguments,
-    /// What enforces
-    #[arg(long, env = "RINGFENCE_BACKEND", default_value = "ebpf", value_name = "BACKEND")]
-    backend: Backend,
+    inputs: HostArguments,
+    #[command(flatten)]
+    backend: BackendArguments,
     /// Whether denied traffic is denied, or passes and is reported
     #[arg(long, env = "RINGFENCE_MODE", default_value = "enforce", value_name = "MODE")]
     mode: ModeChoice,
-    /// Where arriving frames are seen; `auto` is tcx for workloads and XDP for uplinks
+    /// Where the backend ebpf sees arriving frames; `auto` is tcx for workloads and XDP for uplinks
     #[arg(long, env = "RINGFENCE_HOOK", default_value = "auto", value_name = "HOOK")]
     hook: Hook,
     /// Let established connections run on when policy no longer allows them
@@ -41,12 +41,6 @@ pub struct Arguments {
     /// Directory below which all of Ringfence's paths are
     #[arg(long, env = "RINGFENCE_ROOT", default_value = "/", value_name = "DIR")]
     root: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Backend {
-    /// XDP and tc programs in the kernel
-    Ebpf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,17 +62,12 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments) -> Result {
-    let (policies, report) = arguments.inputs.load()?;
-    let digests: BTreeMap<String, String> = report
-        .digests()
-        .into_iter()
-        .map(|(name, digest)| (name.to_string(), digest.to_string()))
-        .collect();
+    let HostInput { policies, digests } = arguments.inputs.load()?;
     let started = Instant::now();
     let tables = compile(&policies).map_err(|error| Failure::Usage(error.into()))?;
     let compiled = started.elapsed();
-    let Backend::Ebpf = arguments.backend;
     let options = Options {
+        backend: arguments.backend.into(),
         mode: arguments.mode.into(),
         hook: match arguments.hook {
             Hook::Auto => HookChoice::Auto,
@@ -105,6 +94,7 @@ pub fn run(arguments: &Arguments) -> Result {
 /// What the user should know, in sentences.
 fn warnings(summary: &Summary) -> Vec<String> {
     let mut warnings: Vec<String> = summary.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(summary.host_warnings.iter().cloned());
     if summary.local == 0 {
         warnings.push(format!(
             "none of the {} workloads is on this host, so nothing is enforced here; give a \
@@ -116,14 +106,9 @@ fn warnings(summary: &Summary) -> Vec<String> {
 }
 
 fn print_warnings(warnings: &[String]) {
-    if !tracing::enabled!(tracing::Level::WARN) {
-        return;
-    }
-    for warning in warnings.iter().take(WARNINGS) {
-        anstream::eprintln!("\x1b[1;33mwarning\x1b[0m: {warning}");
-    }
+    warnings.iter().take(WARNINGS).for_each(output::warn);
     if let Some(more) = warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {
-        anstream::eprintln!("… and {more} more warnings (`-o json` has all)");
+        output::warn(format!("and {more} more warnings (`-o json` has all)"));
     }
 }
 
@@ -150,18 +135,17 @@ fn print_json(
     compiled: std::time::Duration,
 ) -> anyhow::Result<()> {
     let [add, change, remove] = summary.entries;
-    let value = serde_json::json!({
+    let mut value = serde_json::json!({
         "version": 1,
+        "backend": summary.backend.name(),
         "policies": summary.policies,
         "warnings": warnings,
         "workloads": { "local": summary.local, "remote": summary.remote },
-        "policyEntries": {
-            "added": add, "changed": change, "removed": remove,
-            "total": summary.policy_entries, "compiled": compiled_entries,
-        },
-        "mapEntries": { "total": summary.map_entries, "touched": summary.touched },
-        "memoryBytes": summary.bytes,
+        "policyEntries": { "total": summary.policy_entries, "compiled": compiled_entries },
         "hooks": summary.hooks,
+        "steps": summary.steps,
+        "removed": summary.removed.lines().collect::<Vec<_>>(),
+        "revokedConnections": summary.revoked,
         "generation": summary.generation,
         "how": summary.how,
         "mode": summary.mode.to_string(),
@@ -171,6 +155,26 @@ fn print_json(
             "apply": summary.duration.as_secs_f64() * 1e3,
         },
     });
+    let changes = serde_json::json!({ "added": add, "changed": change, "removed": remove });
+    let sizes = serde_json::json!({ "total": summary.installed, "touched": summary.touched });
+    match summary.bytes {
+        Some(bytes) => {
+            extend(&mut value["policyEntries"], changes);
+            value["mapEntries"] = sizes;
+            value["memoryBytes"] = bytes.into();
+        }
+        None => {
+            value["rules"] = sizes;
+            extend(&mut value["rules"], changes);
+        }
+    }
     writeln!(anstream::stdout(), "{}", serde_json::to_string_pretty(&value)?)?;
     Ok(())
+}
+
+/// Adds the keys of one object to another.
+fn extend(object: &mut serde_json::Value, more: serde_json::Value) {
+    if let (Some(object), serde_json::Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
 }

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod man;
 pub mod matrix;
 pub mod off;
+pub mod render;
 pub mod replay;
 pub mod run_userspace;
 pub mod status;
@@ -26,6 +27,7 @@ pub fn run(arguments: Arguments) -> exit::Result {
         Verb::Apply(arguments) => apply::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Off(arguments) => off::run(&arguments),
+        Verb::Render(arguments) => render::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::RunUserspace(arguments) => run_userspace::run(&arguments),
         Verb::Compile(arguments) => compile::run(&arguments),

@@ -18,13 +18,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result {
     let removed = enforce::off(&Paths::below(&arguments.root))?;
     let mut out = anstream::stdout().lock();
-    let Some(hooks) = removed else {
+    let Some(removed) = removed else {
         writeln!(out, "Nothing was installed.")?;
         return Ok(Outcome::Success);
     };
-    for hook in &hooks {
-        writeln!(out, "hook {hook} detached")?;
+    for line in removed.lines() {
+        writeln!(out, "{line}")?;
     }
-    writeln!(out, "This host is open: no program, map or link of Ringfence is left.")?;
+    let what = "program, map, link, chain, set or table";
+    writeln!(out, "This host is open: no {what} of Ringfence is left.")?;
     Ok(Outcome::Success)
 }

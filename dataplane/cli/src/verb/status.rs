@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use ringfence_common::abi::policy::Direction;
 use ringfence_common::verdict::Reason;
-use ringfence_dataplane::backend::{Mode, hook_name};
+use ringfence_dataplane::backend::{ChainState, Mode, hook_name};
 use ringfence_dataplane::enforce::{self, Paths, Status};
 
 use crate::exit::{Outcome, Result};
@@ -37,15 +37,26 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments) -> Result {
-    let status = enforce::status(&Paths::below(&arguments.root))?;
+    let all = enforce::status(&Paths::below(&arguments.root))?;
     let mut out = anstream::stdout().lock();
-    match (status, arguments.output) {
+    match (all.split_first(), arguments.output) {
         (None, Format::Json) => writeln!(out, r#"{{"version":1,"installed":false}}"#)?,
         (None, _) => writeln!(out, "Nothing is installed: this host is open.")?,
-        (Some(status), Format::Json) => {
-            writeln!(out, "{}", serde_json::to_string_pretty(&json(&status))?)?;
+        (Some((first, others)), Format::Json) => {
+            let mut value = json(first);
+            if !others.is_empty() {
+                value["others"] = others.iter().map(json).collect();
+            }
+            writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?;
         }
-        (Some(status), format) => print(&mut out, &status, format == Format::Wide)?,
+        (Some(_), format) => {
+            for (index, status) in all.iter().enumerate() {
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                print(&mut out, status, format == Format::Wide)?;
+            }
+        }
     }
     Ok(Outcome::Success)
 }
@@ -58,17 +69,22 @@ fn print(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
     };
     writeln!(
         out,
-        "Generation {} since {}, mode {}, {policies}",
+        "Generation {} since {}, mode {}, {policies}, by {}",
         installed.generation,
         since(installed.installed_at),
-        installed.mode
+        installed.mode,
+        by(status),
     )?;
     if wide {
         for policy in status.policies.iter().flatten() {
             writeln!(out, "  {policy}")?;
         }
     }
-    hooks(out, status)?;
+    if installed.chains.is_empty() {
+        hooks(out, status)?;
+    } else {
+        chains(out, status, wide)?;
+    }
     fill(out, status)?;
     reasons(out, status)?;
     rules(out, status, wide)?;
@@ -109,9 +125,40 @@ fn hooks(out: &mut impl Write, status: &Status) -> io::Result<()> {
     Ok(())
 }
 
+/// `ebpf`, `iptables (iptables-nft, structured)`.
+fn by(status: &Status) -> String {
+    match &status.installed.variant {
+        Some(variant) => format!("{} ({variant})", status.backend),
+        None => status.backend.to_owned(),
+    }
+}
+
+/// Those that are not as they were left, and with `wide` the others too.
+fn chains(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {
+    let all = &status.installed.chains;
+    let in_place = all.iter().filter(|chain| chain.state == ChainState::InPlace).count();
+    let count = counted(all.len(), "chain or jump", "chains and jumps");
+    writeln!(out, "\nChains: {in_place} of {count} in place")?;
+    let shown = all.iter().filter(|chain| wide || chain.state != ChainState::InPlace);
+    let mut table = table(["TABLE", "CHAIN", "STATE"]);
+    for chain in shown {
+        let state = match chain.state {
+            ChainState::InPlace => "in place",
+            ChainState::Missing => "GONE: apply again",
+            ChainState::Changed => "CHANGED: apply again",
+        };
+        table.add_row([&chain.table, &chain.chain, state]);
+    }
+    if table.is_empty() { Ok(()) } else { writeln!(out, "{table}") }
+}
+
 fn fill(out: &mut impl Write, status: &Status) -> io::Result<()> {
-    writeln!(out, "\nMaps")?;
-    let mut table = table(["MAP", "ENTRIES", "OF AT MOST"]);
+    if status.installed.fill.is_empty() {
+        return Ok(());
+    }
+    let what = if status.installed.chains.is_empty() { ("Maps", "MAP") } else { ("Sets", "SET") };
+    writeln!(out, "\n{}", what.0)?;
+    let mut table = table([what.1, "ENTRIES", "OF AT MOST"]);
     for fill in &status.installed.fill {
         let capacity =
             fill.capacity.map_or_else(|| "-".to_owned(), |capacity| capacity.to_string());
@@ -170,6 +217,8 @@ fn json(status: &Status) -> serde_json::Value {
     serde_json::json!({
         "version": 1,
         "installed": true,
+        "backend": status.backend,
+        "variant": installed.variant,
         "generation": installed.generation,
         "since": since(installed.installed_at),
         "mode": installed.mode.to_string(),
@@ -180,6 +229,9 @@ fn json(status: &Status) -> serde_json::Value {
             "hook": hook_name(attached.hook),
             "how": attached.how,
             "alive": attached.alive,
+        })).collect::<Vec<_>>(),
+        "chains": installed.chains.iter().map(|chain| serde_json::json!({
+            "table": chain.table, "chain": chain.chain, "state": chain.state.to_string(),
         })).collect::<Vec<_>>(),
         "foreign": status.foreign.iter().map(|foreign| serde_json::json!({
             "interface": foreign.interface,

@@ -166,3 +166,84 @@ fn began_unseen(info: &[ProtoInfo]) -> bool {
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::DefaultNla;
+    use netlink_packet_netfilter::conntrack::{Protocol, Status};
+
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn tuple(source: &str, destination: &str, proto: Vec<ProtoTuple>) -> Vec<Tuple> {
+        let ip = vec![
+            IPTuple::SourceAddress(address(source)),
+            IPTuple::DestinationAddress(address(destination)),
+        ];
+        vec![Tuple::Ip(ip), Tuple::Proto(proto)]
+    }
+
+    fn tcp(source: &str, from: u16, destination: &str, to: u16) -> Vec<Tuple> {
+        let ports = [ProtoTuple::SourcePort(from), ProtoTuple::DestinationPort(to)];
+        let proto = [ProtoTuple::Protocol(Protocol::Tcp)].into_iter().chain(ports);
+        tuple(source, destination, proto.collect())
+    }
+
+    fn echo(source: &str, destination: &str, kind: u8) -> Vec<Tuple> {
+        let other = |kind, value: &[u8]| ProtoTuple::Other(DefaultNla::new(kind, value.to_vec()));
+        let parts = [other(7, &[0, 9]), other(8, &[kind]), other(9, &[0])];
+        let proto = [ProtoTuple::Protocol(Protocol::Ipv6Icmp)].into_iter().chain(parts);
+        tuple(source, destination, proto.collect())
+    }
+
+    #[test]
+    fn it_goes_from_the_opener_to_what_is_behind_the_translation() {
+        let original = tcp("10.0.0.1", 40_000, "192.0.2.1", 80);
+        let id = ConntrackAttribute::Other(DefaultNla::new(attribute::ID, vec![0, 0, 0, 7]));
+        let original = ConntrackAttribute::CtaTupleOrig(original);
+        let reply = tcp("10.0.0.2", 8_080, "198.51.100.1", 1_024);
+        let attributes = vec![
+            original.clone(),
+            ConntrackAttribute::CtaTupleReply(reply),
+            id.clone(),
+            ConntrackAttribute::CtaStatus(Status::Assured),
+        ];
+        let expected = Connection {
+            source: address("10.0.0.1"),
+            source_port: 40_000,
+            destination: address("10.0.0.2"),
+            protocol: 6,
+            port: 8_080,
+            is_picked_up: false,
+            known_by: vec![original, id],
+        };
+        assert_eq!(Connection::new(attributes), Ok(expected));
+    }
+
+    #[test]
+    fn icmp_is_about_its_query() {
+        let attributes = vec![
+            ConntrackAttribute::CtaTupleOrig(echo("fd00::1", "fd00::2", 128)),
+            ConntrackAttribute::CtaTupleReply(echo("fd00::2", "fd00::1", 129)),
+        ];
+        let connection = Connection::new(attributes).unwrap();
+        assert_eq!((connection.protocol, connection.port), (58, 128 << 8));
+        assert_eq!(connection.to_string(), "protocol 58 from fd00::1 to fd00::2 port 32768");
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let original = || ConntrackAttribute::CtaTupleOrig(tcp("10.0.0.1", 1, "10.0.0.2", 2));
+        let without = |attributes| Connection::new(attributes).unwrap_err();
+        assert_eq!(without(vec![original()]), "a connection without a reply tuple");
+        assert_eq!(without(Vec::new()), "a connection without an original tuple");
+        let parts = vec![ProtoTuple::Protocol(Protocol::Icmp)];
+        let icmp = ConntrackAttribute::CtaTupleOrig(tuple("10.0.0.1", "10.0.0.2", parts));
+        assert_eq!(without(vec![icmp]), "an ICMP tuple without type and code");
+        let nobody = ConntrackAttribute::CtaTupleOrig(Vec::new());
+        assert_eq!(without(vec![nobody]), "a tuple without a protocol");
+    }
+}

@@ -21,18 +21,25 @@
 //! The first packet of a connection may be on its way past the old rules while the table is read;
 //! so the table is read again until nothing is left to be taken out.
 //!
+//! Rules look at the host's own connections where they pass its guarded interfaces. Which of them a
+//! connection passes is not in the table, but in the routes: a connection with an address that the
+//! host reaches through another interface is nobody's business (goal 2).
+//!
 //! A connection of an address that the tables do not know stays, although its packets may enter
 //! the chains of a workload by its interface: the workload cannot answer from that address (it
 //! would be refused as spoofed), so none of its packets ever pass as known.
 
 mod connection;
 mod judge;
+mod netlink;
 mod table;
+mod way;
 
 use std::io;
 
 use self::judge::Judge;
 use self::table::Table;
+use self::way::Ways;
 use super::{Desired, Mode};
 
 /// How often the table is read at most.
@@ -103,7 +110,8 @@ pub fn revoke(desired: &Desired) -> Result<Revoked, ConntrackError> {
     if desired.mode == Mode::Audit || desired.settings.keep_established {
         return Ok(Revoked::default());
     }
-    let judge = Judge::new(desired);
+    let (judge, mut ways) = (Judge::new(desired), Ways::new(desired));
+    let mut is_guarded = |peer| ways.is_guarded(peer);
     let mut table = Table::open()?;
     let mut revoked = Revoked::default();
     for pass in 0..PASSES {
@@ -111,7 +119,8 @@ pub fn revoke(desired: &Desired) -> Result<Revoked, ConntrackError> {
         if pass == 0 {
             revoked.looked_at = connections.len();
         }
-        let deleted = table.delete(connections.iter().filter(|one| judge.refuses(one)))?;
+        let refused = connections.iter().filter(|one| judge.refuses(one, &mut is_guarded));
+        let deleted = table.delete(refused)?;
         revoked.deleted += deleted;
         if deleted == 0 {
             break;

@@ -113,6 +113,7 @@ fn place(chain: &str) -> usize {
         "source_workload",
         "source_uplink",
         "martian",
+        "martian_ipv6",
         "invalid",
         "stray",
         "host_to_",

@@ -1,4 +1,7 @@
-//! Why something has no words in nft.
+//! What can go wrong on the way from tables to a table of nftables.
+
+use crate::backend::record::RecordError;
+use crate::backend::tool::ToolError;
 
 /// Why tables cannot be written for nft. The caller's host is at fault, not a document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,4 +27,38 @@ pub enum RenderError {
          kind of essential traffic on, or use another backend"
     )]
     NonIp,
+}
+
+/// Why our table could not be read or changed. The kernel has what it had before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NftablesError {
+    /// Tables have no words in nft.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The tool is missing, or it refuses.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The record cannot be kept.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// There is a table of our name that we have not made.
+    #[error(
+        "table `inet ringfence` is there, and Ringfence has not made it: rename it, or delete it \
+         (`nft delete table inet ringfence`), and apply again"
+    )]
+    Foreign,
+    /// Our table is there, and nothing is known of it.
+    #[error(
+        "table `inet ringfence` is Ringfence's, but the record of it is gone or of another \
+         version: apply again, or take it away with `ringfence off`"
+    )]
+    Unrecorded,
+    /// nft tells of the table what we do not understand.
+    #[error("what `nft -j list table inet ringfence` says is no JSON: is this nft from nftables?")]
+    Unreadable {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
 }

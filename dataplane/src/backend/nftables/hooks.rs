@@ -20,18 +20,34 @@ pub(super) const DHCP_TO_CLIENT: [&str; 2] = [
     "meta nfproto ipv4 udp sport 67 udp dport 68",
     "meta nfproto ipv6 udp sport 547 udp dport 546",
 ];
-/// Neighbour and router discovery (RFC 4861) that has crossed no router.
-pub(super) const DISCOVERY: &str = "icmpv6 type { nd-router-solicit, nd-router-advert, \
-     nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255";
+/// Neighbour and router discovery (RFC 4861).
+pub(super) const DISCOVERY_TYPES: &str = "icmpv6 type { nd-router-solicit, nd-router-advert, \
+     nd-neighbor-solicit, nd-neighbor-advert }";
 /// Multicast listener discovery (RFC 2710, RFC 3810).
-pub(super) const LISTENERS: &str = "icmpv6 type { mld-listener-query, mld-listener-report, \
-     mld-listener-done, mld2-listener-report } ip6 hoplimit 1";
+pub(super) const LISTENER_TYPES: &str = "icmpv6 type { mld-listener-query, mld-listener-report, \
+     mld-listener-done, mld2-listener-report }";
+
+/// Neighbour and router discovery that has crossed no router (RFC 4861 §7.1).
+pub(super) fn discovery() -> String {
+    format!("{DISCOVERY_TYPES} ip6 hoplimit 255")
+}
+
+/// Multicast listener discovery that stays on its link (RFC 3810 §5).
+pub(super) fn listeners() -> String {
+    format!("{LISTENER_TYPES} ip6 hoplimit 1")
+}
+
 /// Errors, which quote the packet that they are about.
 const V4_ERRORS: &str =
     "icmp type { destination-unreachable, source-quench, time-exceeded, parameter-problem }";
 /// As [`V4_ERRORS`].
 const V6_ERRORS: &str =
     "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }";
+/// Whatever does not ask.
+const V4_NO_QUERY: &str =
+    "icmp type != { echo-request, timestamp-request, info-request, address-mask-request }";
+/// As [`V4_NO_QUERY`].
+const V6_NO_QUERY: &str = "icmpv6 type != echo-request";
 /// Answers to queries.
 pub(super) const V4_REPLIES: &str =
     "icmp type { echo-reply, timestamp-reply, info-reply, address-mask-reply }";
@@ -107,9 +123,12 @@ pub(super) fn strays(draft: &mut Draft<'_>) {
     }
     refuse(V4_ERRORS, Reason::Unrelated);
     refuse(V6_ERRORS, Reason::Unrelated);
-    // Messages that are neither query nor reply nor error are invalid to the kernel and a question
-    // to policy.
-    refuse("ct state invalid meta l4proto != { icmp, icmpv6 }", Reason::InvalidTransition);
+    // What is neither query nor reply nor error is invalid to the kernel and a question to policy;
+    // so are replies to nothing where nobody isolates. A query is invalid if it is cut.
+    for no_query in [V4_NO_QUERY, V6_NO_QUERY] {
+        invalid.rules.push(Rule::leads(format!("ct state invalid {no_query} return"), "Message"));
+    }
+    invalid.rules.push(draft.outcomes.refuses("ct state invalid", Reason::InvalidTransition));
     draft.chain(invalid);
 
     let mut stray = Chain::named("stray", "What opens no connection and belongs to none");
@@ -138,8 +157,8 @@ fn known_and_discovery(draft: &Draft<'_>) -> Vec<Rule> {
         let matches = format!("ct state related {errors}");
         pass(essential::RELATED_ERRORS, &matches, Reason::Related);
     }
-    pass(essential::NEIGHBOUR_DISCOVERY, DISCOVERY, Reason::NeighbourDiscovery);
-    pass(essential::MULTICAST_LISTENER, LISTENERS, Reason::MulticastListener);
+    pass(essential::NEIGHBOUR_DISCOVERY, &discovery(), Reason::NeighbourDiscovery);
+    pass(essential::MULTICAST_LISTENER, &listeners(), Reason::MulticastListener);
     rules
 }
 

@@ -22,10 +22,13 @@
 //! Frames that are not IP are not seen by an `inet` table. What a report is made of is the
 //! kernel's (`nfnetlink_log`).
 
+mod apply;
+mod changes;
 mod draft;
 mod endpoint;
 mod error;
 mod hooks;
+mod observed;
 mod outcome;
 mod ruleset;
 mod script;
@@ -36,9 +39,11 @@ mod spelling;
 use ringfence_common::abi::config::essential;
 use ringfence_common::abi::policy::Direction;
 
+pub use self::apply::Nftables;
+pub use self::changes::Changes;
 use self::draft::Draft;
 use self::endpoint::Endpoint;
-pub use self::error::RenderError;
+pub use self::error::{NftablesError, RenderError};
 pub use self::ruleset::{Chain, Element, Map, Rule, Ruleset};
 use crate::backend::chains::Plan;
 

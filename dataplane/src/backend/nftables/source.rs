@@ -7,13 +7,17 @@ use ringfence_common::abi::config::essential;
 use ringfence_common::verdict::Reason;
 
 use super::draft::{Draft, Shape};
-use super::hooks::{DHCP_TO_CLIENT, DISCOVERY, LISTENERS};
+use super::hooks::{DHCP_TO_CLIENT, DISCOVERY_TYPES, LISTENER_TYPES, discovery, listeners};
 use super::spelling::interface;
 use super::{Chain, RenderError, Rule};
 use crate::backend::chains::{Entry, HostGuard};
 
 /// Addresses that interfaces have without being told.
 const ANYBODY: &str = "ip6 saddr { ::, fe80::/10 }";
+/// No address yet.
+const V4_NOBODY: &str = "ip saddr 0.0.0.0";
+/// As [`V4_NOBODY`].
+const V6_NOBODY: &str = "ip6 saddr ::";
 /// Router advertisements that have crossed no router.
 const ADVERTISEMENT: &str = "icmpv6 type nd-router-advert ip6 hoplimit 255";
 
@@ -89,63 +93,68 @@ pub(super) fn chains(draft: &mut Draft<'_>) {
     draft.chain(source);
 }
 
-/// Step 5 of [`ringfence_common::decide`].
+/// Destinations that may not be on a wire.
+const V4_NOWHERE: &str = "ip daddr { 0.0.0.0, 127.0.0.0/8 }";
+/// As [`V4_NOWHERE`].
+const V6_NOWHERE: &str = "ip6 daddr { ::/127, ::ffff:0.0.0.0/96 }";
+
+/// Step 5 of [`ringfence_common::decide`], a chain for each family.
 fn martian(draft: &mut Draft<'_>) {
-    let mut chain = Chain::named("martian", "Addresses that may not be on a wire");
-    let mut refuse = |matches: &str| {
-        chain.rules.push(draft.outcomes.refuses(matches, Reason::Martian));
-    };
-    refuse("ip saddr { 127.0.0.0/8, 224.0.0.0/4, 255.255.255.255 }");
-    refuse("ip daddr { 0.0.0.0, 127.0.0.0/8 }");
-    refuse("ip6 saddr { ::1, ::ffff:0.0.0.0/96, ff00::/8 }");
-    refuse("ip6 daddr { ::/127, ::ffff:0.0.0.0/96 }");
+    let refuse = |matches: &str| draft.outcomes.refuses(matches, Reason::Martian);
     // Nobody may ask for an address, or discover neighbours and groups, whatever becomes of it.
-    let nobody = [
-        "ip saddr 0.0.0.0 udp sport 68 udp dport 67",
-        "ip6 saddr :: icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, \
-         mld2-listener-report }",
-        "ip6 saddr :: icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, \
-         nd-neighbor-advert }",
+    let nobody = |matches: &str| Rule::leads(format!("{matches} return"), "Nobody");
+    let mut v4 = Chain::named("martian", "Addresses that may not be on a wire");
+    v4.rules = vec![
+        Rule::leads("meta nfproto ipv6 goto martian_ipv6", "Family"),
+        refuse(V4_NOWHERE),
+        refuse("ip saddr { 127.0.0.0/8, 224.0.0.0/4, 255.255.255.255 }"),
+        nobody(&format!("{V4_NOBODY} udp sport 68 udp dport 67")),
+        refuse(V4_NOBODY),
     ];
-    let nobody = nobody.map(|matches| Rule::leads(format!("{matches} return"), "Nobody"));
-    chain.rules.extend(nobody);
-    for matches in ["ip saddr 0.0.0.0", "ip6 saddr ::"] {
-        chain.rules.push(draft.outcomes.refuses(matches, Reason::Martian));
-    }
-    draft.chain(chain);
+    let mut v6 = Chain::named("martian_ipv6", "The same for IPv6");
+    v6.rules = vec![
+        refuse(V6_NOWHERE),
+        refuse("ip6 saddr { ::1, ::ffff:0.0.0.0/96, ff00::/8 }"),
+        nobody(&format!("{V6_NOBODY} {DISCOVERY_TYPES}")),
+        nobody(&format!("{V6_NOBODY} {LISTENER_TYPES}")),
+        refuse(V6_NOBODY),
+    ];
+    draft.chain(v4);
+    draft.chain(v6);
 }
 
 /// What workloads send: from their own addresses, and from none or a link-local one what needs
-/// it.
+/// it. Each packet of a workload comes here, so what is usual is asked first.
 fn of_workloads(draft: &mut Draft<'_>) {
     let mut chain = Chain::named("source_workload", "What a workload sends, by its source");
-    let own: Vec<String> = [("ip", "sources4"), ("ip6", "sources6")]
-        .into_iter()
-        .filter(|(_, set)| draft.has_map(set))
-        .map(|(family, set)| format!("iifname . {family} saddr @{set}"))
-        .collect();
-    chain.rules.push(Rule::leads("jump martian", "Martian"));
-    let rogues = own.iter().filter(|own| own.contains("ip6")).map(String::as_str);
-    for rogue in rogues.chain([ANYBODY]) {
-        let matches = format!("{rogue} {ADVERTISEMENT}");
+    chain.rules.push(draft.outcomes.refuses(V4_NOWHERE, Reason::Martian));
+    let own = |family: &str, set: &str| {
+        draft.has_map(set).then(|| format!("iifname . {family} saddr @{set}"))
+    };
+    let passes = |own: String| Rule::leads(format!("{own} counter return"), "Own");
+    chain.rules.extend(own("ip", "sources4").map(passes));
+    chain.rules.push(draft.outcomes.refuses(V6_NOWHERE, Reason::Martian));
+    let own = own("ip6", "sources6");
+    for rogue in own.as_deref().into_iter().chain([ANYBODY]) {
+        let matches = format!("{ADVERTISEMENT} {rogue}");
         chain.rules.push(draft.outcomes.refuses(&matches, Reason::RogueRouter));
     }
-    for own in own {
-        chain.rules.push(Rule::leads(format!("{own} counter return"), "Own"));
-    }
+    chain.rules.extend(own.map(passes));
+    chain.rules.push(Rule::leads("jump martian", "Martian"));
     let mut pass = |bit, matches: &str, reason| {
         if draft.is_essential(bit) {
             chain.rules.push(draft.outcomes.passes(matches, reason));
         }
     };
-    let discovery = format!("{ANYBODY} {DISCOVERY}");
-    pass(essential::NEIGHBOUR_DISCOVERY, &discovery, Reason::NeighbourDiscovery);
-    let listeners = format!("{ANYBODY} {LISTENERS}");
-    pass(essential::MULTICAST_LISTENER, &listeners, Reason::MulticastListener);
-    for asks in [
+    let discovers = format!("{ANYBODY} {}", discovery());
+    pass(essential::NEIGHBOUR_DISCOVERY, &discovers, Reason::NeighbourDiscovery);
+    let listens = format!("{ANYBODY} {}", listeners());
+    pass(essential::MULTICAST_LISTENER, &listens, Reason::MulticastListener);
+    let asks = [
         "ip saddr 0.0.0.0 udp sport 68 udp dport 67",
         "ip6 saddr fe80::/10 udp sport 546 udp dport 547",
-    ] {
+    ];
+    for asks in asks {
         pass(essential::DHCP, asks, Reason::Dhcp);
     }
     chain.rules.push(draft.outcomes.refuses("", Reason::Spoofed));
@@ -162,8 +171,8 @@ fn of_network(draft: &mut Draft<'_>, host: &HostGuard) {
             chain.rules.push(draft.outcomes.passes(matches, reason));
         }
     };
-    pass(essential::NEIGHBOUR_DISCOVERY, DISCOVERY, Reason::NeighbourDiscovery);
-    pass(essential::MULTICAST_LISTENER, LISTENERS, Reason::MulticastListener);
+    pass(essential::NEIGHBOUR_DISCOVERY, &discovery(), Reason::NeighbourDiscovery);
+    pass(essential::MULTICAST_LISTENER, &listeners(), Reason::MulticastListener);
     for answers in DHCP_TO_CLIENT {
         pass(essential::DHCP, answers, Reason::Dhcp);
     }

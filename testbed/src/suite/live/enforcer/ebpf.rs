@@ -6,7 +6,7 @@ use ringfence_common::abi::config::report;
 use ringfence_common::abi::event::Event;
 use ringfence_dataplane::backend::Settings;
 use ringfence_dataplane::backend::ebpf::{Ebpf, Events, Maps, Pins};
-use ringfence_dataplane::enforce::{self, HookChoice, Options, Paths};
+use ringfence_dataplane::enforce::{self, BackendChoice, HookChoice, Options, Paths};
 use ringfence_dataplane::model::Inventory;
 
 use super::{Enforcer, EnforcerError, Wanted};
@@ -26,6 +26,7 @@ impl Enforcer for Live {
 
     fn apply(&mut self, topology: &Topology, wanted: &Wanted<'_>) -> Result<(), EnforcerError> {
         let options = Options {
+            backend: BackendChoice::Ebpf,
             mode: wanted.mode,
             hook: HookChoice::Auto,
             settings: Settings { report: report::DENIED | report::NEW_FLOWS, ..wanted.settings },

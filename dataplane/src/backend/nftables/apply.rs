@@ -1,0 +1,268 @@
+//! The nftables backend: our table in the kernel of this host.
+//!
+//! Goals: (a) a packet meets the old table or the new one: one transaction; (b) what differs is
+//! touched and nothing else; (c) a table that somebody else has made under our name stays as it is;
+//! (d) what nft refuses leaves everything as it was.
+//!
+//! Design. nft looks at a text before it is given it for good (d). What was installed is recorded
+//! ([`crate::backend::record`]); where the kernel still has exactly that (the comments of all rules,
+//! with the hashes of the chains, and as many elements), only what differs is written (b), else the
+//! whole table is replaced, in one transaction as well (a). Our table carries a mark (c).
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::changes::Changes;
+use super::observed::Observed;
+use super::script::{MARK, TABLE};
+use super::{NftablesError, Ruleset, ruleset};
+use crate::backend::chains::{Plan, Script};
+use crate::backend::record::{Record, RecordFile};
+use crate::backend::tool::Tools;
+use crate::backend::{
+    Applied, Backend, ChainState, Chained, Counters, Desired, How, Installed, Numbers,
+};
+
+/// The tool.
+const NFT: &str = "nft";
+
+/// What the record calls this backend.
+const NFTABLES: &str = "nftables";
+
+/// The nftables backend.
+#[derive(Clone, Debug)]
+pub struct Nftables {
+    tools: Tools,
+    record: RecordFile,
+}
+
+/// What is there of our table.
+enum Table {
+    None,
+    Ours(Observed),
+    Foreign,
+}
+
+/// What has to be done, worked out and looked at by nft.
+struct Work {
+    plan: Plan,
+    ruleset: Ruleset,
+    generation: u32,
+    changes: Changes,
+    how: How,
+    warnings: Vec<String>,
+}
+
+impl Nftables {
+    /// The backend that keeps its record in the folder `records`.
+    #[must_use]
+    pub fn new(records: &Path) -> Self {
+        Self { tools: Tools::on_path(), record: RecordFile::new(records, NFTABLES) }
+    }
+
+    /// The same backend with other tools.
+    #[must_use]
+    pub fn with_tools(self, tools: Tools) -> Self {
+        Self { tools, ..self }
+    }
+
+    /// What is there of our table.
+    fn look(&self) -> Result<Table, NftablesError> {
+        let tables = self.tools.ask(NFT, &["list", "tables", "inet"])?;
+        if !tables.lines().any(|line| line == format!("table {TABLE}")) {
+            return Ok(Table::None);
+        }
+        // The mark is a comment of the table, which nft says in its own language alone.
+        let terse = self.tools.ask(NFT, &["-t", "list", "table", "inet", "ringfence"])?;
+        if terse.lines().nth(1).map(str::trim) != Some(MARK) {
+            return Ok(Table::Foreign);
+        }
+        let told = self.tools.ask(NFT, &["-j", "list", "table", "inet", "ringfence"])?;
+        Ok(Table::Ours(Observed::read(&told)?))
+    }
+
+    /// Works out what makes the host behave as `desired` says, and has nft look at it.
+    fn work(&self, desired: &Desired) -> Result<Work, NftablesError> {
+        let plan = Plan::of(desired);
+        let ruleset = ruleset(&plan)?;
+        let table = self.look()?;
+        let record: Option<Record<Ruleset>> = self.record.read()?;
+        let before = record.as_ref().map_or(0, |record| record.generation);
+        let (changes, how, warnings) = way(&table, record.as_ref(), &ruleset)?;
+        if how != How::Nothing {
+            self.tools.feed(NFT, &["-c", "-f", "-"], &changes.script, &plan.rules)?;
+        }
+        let generation = if how == How::Nothing { before } else { before.wrapping_add(1).max(1) };
+        Ok(Work { plan, ruleset, generation, changes, how, warnings })
+    }
+
+    /// Gives nft the text for good. The record says so first, so that whatever interrupts this
+    /// leaves none that is taken for the kernel's state.
+    fn install(&self, work: &Work) -> Result<(), NftablesError> {
+        let before: Option<Record<Ruleset>> = self.record.read()?;
+        let (mode, now) = (work.plan.mode, nanoseconds());
+        let mut record = Record::new(NFTABLES, work.generation, mode, now, work.ruleset.clone());
+        record.unfinished = true;
+        self.record.write(&record)?;
+        let script = &work.changes.script;
+        if let Err(error) = self.tools.feed(NFT, &["-f", "-"], script, &work.plan.rules) {
+            match before {
+                Some(before) => self.record.write(&before)?,
+                None => self.record.remove()?,
+            }
+            return Err(error.into());
+        }
+        record.unfinished = false;
+        Ok(self.record.write(&record)?)
+    }
+}
+
+/// What makes `ruleset` of what is there, and how.
+fn way(
+    table: &Table,
+    record: Option<&Record<Ruleset>>,
+    ruleset: &Ruleset,
+) -> Result<(Changes, How, Vec<String>), NftablesError> {
+    let whole = |warnings: Vec<String>| {
+        let entries = [ruleset.entries(), 0, 0];
+        let changes =
+            Changes { script: ruleset.replacement(), chains: ruleset.chains.len(), entries };
+        Ok((changes, How::Switched, warnings))
+    };
+    let observed = match (table, record) {
+        (Table::Foreign, _) => return Err(NftablesError::Foreign),
+        (Table::None, None) => return whole(Vec::new()),
+        (Table::None, Some(_)) => {
+            return whole(vec![format!("table `{TABLE}` was gone and is installed anew")]);
+        }
+        (Table::Ours(observed), _) => observed,
+    };
+    let Some(record) = record.filter(|record| !record.unfinished) else {
+        let why = "there is no record of what it was made of";
+        return whole(vec![format!("table `{TABLE}` is replaced as a whole: {why}")]);
+    };
+    let states = observed.states(&record.ruleset);
+    let odd = states.iter().filter(|state| state.state != ChainState::InPlace);
+    let odd: Vec<String> =
+        odd.map(|Chained { chain, state, .. }| format!("`{chain}` was {state}")).collect();
+    if !odd.is_empty() {
+        let why = odd.join(", ");
+        return whole(vec![format!("table `{TABLE}` is replaced as a whole: {why}")]);
+    }
+    match ruleset.changes(&record.ruleset) {
+        None => whole(Vec::new()),
+        Some(changes) if changes.script.lines.is_empty() => Ok((changes, How::Nothing, Vec::new())),
+        Some(changes) => Ok((changes, How::InPlace, Vec::new())),
+    }
+}
+
+/// Now, in nanoseconds since the epoch.
+fn nanoseconds() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Work {
+    fn applied(self, desired: &Desired) -> Applied {
+        let step = match self.how {
+            How::Nothing => None,
+            How::InPlace => Some(format!(
+                "nft: {} of {} rules and elements, in {} chains and {} lines",
+                self.changes.touched(),
+                self.ruleset.entries(),
+                self.changes.chains,
+                self.changes.script.lines.len()
+            )),
+            How::Switched => Some(format!(
+                "nft: the whole table, {} chains, {} rules and elements",
+                self.changes.chains,
+                self.ruleset.entries()
+            )),
+        };
+        Applied {
+            numbers: Numbers::of(&desired.tables, self.generation),
+            how: self.how,
+            entries: self.ruleset.entries(),
+            entries_touched: self.changes.touched(),
+            policy: self.changes.entries,
+            hooks: Vec::new(),
+            steps: step.into_iter().collect(),
+            warnings: self.warnings,
+        }
+    }
+}
+
+impl Backend for Nftables {
+    type Error = NftablesError;
+
+    fn read_back(&self) -> Result<Option<Installed>, NftablesError> {
+        let record: Option<Record<Ruleset>> = self.record.read()?;
+        if record.is_none() && self.tools.find(NFT).is_none() {
+            return Ok(None);
+        }
+        let (observed, record) = match (self.look()?, record) {
+            (Table::None | Table::Foreign, None) => return Ok(None),
+            (Table::Ours(_), None) => return Err(NftablesError::Unrecorded),
+            (Table::None | Table::Foreign, Some(record)) => (Observed::default(), record),
+            (Table::Ours(observed), Some(record)) => (observed, record),
+        };
+        Ok(Some(Installed {
+            generation: record.generation,
+            installed_at: record.installed_at,
+            mode: record.mode,
+            variant: None,
+            attached: Vec::new(),
+            chains: observed.states(&record.ruleset),
+            fill: observed.fill(),
+        }))
+    }
+
+    fn counters(&self) -> Result<Option<Counters>, NftablesError> {
+        if self.tools.find(NFT).is_none() && self.record.read::<Ruleset>()?.is_none() {
+            return Ok(None);
+        }
+        Ok(match self.look()? {
+            Table::Ours(observed) => Some(observed.counters()),
+            Table::None | Table::Foreign => None,
+        })
+    }
+
+    fn preview(
+        &self,
+        desired: &Desired,
+        _known: Option<&Numbers>,
+    ) -> Result<Applied, NftablesError> {
+        Ok(self.work(desired)?.applied(desired))
+    }
+
+    fn apply(
+        &mut self,
+        desired: &Desired,
+        _known: Option<&Numbers>,
+    ) -> Result<Applied, NftablesError> {
+        let work = self.work(desired)?;
+        if work.how != How::Nothing {
+            self.install(&work)?;
+        }
+        Ok(work.applied(desired))
+    }
+
+    fn remove(&mut self) -> Result<Option<Vec<String>>, NftablesError> {
+        let is_recorded = self.record.read::<Ruleset>()?.is_some();
+        if !is_recorded && self.tools.find(NFT).is_none() {
+            return Ok(None);
+        }
+        let removed = match self.look()? {
+            Table::None | Table::Foreign => None,
+            Table::Ours(observed) => {
+                let mut script = Script::default();
+                script.line(format!("delete table {TABLE}"));
+                self.tools.feed(NFT, &["-f", "-"], &script, &Default::default())?;
+                let (chains, elements) = (observed.chains(), observed.elements());
+                Some(vec![format!("table {TABLE}: {chains} chains, {elements} elements of sets")])
+            }
+        };
+        self.record.remove()?;
+        Ok(removed)
+    }
+}

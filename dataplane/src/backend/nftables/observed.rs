@@ -1,0 +1,205 @@
+//! What the kernel has of our table, as `nft -j` tells it. Nothing but names, our comments,
+//! counters and numbers of elements is read.
+
+use std::collections::BTreeMap;
+
+use ringfence_common::abi::event::Counter;
+use ringfence_common::abi::policy::Direction;
+use ringfence_common::verdict::Reason;
+use serde_json::Value;
+
+use super::script::rules;
+use super::{NftablesError, Ruleset};
+use crate::backend::chains::About;
+use crate::backend::chains::hash::HASH_MARK;
+use crate::backend::{ChainState, Chained, Counters, Fill, ReasonCount};
+
+/// What the kernel has of our table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Observed {
+    /// Chain → the comments of its rules; nothing for a rule without one.
+    chains: BTreeMap<String, Vec<Option<String>>>,
+    /// Set or map → its elements.
+    maps: BTreeMap<String, u64>,
+    /// What has been counted, in the order in which it was told.
+    counts: Vec<Count>,
+}
+
+/// What one rule or element has counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Count {
+    about: About,
+    direction: Option<Direction>,
+    /// Whether it refuses; a report counts as what it reports.
+    denies: bool,
+    counter: Counter,
+}
+
+impl Observed {
+    /// Reads what `nft -j list table` has written.
+    ///
+    /// # Errors
+    ///
+    /// [`NftablesError::Unreadable`].
+    pub(super) fn read(text: &str) -> Result<Self, NftablesError> {
+        let answer: Value =
+            serde_json::from_str(text).map_err(|source| NftablesError::Unreadable { source })?;
+        let mut observed = Self::default();
+        for object in answer["nftables"].as_array().into_iter().flatten() {
+            if let Some(name) = object["chain"]["name"].as_str() {
+                observed.chains.entry(name.to_owned()).or_default();
+            } else if let Some(rule) = object.get("rule") {
+                observed.rule(rule);
+            } else if let Some(map) = object.get("map").or_else(|| object.get("set")) {
+                observed.map(map);
+            }
+        }
+        Ok(observed)
+    }
+
+    /// How `ruleset`, as it was installed, is today: chains, then sets and maps, what is not as it
+    /// was left first.
+    pub(super) fn states(&self, ruleset: &Ruleset) -> Vec<Chained> {
+        let chained =
+            |chain: String, state| Chained { table: super::script::TABLE.to_owned(), chain, state };
+        let chains = ruleset.chains.iter().map(|chain| {
+            let expected: Vec<Option<String>> =
+                rules(chain).map(|(text, _)| comment_of(&text)).collect();
+            let state = match self.chains.get(&chain.name) {
+                None => ChainState::Missing,
+                Some(found) if *found == expected => ChainState::InPlace,
+                Some(_) => ChainState::Changed,
+            };
+            chained(chain.name.clone(), state)
+        });
+        let maps = ruleset.maps.iter().filter_map(|(name, map)| {
+            let state = match self.maps.get(name) {
+                None => ChainState::Missing,
+                Some(found) if *found == map.elements.len() as u64 => return None,
+                Some(_) => ChainState::Changed,
+            };
+            Some(chained(format!("@{name}"), state))
+        });
+        let known = |name: &String| ruleset.chains.iter().any(|chain| chain.name == *name);
+        let foreign = self.chains.keys().filter(|name| !known(name));
+        let foreign = foreign.map(|name| chained(name.clone(), ChainState::Changed));
+        let mut states: Vec<Chained> = chains.chain(maps).chain(foreign).collect();
+        states.sort_by(|a, b| (a.state, &a.chain).cmp(&(b.state, &b.chain)));
+        states
+    }
+
+    /// Sets and maps with their numbers of elements.
+    pub(super) fn fill(&self) -> Vec<Fill> {
+        let fill = |(map, entries): (&String, &u64)| Fill {
+            map: map.clone(),
+            entries: *entries,
+            capacity: None,
+        };
+        self.maps.iter().map(fill).collect()
+    }
+
+    /// How many chains there are.
+    pub(super) fn chains(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// How many elements there are.
+    pub(super) fn elements(&self) -> u64 {
+        self.maps.values().sum()
+    }
+
+    /// What packets were counted under, rules and elements of one reason together.
+    pub(super) fn counters(&self) -> Counters {
+        let mut reasons: BTreeMap<(u8, Option<Direction>), (Reason, Counter)> = BTreeMap::new();
+        let mut rules: BTreeMap<u32, Counter> = BTreeMap::new();
+        let add = |total: &mut Counter, counter: Counter| {
+            total.packets += counter.packets;
+            total.bytes += counter.bytes;
+        };
+        for count in &self.counts {
+            let reason = match &count.about {
+                About::Way(_) => continue,
+                About::Reason(reason) => *reason,
+                About::Rule { number, .. } => {
+                    add(rules.entry(*number).or_default(), count.counter);
+                    if count.denies { Reason::DenyRule } else { Reason::Rule }
+                }
+            };
+            let key = (reason as u8, count.direction);
+            let (_, total) = reasons.entry(key).or_insert((reason, Counter::default()));
+            add(total, count.counter);
+        }
+        rules.retain(|_, counter| counter.packets != 0);
+        let reasons = reasons
+            .into_iter()
+            .filter(|(_, (_, count))| count.packets != 0)
+            .map(|((_, direction), (reason, count))| ReasonCount { reason, direction, count })
+            .collect();
+        Counters { reasons, rules, lost_events: None }
+    }
+
+    fn rule(&mut self, rule: &Value) {
+        let (Some(chain), comment) = (rule["chain"].as_str(), rule["comment"].as_str()) else {
+            return;
+        };
+        self.chains.entry(chain.to_owned()).or_default().push(comment.map(str::to_owned));
+        let statements: Vec<&Value> = rule["expr"].as_array().into_iter().flatten().collect();
+        let counter = statements.iter().find_map(|statement| statement.get("counter"));
+        let (Some(about), Some(counter)) = (comment.and_then(about), counter.and_then(counted))
+        else {
+            return;
+        };
+        let denies = statements.iter().any(|statement| {
+            let prefix = statement["log"]["prefix"].as_str().unwrap_or_default();
+            statement.get("drop").is_some() || prefix.starts_with(Reason::DenyRule.name())
+        });
+        self.counts.push(Count { about, direction: direction(chain), denies, counter });
+    }
+
+    fn map(&mut self, map: &Value) {
+        let Some(name) = map["name"].as_str() else { return };
+        let elements: Vec<&Value> = map["elem"].as_array().into_iter().flatten().collect();
+        self.maps.insert(name.to_owned(), elements.len() as u64);
+        for element in elements {
+            // In a map: the key and what it leads to.
+            let (key, verdict) = (&element[0]["elem"], &element[1]);
+            let about = key["comment"].as_str().and_then(about);
+            let (Some(about), Some(counter)) = (about, counted(&key["counter"])) else { continue };
+            let goal = verdict["goto"]["target"].as_str().unwrap_or_default();
+            let denies = verdict.get("drop").is_some() || goal.starts_with("report_deny");
+            self.counts.push(Count { about, direction: direction(name), denies, counter });
+        }
+    }
+}
+
+/// The direction of the policy that a chain or map is about.
+fn direction(name: &str) -> Option<Direction> {
+    let name = name.strip_prefix("pick_up_").or(name.strip_prefix("stray_")).unwrap_or(name);
+    let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
+    if begins(&["from_", "out_", "out4_", "out6_"]) {
+        Some(Direction::Egress)
+    } else if begins(&["to_", "in_", "in4_", "in6_"]) {
+        Some(Direction::Ingress)
+    } else {
+        None
+    }
+}
+
+/// What a comment of ours is about, whether or not it begins with the hash of its chain.
+fn about(comment: &str) -> Option<About> {
+    let about = match comment.strip_prefix(HASH_MARK) {
+        Some(hashed) => hashed.split_once(' ')?.1,
+        None => comment,
+    };
+    About::read(about)
+}
+
+fn counted(counter: &Value) -> Option<Counter> {
+    Some(Counter { packets: counter["packets"].as_u64()?, bytes: counter["bytes"].as_u64()? })
+}
+
+/// The comment at the end of a rule's text.
+fn comment_of(text: &str) -> Option<String> {
+    let (_, comment) = text.rsplit_once("comment \"")?;
+    Some(comment.strip_suffix('"')?.to_owned())
+}
