@@ -7,7 +7,7 @@
 //!
 //! The time at which a case begins is always the same.
 
-mod reading;
+pub mod reading;
 pub mod texts;
 
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ const UPLINK_NAME: &str = "uplink";
 const BEGINNING: u64 = 1_767_225_600;
 
 /// What is left of cases that a tool has no words for.
-type Failed = Box<dyn Error + Send + Sync>;
+pub type Failed = Box<dyn Error + Send + Sync>;
 
 /// Makes text of a plan and reads it.
 pub type Rendered = fn(&Plan) -> Result<Box<dyn Ruleset>, Failed>;
