@@ -1,6 +1,7 @@
 //! The whole corpus on every backend and hook: all agree with every case, and nothing that is
 //! supported goes without a case.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ringfence_testbed::case::{self, Case};
@@ -29,6 +30,19 @@ fn the_kernels_programs_agree_too_and_everything_supported_has_a_case() {
     let missing = coverage::missing(&cases, &report);
     assert!(missing.is_empty(), "\n{}\n{}", missing.join("\n"), failures(&report));
     assert_good(&report);
+}
+
+/// What rules for iptables, ipset and nftables say is walked in process.
+#[test]
+fn the_text_of_rule_chains_agrees_too() {
+    let cases = corpus();
+    let report = run(&cases, &[BackendName::Iptables]);
+    let mut left_out: BTreeMap<(bool, &str), usize> = BTreeMap::new();
+    for one in &report.not_asked {
+        *left_out.entry((one.inapplicable, one.why)).or_default() += 1;
+    }
+    println!("{left_out:#?}");
+    assert!(report.is_good(), "\n{}", failures(&report));
 }
 
 fn corpus() -> Vec<Case> {

@@ -16,6 +16,7 @@ pub mod nftables;
 pub mod record;
 pub mod tool;
 pub mod userspace;
+pub mod xtables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -92,9 +92,10 @@ pub struct Verdict {
 /// A rule that matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its comment; empty where it has none. Where an element of a set or map decided, that
-    /// element's comment.
+    /// Its comment; empty where it has none.
     pub comment: String,
+    /// Comments of the elements by which sets and maps held what it asked about, in that order.
+    pub elements: Vec<String>,
     /// What it did.
     pub action: Action,
 }

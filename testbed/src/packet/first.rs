@@ -43,7 +43,11 @@ impl Frame {
         match protocol {
             Protocol::Tcp => self.tcp(SOURCE_PORT, port).syn(),
             Protocol::Udp => self.udp(SOURCE_PORT, port).payload(8),
-            Protocol::Sctp => self.sctp(SOURCE_PORT, port).chunk(INIT, 0, &INIT_VALUE),
+            // Nobody has chosen a tag yet (RFC 9260 §8.5.1).
+            Protocol::Sctp => self
+                .sctp(SOURCE_PORT, port)
+                .with_sctp(|sctp| sctp.verification_tag = 0)
+                .chunk(INIT, 0, &INIT_VALUE),
         }
     }
 

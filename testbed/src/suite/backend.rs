@@ -11,6 +11,7 @@ use ringfence_dataplane::backend::ebpf::EbpfError;
 use ringfence_dataplane::compile::CompileError;
 use ringfence_dataplane::model::{Direction, PolicySet, WorkloadName};
 
+use super::chains::{Chains, texts};
 use super::{ebpf, oracle, userspace};
 use crate::case::{Case, Place};
 use crate::netns::NamespaceError;
@@ -131,6 +132,11 @@ pub enum BackendName {
     Userspace,
     /// The programs in the kernel, run on single frames (`BPF_PROG_TEST_RUN`).
     Ebpf,
+    /// The text of iptables rules, walked in process: chains of their own in one run, one chain for
+    /// each direction in another.
+    Iptables,
+    /// The text of nftables rules, walked in process.
+    Nftables,
 }
 
 /// A backend, and at which hook it sees what arrives.
@@ -183,7 +189,7 @@ impl Way {
 
 /// A name that no backend has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{0}`; choose among oracle, userspace and ebpf")]
+#[error("there is no backend `{0}`; choose among oracle, userspace, ebpf, iptables and nftables")]
 pub struct UnknownBackend(String);
 
 /// Why a backend cannot be used.
@@ -269,7 +275,8 @@ pub enum SuiteError {
 
 impl BackendName {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 3] = [Self::Oracle, Self::Userspace, Self::Ebpf];
+    pub const ALL: [Self; 5] =
+        [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Iptables, Self::Nftables];
 
     /// What it is called.
     #[must_use]
@@ -278,6 +285,8 @@ impl BackendName {
             Self::Oracle => "oracle",
             Self::Userspace => "userspace",
             Self::Ebpf => "ebpf",
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
         }
     }
 
@@ -288,7 +297,7 @@ impl BackendName {
     /// [`Unavailable`] with what is missing.
     pub fn check(self) -> Result<(), Unavailable> {
         match self {
-            Self::Oracle | Self::Userspace => Ok(()),
+            Self::Oracle | Self::Userspace | Self::Iptables | Self::Nftables => Ok(()),
             Self::Ebpf => require::missing_for_kernel()
                 .map_or(Ok(()), |missing| Err(Unavailable::Missing { backend: self, missing })),
         }
@@ -319,6 +328,8 @@ impl Run {
             BackendName::Oracle => Box::new(oracle::Literal::default()),
             BackendName::Userspace => Box::new(userspace::InMemory::new(way)),
             BackendName::Ebpf => Box::new(ebpf::TestRuns::new(way)?),
+            BackendName::Iptables => Box::new(Chains::new(self.backend, texts::iptables)),
+            BackendName::Nftables => Box::new(Chains::new(self.backend, texts::nftables)),
         })
     }
 }

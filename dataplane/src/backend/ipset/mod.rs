@@ -36,6 +36,7 @@
 //! that leads to chains. Packets of known connections do not get there.
 
 mod answers;
+mod backend;
 mod sets;
 mod source;
 mod text;
@@ -44,6 +45,7 @@ use super::chains::{About, Plan};
 use super::iptables::{Family, RenderError, Ruleset, Style, Writer};
 
 pub use self::answers::EXPANDED;
+pub use self::backend::Ipset;
 pub use self::sets::{Set, Sets};
 pub use self::text::{create_line, element_line, script, set_lines};
 

@@ -1,6 +1,7 @@
 //! Rules for iptables and ip6tables.
 
 mod addresses;
+mod backend;
 mod check;
 mod condition;
 mod endpoints;
@@ -14,6 +15,7 @@ mod source;
 mod text;
 mod writer;
 
+pub use self::backend::Iptables;
 pub use self::layout::Layout;
 use super::chains::Plan;
 

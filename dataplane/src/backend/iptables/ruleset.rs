@@ -1,5 +1,7 @@
 //! Chains of iptables, before and after they are written down.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::backend::chains::About;
@@ -68,4 +70,26 @@ pub struct Jump {
     pub from: String,
     /// Ours.
     pub to: String,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.command())
+    }
+}
+
+impl Table {
+    /// Both, in the order in which packets meet them.
+    pub const ALL: [Self; 2] = [Self::Raw, Self::Filter];
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }

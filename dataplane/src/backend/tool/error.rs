@@ -16,8 +16,8 @@ use crate::compile::RuleDescription;
 pub enum ToolError {
     /// It is not installed.
     #[error(
-        "`{tool}` is not installed, or not in a folder of PATH: install it with \
-         `apt-get install {package}`, or add its folder (/usr/sbin on most hosts) to PATH"
+        "`{tool}` is not installed, or in no folder of PATH: install it with \
+         `apt-get install {package}`, or add its folder to PATH"
     )]
     Missing {
         /// The tool.

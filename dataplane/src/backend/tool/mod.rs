@@ -27,6 +27,9 @@ pub const LONGEST: Duration = Duration::from_secs(120);
 /// What `-w` of iptables is given: seconds to wait for its lock.
 pub const LOCK_SECONDS: &str = "5";
 
+/// Where tools for the administrator are on most hosts.
+const USUAL_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
 /// How long to wait between two looks at whether a tool has ended.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -38,13 +41,13 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The tools that the variable `PATH` of this process leads to.
+    /// The tools that the variable `PATH` of this process leads to, or else those in the folders
+    /// where they usually are: the `PATH` of a root shell does not always name those.
     #[must_use]
     pub fn on_path() -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        Self::in_folders(
-            std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty()),
-        )
+        let folders = std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty());
+        Self::in_folders(folders.chain(USUAL_FOLDERS.map(PathBuf::from)))
     }
 
     /// The tools in `folders`; the first that has one counts.
@@ -67,6 +70,15 @@ impl Tools {
                 .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         };
         self.folders.iter().map(|folder| folder.join(tool)).find(is_program)
+    }
+
+    /// That `tool` is installed.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolError::Missing`] when it is not.
+    pub fn require(&self, tool: &str) -> Result<(), ToolError> {
+        self.find(tool).map(|_| ()).ok_or_else(|| ToolError::missing(tool))
     }
 
     /// Runs `tool` with nothing on its standard input and returns what it writes to its standard

@@ -44,7 +44,7 @@ fn a_tool_that_is_not_there_is_named_with_its_package() {
         [("ipset", "ipset"), ("nft", "nftables"), ("ip6tables-legacy-restore", "iptables")]
     {
         let error = tools.ask(tool, &[]).unwrap_err().to_string();
-        let way_out = format!("`{tool}` is not installed, or not in a folder of PATH: install it");
+        let way_out = format!("`{tool}` is not installed, or in no folder of PATH: install it");
         assert!(error.starts_with(&way_out), "{error}");
         assert!(error.contains(&format!("`apt-get install {package}`")), "{error}");
     }

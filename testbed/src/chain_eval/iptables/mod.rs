@@ -121,6 +121,7 @@ impl Walk<'_> {
     }
 
     fn step(&mut self, rule: &Rule, action: Action) {
-        self.steps.push(Step { comment: rule.comment(self.seen, self.sets), action });
+        let elements = rule.elements(self.seen, self.sets);
+        self.steps.push(Step { comment: rule.comment.clone(), elements, action });
     }
 }

@@ -51,13 +51,13 @@ impl Rule {
         outcomes.into_iter().find(|outcome| *outcome != Outcome::Yes).unwrap_or(Outcome::Yes)
     }
 
-    /// The comment of the element by which a set held what it was asked about; else the rule's own.
-    pub fn comment(&self, seen: &Seen<'_>, sets: &Sets) -> String {
+    /// Comments of the elements by which sets held what they were asked about.
+    pub fn elements(&self, seen: &Seen<'_>, sets: &Sets) -> Vec<String> {
         let elements = self.matches.iter().filter_map(|one| match one {
             Match::Set { name, ends, negated: false } => sets.comment(name, ends, seen),
             _ => None,
         });
-        elements.last().unwrap_or(&self.comment).to_owned()
+        elements.cloned().collect()
     }
 }
 

@@ -91,7 +91,7 @@ impl<'s> Walk<'s> {
                 Verdict::Jump(to) | Verdict::Goto(to) => Action::Enter(to.clone()),
                 Verdict::Continue => continue,
             };
-            self.steps.push(Step { comment: comment.to_owned(), action });
+            self.steps.push(Step { comment: comment.to_owned(), elements: Vec::new(), action });
             match verdict {
                 Verdict::Accept => return Ended::Accepted,
                 Verdict::Drop => return Ended::Dropped,
@@ -108,14 +108,11 @@ impl<'s> Walk<'s> {
     }
 
     fn rule(&mut self, rule: &'s Rule) -> Outcome<'s> {
-        let mut comment = rule.comment.as_deref().unwrap_or_default();
+        let comment = rule.comment.as_deref().unwrap_or_default();
         for statement in &rule.statements {
             match statement {
-                Statement::Match(question) => match self.holds(question) {
-                    None => return Outcome::Next,
-                    // An element of a set with a name speaks for the rule.
-                    Some(of_element) => comment = of_element.unwrap_or(comment),
-                },
+                Statement::Match(question) if self.holds(question) => {}
+                Statement::Match(_) => return Outcome::Next,
                 Statement::Vmap(vmap) => match self.look_up(vmap) {
                     None => return Outcome::Next,
                     Some((Verdict::Continue, _)) => {}
@@ -127,7 +124,11 @@ impl<'s> Walk<'s> {
                 Statement::Log(log) => {
                     let prefix = log.prefix.clone().unwrap_or_default();
                     let action = Action::Log(prefix);
-                    self.steps.push(Step { comment: comment.to_owned(), action });
+                    self.steps.push(Step {
+                        comment: comment.to_owned(),
+                        elements: Vec::new(),
+                        action,
+                    });
                 }
                 Statement::Verdict(verdict) => return Outcome::Verdict(verdict, comment),
             }
@@ -135,32 +136,27 @@ impl<'s> Walk<'s> {
         Outcome::Next
     }
 
-    /// Nothing where it does not hold; else the comment of the element of a named set that is why.
-    fn holds(&self, question: &Match) -> Option<Option<&'s str>> {
-        let key = self.key(&question.silent, &question.fields)?;
-        let is = |holds: bool| holds.then_some(None);
+    fn holds(&self, question: &Match) -> bool {
+        let Some(key) = self.key(&question.silent, &question.fields) else { return false };
         match (&question.with, key.as_slice()) {
             (With::OneOf(elements, sense), key) => {
-                is(find(elements, key).is_some() == (*sense == Sense::Is))
+                find(elements, key).is_some() == (*sense == Sense::Is)
             }
             (With::Named(name, sense), key) => {
-                let found = find(&self.table.sets[name].elements, key);
-                if found.is_some() != (*sense == Sense::Is) {
-                    return None;
-                }
-                Some(found.and_then(|element| element.comment.as_deref()))
+                let elements = &self.table.sets[name].elements;
+                find(elements, key).is_some() == (*sense == Sense::Is)
             }
-            (With::Compared(order, number), [Value::Number(value)]) => is(match order {
+            (With::Compared(order, number), [Value::Number(value)]) => match order {
                 Order::Below => value < number,
                 Order::AtMost => value <= number,
                 Order::Above => value > number,
                 Order::AtLeast => value >= number,
-            }),
-            (With::AnyBit(bits), [Value::Number(value)]) => is(value & bits != 0),
+            },
+            (With::AnyBit(bits), [Value::Number(value)]) => value & bits != 0,
             (With::Bits { mask, set, sense }, [Value::Number(value)]) => {
-                is((value & mask == *set) == (*sense == Sense::Is))
+                (value & mask == *set) == (*sense == Sense::Is)
             }
-            _ => None,
+            _ => false,
         }
     }
 

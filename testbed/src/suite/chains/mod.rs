@@ -8,6 +8,7 @@
 //! The time at which a case begins is always the same.
 
 mod reading;
+pub mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

@@ -50,7 +50,7 @@ pub fn read(question: &Question<'_>) -> Result<Said, String> {
         _ => None,
     });
     if let Some((reason, step)) = would_be {
-        let rules = rule_of(&step.comment);
+        let rules = rule_of(step);
         let also = also_refused(question);
         return Ok(Said { rules, also, ..Said::new(Verdict::Audit, reason) });
     }
@@ -66,7 +66,7 @@ fn refused(question: &Question<'_>, step: &Step) -> Result<Said, String> {
         let reason = also.first().copied().unwrap_or(Reason::TruncatedExtension);
         return Ok(Said { also, limit, ..Said::new(Verdict::Deny, reason) });
     }
-    let (reason, rules) = match mark(&step.comment) {
+    let (reason, rules) = match mark_of(step) {
         Some(Mark::Rule(name)) => (Reason::DenyRule, vec![name]),
         Some(Mark::Reason(reason)) if reason.denies() => (reason, Vec::new()),
         _ => return Err(step.comment.clone()),
@@ -105,7 +105,7 @@ fn also_refused(question: &Question<'_>) -> Vec<Reason> {
 fn passed(question: &Question<'_>, steps: &[&Step]) -> Said {
     let ends = steps.iter().filter(|step| matches!(step.action, Action::Return | Action::Accept));
     let marks: Vec<Mark> =
-        ends.filter_map(|step| mark(&step.comment)).filter(|mark| *mark != Mark::Way).collect();
+        ends.filter_map(|step| mark_of(step)).filter(|mark| *mark != Mark::Way).collect();
     let tracked = question.walked.tracked;
     let is_reply = tracked.is_some_and(|tracked| tracked.direction == Some(Direction::Reply));
     let reason = match marks.last() {
@@ -153,8 +153,14 @@ const fn nobodys(question: &Question<'_>) -> Reason {
     }
 }
 
-fn rule_of(comment: &str) -> Vec<String> {
-    match mark(comment) {
+/// What a rule that matched is about: an element of a set may say it more exactly.
+fn mark_of(step: &Step) -> Option<Mark> {
+    let of_elements = step.elements.iter().filter_map(|comment| mark(comment));
+    of_elements.filter(|mark| *mark != Mark::Way).last().or_else(|| mark(&step.comment))
+}
+
+fn rule_of(step: &Step) -> Vec<String> {
+    match mark_of(step) {
         Some(Mark::Rule(name)) => vec![name],
         _ => Vec::new(),
     }

@@ -87,6 +87,7 @@ impl Passing {
             Action::Return => format!("return {}", step.comment),
             Action::Enter(chain) => format!("{chain} {}", step.comment),
             Action::Log(prefix) => format!("log {prefix} {}", step.comment),
+            Action::Refuse => panic!("nft drops nothing by itself"),
         });
         let words: Vec<String> = words.map(|word| word.trim_end().to_owned()).collect();
         (!verdict.dropped, words.join(", "))

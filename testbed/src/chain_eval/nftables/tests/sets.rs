@@ -53,10 +53,10 @@ fn interfaces_and_addresses_together() {
     let way = |source| Passing::tcp(source, "10.9.0.1", 80).walk(&with(others, spoofed));
     assert_eq!(way("10.0.0.1"), (true, String::new()));
     assert_eq!(way("10.0.0.2"), (false, "drop rf:Spoofed".to_owned()));
-    // An element that is why a rule matches speaks for it.
+    // Elements of maps decide, those of sets do not.
     let of_set = "iifname . ip saddr @own drop comment \"rule\"";
     let packet = Passing::tcp("10.0.0.1", "10.9.0.1", 80);
-    assert_eq!(packet.walk(&with(others, of_set)), (false, "drop it".to_owned()));
+    assert_eq!(packet.walk(&with(others, of_set)), (false, "drop rule".to_owned()));
     let by_name = "iifname vmap { \"wl0\" : drop, \"wl1\" : return }";
     assert!(!packet.passes(&rules(by_name)));
 }

@@ -1,0 +1,34 @@
+//! How each tool's text is made of a plan and read back.
+
+use ringfence_dataplane::backend::chains::Plan;
+use ringfence_dataplane::backend::iptables::{self, Family, Layout};
+use ringfence_dataplane::backend::nftables;
+
+use super::Failed;
+use crate::chain_eval::Ruleset;
+use crate::chain_eval::ipset::Sets;
+use crate::chain_eval::iptables::Rules;
+use crate::chain_eval::nftables::Nftables;
+
+/// Rules for iptables and ip6tables, in chains of their own for each endpoint and policy.
+pub fn iptables(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
+    laid_out(plan, Layout::Structured)
+}
+
+/// The same, in one chain for each direction.
+pub fn iptables_flat(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
+    laid_out(plan, Layout::Flat)
+}
+
+fn laid_out(plan: &Plan, layout: Layout) -> Result<Box<dyn Ruleset>, Failed> {
+    let [v4, v6] = [Family::V4, Family::V6]
+        .map(|family| Ok(iptables::ruleset(plan, family, layout)?.script().to_string()));
+    let (v4, v6): (Result<String, Failed>, Result<String, Failed>) = (v4, v6);
+    Ok(Box::new(Rules::read(&v4?, &v6?, Sets::default())?))
+}
+
+/// One table for nft.
+pub fn nftables(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
+    let text = nftables::ruleset(plan)?.script().to_string();
+    Ok(Box::new(Nftables::read(&text)?))
+}
