@@ -14,6 +14,8 @@ use super::summary::{Summary, changes};
 use super::{EnforceError, Paths, privilege};
 use crate::backend::conntrack::{self, ConntrackError};
 use crate::backend::ebpf::{Ebpf, Pins};
+use crate::backend::ipset::Ipset;
+use crate::backend::iptables::Iptables;
 use crate::backend::nftables::Nftables;
 use crate::backend::{Applied, Backend, Desired, Mode, Settings};
 use crate::compile::Tables;
@@ -75,6 +77,12 @@ pub fn apply(
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
     let (applied, before) = match options.backend {
         BackendChoice::Ebpf => change.make(&mut Ebpf::new(Pins::below(paths.pins())))?,
+        BackendChoice::Iptables { variant, layout } => {
+            change.make(&mut Iptables::new(paths.records(), variant, layout))?
+        }
+        BackendChoice::Ipset { variant } => {
+            change.make(&mut Ipset::new(paths.records(), variant))?
+        }
         BackendChoice::Nftables => change.make(&mut Nftables::new(&paths.records()))?,
     };
     let revoked = match options.backend.is_chains() && !options.dry_run {

@@ -7,6 +7,7 @@ use super::{HostError, PlacementErrors};
 use crate::backend::conntrack::ConntrackError;
 use crate::backend::ebpf::EbpfError;
 use crate::backend::nftables::NftablesError;
+use crate::backend::xtables::XtablesError;
 
 /// Why the host could not be changed or read. It behaves as before then.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,9 @@ pub enum EnforceError {
         /// Why.
         source: Box<EnforceError>,
     },
+    /// iptables or ipset.
+    #[error(transparent)]
+    Xtables(#[from] XtablesError),
     /// nftables.
     #[error(transparent)]
     Nftables(#[from] NftablesError),

@@ -177,7 +177,8 @@ impl Summary {
     fn units(&self) -> &'static str {
         match self.backend {
             BackendChoice::Ebpf => "map entries",
-            BackendChoice::Nftables => "rules and elements",
+            BackendChoice::Iptables { .. } => "rules",
+            BackendChoice::Ipset { .. } | BackendChoice::Nftables => "rules and elements",
         }
     }
 }
