@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use ringfence_testbed::require::{self, Tool};
 use serde_json::Value;
 
@@ -273,8 +274,17 @@ fn what_cannot_be_applied_leaves_what_was_there() {
         let arguments: Vec<&str> =
             ["apply", "-f", new].into_iter().chain(way.split_whitespace()).collect();
 
-        // No tools.
-        let run = host.ringfence_with(&arguments, |command| _ = command.env("PATH", "/nowhere"));
+        // No tools: an empty folder lies over theirs.
+        let over = |over: bool| {
+            let flags = MsFlags::empty();
+            match over {
+                true => mount(Some("none"), "/usr/sbin", Some("tmpfs"), flags, None::<&str>),
+                false => umount2("/usr/sbin", MntFlags::empty()),
+            }
+        };
+        host.run(|| over(true).expect("it can be mounted"));
+        let run = host.ringfence(&arguments);
+        host.run(|| over(false).expect("it can be unmounted"));
         run.assert_refused(1, &["is not installed", "apt-get install"]);
         assert_eq!(rules(&host), before, "{way}");
 
