@@ -16,6 +16,8 @@ pub struct BackendArguments {
 enum Backend {
     /// XDP and tc programs in the kernel
     Ebpf,
+    /// A table of nftables
+    Nftables,
 }
 
 /// How rules of iptables are arranged.
@@ -40,6 +42,7 @@ impl From<BackendArguments> for BackendChoice {
     fn from(arguments: BackendArguments) -> Self {
         match arguments.backend {
             Backend::Ebpf => Self::Ebpf,
+            Backend::Nftables => Self::Nftables,
         }
     }
 }

@@ -6,14 +6,17 @@ pub enum BackendChoice {
     /// XDP and tc programs.
     #[default]
     Ebpf,
+    /// A table of nftables.
+    Nftables,
 }
 
 impl BackendChoice {
-    /// `ebpf`.
+    /// `ebpf` or `nftables`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ebpf => "ebpf",
+            Self::Nftables => "nftables",
         }
     }
 
@@ -27,6 +30,6 @@ impl BackendChoice {
     /// the other.
     #[must_use]
     pub const fn shares_place_with(self, other: Self) -> bool {
-        matches!((self, other), (Self::Ebpf, Self::Ebpf))
+        matches!((self, other), (Self::Ebpf, Self::Ebpf) | (Self::Nftables, Self::Nftables))
     }
 }

@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{HostError, PlacementErrors};
+use crate::backend::conntrack::ConntrackError;
 use crate::backend::ebpf::EbpfError;
+use crate::backend::nftables::NftablesError;
 
 /// Why the host could not be changed or read. It behaves as before then.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,17 @@ pub enum EnforceError {
         /// The workload.
         workload: String,
     },
+    /// Connections that the kernel knows have not been asked about.
+    #[error(
+        "{backend} is in force, but connections that the kernel knows may go on although policy \
+         refuses them: mend what is wrong and apply again"
+    )]
+    NotRevoked {
+        /// The backend that is in force.
+        backend: &'static str,
+        /// Why.
+        source: ConntrackError,
+    },
     /// What another backend has installed is still there.
     #[error(
         "{backend} is in force, but what was installed before it cannot be taken away; both \
@@ -72,6 +85,9 @@ pub enum EnforceError {
         /// Why.
         source: Box<EnforceError>,
     },
+    /// nftables.
+    #[error(transparent)]
+    Nftables(#[from] NftablesError),
     /// The kernel.
     #[error(transparent)]
     Ebpf(#[from] EbpfError),

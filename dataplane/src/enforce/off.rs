@@ -6,6 +6,7 @@ use super::lock::Lock;
 use super::{EnforceError, Paths, privilege};
 use crate::backend::Backend;
 use crate::backend::ebpf::{Ebpf, Pins};
+use crate::backend::nftables::Nftables;
 
 /// What has been taken away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub(super) fn others(
 }
 
 /// A backend for each place where something can be installed.
-const PLACES: [BackendChoice; 1] = [BackendChoice::Ebpf];
+const PLACES: [BackendChoice; 2] = [BackendChoice::Ebpf, BackendChoice::Nftables];
 
 struct Taking<'a> {
     paths: &'a Paths,
@@ -85,6 +86,7 @@ impl Taking<'_> {
     fn away(&mut self, place: BackendChoice) {
         let taken = match place {
             BackendChoice::Ebpf => remove(&mut Ebpf::new(Pins::below(self.paths.pins()))),
+            BackendChoice::Nftables => remove(&mut Nftables::new(&self.paths.records())),
         };
         match taken {
             Ok(None) => {}
@@ -92,6 +94,7 @@ impl Taking<'_> {
                 let removed = self.removed.get_or_insert_default();
                 match place {
                     BackendChoice::Ebpf => removed.hooks.extend(lines),
+                    BackendChoice::Nftables => removed.steps.extend(removed_lines(lines)),
                 }
             }
             Err(error) => _ = self.error.get_or_insert(error),
@@ -102,6 +105,7 @@ impl Taking<'_> {
     fn preview(&mut self, place: BackendChoice) -> Result<(), EnforceError> {
         let generation = match place {
             BackendChoice::Ebpf => Ebpf::new(Pins::below(self.paths.pins())).generation()?,
+            BackendChoice::Nftables => Nftables::new(&self.paths.records()).generation()?,
         };
         if generation != 0 {
             let line = format!("{}: generation {generation} taken away", place.name());
@@ -109,6 +113,10 @@ impl Taking<'_> {
         }
         Ok(())
     }
+}
+
+fn removed_lines(lines: Vec<String>) -> impl Iterator<Item = String> {
+    lines.into_iter().map(|line| format!("removed: {line}"))
 }
 
 fn remove<B: Backend>(backend: &mut B) -> Result<Option<Vec<String>>, EnforceError>

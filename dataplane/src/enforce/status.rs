@@ -7,6 +7,7 @@ use ringfence_common::abi::event::Counter;
 use super::installed::InstalledPolicies;
 use super::{BackendChoice, EnforceError, Paths, privilege};
 use crate::backend::ebpf::{Ebpf, Foreign, Pins};
+use crate::backend::nftables::Nftables;
 use crate::backend::{Arrival, Backend, Counters, Installed, Interface, Role};
 
 /// What is enforced on this host by one backend.
@@ -52,6 +53,8 @@ pub fn status(paths: &Paths) -> Result<Vec<Status>, EnforceError> {
         status.foreign = ebpf.foreign(&interfaces(&status.installed))?;
         all.push(status);
     }
+    let nftables = Nftables::new(&paths.records());
+    all.extend(of(&nftables, BackendChoice::Nftables, known.as_ref())?);
     Ok(all)
 }
 
