@@ -155,8 +155,8 @@ fn what_rules_have_counted_is_summed_by_rule_and_reason() {
         let none = scene.run(|| scene.iptables().counters()).unwrap().unwrap();
         assert_eq!((none.reasons, none.rules.len(), none.lost_events), (Vec::new(), 0, None));
         // As if each rule of the policy about the database had counted that.
-        let counted = r#"$real "$@" | sed '/shop\/db ingress/s/^\[0:0\]/[3:180]/; \
-            /-A RF-IN-.* rf:NoRule\|-A RF-IN-.*"rf:NoRule/s/^\[0:0\]/[2:100]/'"#;
+        let counted = r#"$real "$@" | sed -e '/shop.db ingress/s/^\[0:0\]/[3:180]/' \
+            -e '/-A RF-IN-.*rf:NoRule/s/^\[0:0\]/[2:100]/'"#;
         let save = Family::ALL.map(|family| scene.variant.save(family));
         let folder = save.iter().fold(Folder::new(), |folder, tool| folder.with(tool, counted));
         let backend = scene.iptables().with_tools(folder.tools());
