@@ -6,6 +6,7 @@
 //! whether it is reported have to be the same.
 
 mod host;
+mod texts;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Reason, Side};
 
 pub use self::host::{Host, Sight};
+pub use self::texts::{Places, Texts};
 
 use crate::packet::first_packet;
 
@@ -41,9 +43,7 @@ pub struct Disagreement {
     /// What the oracle says.
     pub expected: Side,
     /// What the other says.
-    pub actual: Decision,
-    /// The rule that the other names.
-    pub rule: Option<String>,
+    pub actual: String,
 }
 
 /// Compiles a set that does compile.
@@ -136,13 +136,13 @@ impl<'a> Subject<'a> {
         if agrees {
             return Ok(());
         }
+        let Decision { reason, verdict, log, .. } = actual;
         Err(Box::new(Disagreement {
             flow: *flow,
             who: who.to_owned(),
             direction,
             expected: side.clone(),
-            actual,
-            rule,
+            actual: format!("{reason:?} ({verdict:?}), rule {rule:?}, logged {log}"),
         }))
     }
 }
@@ -162,7 +162,7 @@ fn side(answer: &Answer, direction: Direction) -> &Side {
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { flow, who, direction, expected, actual, rule } = self;
+        let Self { flow, who, direction, expected, actual } = self;
         let rules: Vec<String> = expected.rules.iter().map(ToString::to_string).collect();
         writeln!(f, "{direction:?} of {flow:?}")?;
         writeln!(
@@ -172,11 +172,6 @@ impl fmt::Display for Disagreement {
             if expected.allowed { "allow" } else { "deny" },
             expected.logged
         )?;
-        let verdict = actual.verdict;
-        writeln!(
-            f,
-            "  {who} says {:?} ({verdict:?}), rule {rule:?}, logged {}",
-            actual.reason, actual.log
-        )
+        writeln!(f, "  {who} says {actual}")
     }
 }

@@ -6,12 +6,12 @@
 //! connection tracking that a packet has begun counts only once the packet has passed all of them
 //! (`nf_conntrack_confirm`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use jiff::Timestamp;
 
 use super::conntrack::{Conntrack, Tracked};
-use super::packet::Packet;
+use super::packet::{Packet, Unseen};
 use super::{Hook, Ruleset, Seen, Step};
 
 /// Where a packet is seen.
@@ -44,6 +44,22 @@ pub fn hook_of(packet: &Packet, side: Side<'_>, host: &[IpAddr]) -> Hook {
         Side::Leaves(_) if host.contains(&packet.source) => Hook::Output,
         Side::Arrives(_) | Side::Leaves(_) => Hook::Forward,
     }
+}
+
+/// Why a packet that has arrived somewhere never comes to the hooks behind routing, though it may
+/// come to those before it (`ip_route_input_slow`, `ip6_forward`).
+#[must_use]
+pub fn unrouted(packet: &Packet) -> Option<Unseen> {
+    let is_impossible = match (packet.source, packet.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let is_odd = |address: Ipv4Addr| address.is_loopback() || address.octets()[0] == 0;
+            let is_group = source.is_multicast() || source.is_broadcast();
+            is_odd(source) || is_odd(destination) || is_group
+        }
+        (IpAddr::V6(source), _) => source.is_unspecified(),
+        _ => false,
+    };
+    is_impossible.then_some(Unseen("the kernel forwards no packet with such an address"))
 }
 
 /// Takes a packet through all its hooks. A packet that leaves and is not the host's has arrived

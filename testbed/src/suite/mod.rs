@@ -16,7 +16,7 @@
 //! A backend is added by a variant of [`BackendName`] and what `BackendName::open` makes of it.
 
 mod backend;
-mod chains;
+pub(crate) mod chains;
 pub mod coverage;
 mod ebpf;
 mod host;

@@ -10,5 +10,7 @@ mod kernel;
 mod laws;
 mod policies;
 mod runs;
+mod search;
 mod tables;
+mod texts;
 mod updates;

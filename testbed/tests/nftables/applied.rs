@@ -233,3 +233,16 @@ fn a_host_without_nft_is_told_what_to_install() {
     let error = backend.apply(&of_ports(&[80]), None).unwrap_err().to_string();
     assert!(error.contains("`apt-get install nftables`"), "{error}");
 }
+
+#[test]
+fn the_time_until_which_it_picks_up_stays() {
+    let Some(_granted) = tools(&[Tool::Nft]) else { return };
+    let host = Host::new();
+    let mut first = of_ports(&[80]);
+    first.settings.pick_up_until = Some(1_795_342_278);
+    host.apply(&first);
+    assert!(host.nft(&["list", "ruleset"]).contains("meta time < \"2026-11-22 "));
+    assert_eq!(host.apply(&of_ports(&[80])).how, How::Nothing);
+    let changed = host.apply(&of_ports(&[81]));
+    assert_eq!((changed.how, changed.policy), (How::InPlace, [4, 0, 4]));
+}

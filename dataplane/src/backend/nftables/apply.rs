@@ -83,10 +83,13 @@ impl Nftables {
 
     /// Works out what makes the host behave as `desired` says, and has nft look at it.
     fn work(&self, desired: &Desired) -> Result<Work, NftablesError> {
-        let plan = Plan::of(desired);
+        let record: Option<Record<Ruleset>> = self.record.read()?;
+        let mut plan = Plan::of(desired);
+        // Chains that pick up until a time stay: the same policy again changes nothing.
+        let recorded = record.as_ref().and_then(|record| record.ruleset.pick_up_until);
+        plan.settings.pick_up_until = plan.settings.pick_up_until.or(recorded);
         let ruleset = ruleset(&plan)?;
         let table = self.look()?;
-        let record: Option<Record<Ruleset>> = self.record.read()?;
         let before = record.as_ref().map_or(0, |record| record.generation);
         let (changes, how, warnings) = way(&table, record.as_ref(), &ruleset)?;
         if how != How::Nothing {

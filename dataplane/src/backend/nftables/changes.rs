@@ -178,3 +178,128 @@ fn number(about: &About) -> u32 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::nftables::Rule;
+
+    fn element(verdict: &str, rule: u32) -> Element {
+        let about = About::Rule { number: rule, name: "a".to_owned() };
+        Element { verdict: verdict.to_owned(), about }
+    }
+
+    /// A chain that looks in the map `in4`, and one that the map leads to.
+    fn table() -> Ruleset {
+        let mut chain = Chain::named("in_7", "");
+        chain.rules = vec![Rule::leads("ip saddr vmap @in4", "Peer"), Rule::leads("drop", "End")];
+        let mut report = Chain::named("report_3", "");
+        report.rules = vec![Rule::leads("log group 5", "Report")];
+        let elements =
+            [("10.0.0.1", element("return", 1)), ("10.0.0.2", element("goto report_3", 3))];
+        let elements = elements.map(|(key, element)| (key.to_owned(), element));
+        let map = Map {
+            kind: "ipv4_addr : verdict".to_owned(),
+            intervals: true,
+            elements: elements.into(),
+        };
+        Ruleset {
+            maps: [("in4".to_owned(), map)].into(),
+            chains: vec![chain, report],
+            pick_up_until: None,
+        }
+    }
+
+    fn lines(changes: &Changes) -> Vec<&str> {
+        changes.script.lines.iter().map(|line| line.text.as_str()).collect()
+    }
+
+    #[test]
+    fn an_element_is_changed_by_itself() {
+        let before = table();
+        let mut after = table();
+        let map = after.maps.get_mut("in4").unwrap();
+        map.elements.insert("10.0.0.1".to_owned(), element("drop", 2));
+        map.elements.insert("10.0.0.9".to_owned(), element("return", 2));
+        let changes = after.changes(&before).unwrap();
+        assert_eq!(
+            lines(&changes),
+            [
+                "delete element inet ringfence in4 {",
+                "\t10.0.0.1",
+                "}",
+                "add element inet ringfence in4 {",
+                "\t10.0.0.1 comment \"rf:00000002 a\" : drop,",
+                "\t10.0.0.9 comment \"rf:00000002 a\" : return",
+                "}",
+            ]
+        );
+        assert_eq!((changes.entries, changes.chains, changes.touched()), ([1, 1, 0], 0, 2));
+        // A refusal is told with the rule: what goes with the old one, what comes with the new one.
+        let rules: Vec<Option<u32>> = (1..=7).map(|line| changes.script.rule_of(line)).collect();
+        assert_eq!(rules, [None, Some(1), None, None, Some(2), Some(2), None]);
+    }
+
+    #[test]
+    fn what_is_led_to_comes_first_and_goes_last() {
+        let before = table();
+        let mut after = table();
+        after.chains[1].name = "report_4".to_owned();
+        let map = after.maps.get_mut("in4").unwrap();
+        map.elements.insert("10.0.0.2".to_owned(), element("goto report_4", 4));
+        let changes = after.changes(&before).unwrap();
+        let hashed = rules(&after.chains[1]).next().unwrap().0;
+        assert_eq!(
+            lines(&changes),
+            [
+                "add chain inet ringfence report_4",
+                "flush chain inet ringfence report_3",
+                "delete element inet ringfence in4 {",
+                "\t10.0.0.2",
+                "}",
+                "add element inet ringfence in4 {",
+                "\t10.0.0.2 comment \"rf:00000004 a\" : goto report_4",
+                "}",
+                &format!("add rule inet ringfence report_4 {hashed}"),
+                "delete chain inet ringfence report_3",
+            ]
+        );
+        assert_eq!((changes.entries, changes.chains), ([1, 1, 1], 2));
+    }
+
+    #[test]
+    fn a_map_comes_and_goes_with_the_rules_that_look_in_it() {
+        let (with, mut without) = (table(), table());
+        without.maps.clear();
+        without.chains[0].rules.remove(0);
+        without.chains.pop();
+        let comes = with.changes(&without).unwrap();
+        let order = ["add chain", "add map", "flush chain", "add element", "add rule"];
+        let places = order.map(|word| lines(&comes).iter().position(|line| line.starts_with(word)));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", comes.script);
+        let goes = without.changes(&with).unwrap();
+        let order = ["flush chain", "flush map", "add rule", "delete map", "delete chain"];
+        let places = order.map(|word| lines(&goes).iter().position(|line| line.starts_with(word)));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", goes.script);
+        assert_eq!((comes.entries, goes.entries), ([4, 0, 0], [0, 0, 4]));
+    }
+
+    #[test]
+    fn another_kind_or_hook_of_the_same_name_takes_the_whole_table() {
+        let before = table();
+        let mut kind = table();
+        kind.maps.get_mut("in4").unwrap().intervals = false;
+        assert_eq!(kind.changes(&before), None);
+        let mut hook = table();
+        hook.chains[0].hook = Some("type filter hook input priority filter".to_owned());
+        assert_eq!(hook.changes(&before), None);
+        let whole = hook.replacement().to_string();
+        let begin = "add table inet ringfence { comment \"rf:ringfence\"; }\n\
+                     delete table inet ringfence\n#";
+        assert!(whole.starts_with(begin), "{whole}");
+        // A title is for readers alone.
+        let mut title = table();
+        title.chains[0].title = "Another".to_owned();
+        assert_eq!(title.changes(&before), Some(Changes::default()));
+    }
+}

@@ -78,7 +78,7 @@ impl<'a> Draft<'a> {
         let used: BTreeSet<&str> = rules.flat_map(maps_of).collect();
         let mut maps = self.maps;
         maps.retain(|name, _| used.contains(name.as_str()));
-        Ruleset { maps, chains }
+        Ruleset { maps, chains, pick_up_until: self.plan.settings.pick_up_until }
     }
 }
 

@@ -125,7 +125,8 @@ pub(super) fn strays(draft: &mut Draft<'_>) {
     refuse(V6_ERRORS, Reason::Unrelated);
     // What is neither query nor reply nor error is invalid to the kernel and a question to policy;
     // so are replies to nothing where nobody isolates. A query is invalid if it is cut.
-    for no_query in [V4_NO_QUERY, V6_NO_QUERY] {
+    // To the kernel all of UDP-Lite is invalid: it takes its checksum for UDP's.
+    for no_query in [V4_NO_QUERY, V6_NO_QUERY, "meta l4proto udplite"] {
         invalid.rules.push(Rule::leads(format!("ct state invalid {no_query} return"), "Message"));
     }
     invalid.rules.push(draft.outcomes.refuses("ct state invalid", Reason::InvalidTransition));

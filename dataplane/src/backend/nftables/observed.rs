@@ -203,3 +203,98 @@ fn comment_of(text: &str) -> Option<String> {
     let (_, comment) = text.rsplit_once("comment \"")?;
     Some(comment.strip_suffix('"')?.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::nftables::{Chain, Rule};
+
+    /// As nft 1.0.6 tells it, with fewer fields.
+    const TOLD: &str = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}},
+        {"table": {"family": "inet", "name": "ringfence", "handle": 1}},
+        {"chain": {"family": "inet", "table": "ringfence", "name": "in_7", "handle": 2}},
+        {"chain": {"family": "inet", "table": "ringfence", "name": "empty", "handle": 3}},
+        {"set": {"name": "local4", "elem": [{"elem": {"val": "10.0.0.1", "comment": "rf:shop/a"}}]}},
+        {"map": {"name": "in4_7_1", "map": "verdict", "elem": [
+            [{"elem": {"val": "10.0.0.2", "comment": "rf:00000009 a b",
+                       "counter": {"packets": 2, "bytes": 80}}}, {"return": null}],
+            [{"elem": {"val": "10.0.0.3", "comment": "rf:00000008 c",
+                       "counter": {"packets": 1, "bytes": 40}}}, {"drop": null}],
+            [{"elem": {"val": "10.0.0.4", "comment": "rf:00000008 c",
+                       "counter": {"packets": 3, "bytes": 120}}},
+             {"goto": {"target": "report_deny_00000008"}}],
+            ["10.0.0.5", {"drop": null}]]}},
+        {"rule": {"chain": "in_7", "handle": 4, "comment": "rf#0123456789abcdef rf:Peer",
+                  "expr": [{"vmap": {"key": 1, "data": "@in4_7_1"}}]}},
+        {"rule": {"chain": "in_7", "handle": 5, "expr": [{"accept": null}]}},
+        {"rule": {"chain": "in_7", "handle": 6, "comment": "rf:NoRule",
+                  "expr": [{"counter": {"packets": 5, "bytes": 300}}, {"drop": null}]}}]}"#;
+
+    #[test]
+    fn names_comments_and_numbers_are_read_and_nothing_else() {
+        let observed = Observed::read(TOLD).unwrap();
+        let comments = [Some("rf#0123456789abcdef rf:Peer"), None, Some("rf:NoRule")];
+        let comments = comments.map(|comment| comment.map(str::to_owned)).to_vec();
+        let chains = [("empty".to_owned(), Vec::new()), ("in_7".to_owned(), comments)];
+        assert_eq!(observed.chains, chains.into());
+        assert_eq!(observed.maps, [("in4_7_1".to_owned(), 4), ("local4".to_owned(), 1)].into());
+        assert_eq!((observed.chains(), observed.elements()), (2, 5));
+        assert!(matches!(Observed::read("table"), Err(NftablesError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn rules_and_elements_of_one_reason_count_together() {
+        let counters = Observed::read(TOLD).unwrap().counters();
+        let count = |packets, bytes| Counter { packets, bytes };
+        assert_eq!(counters.rules, [(8, count(4, 160)), (9, count(2, 80))].into());
+        let reasons: Vec<_> = counters
+            .reasons
+            .iter()
+            .map(|reason| (reason.reason, reason.direction, reason.count))
+            .collect();
+        let ingress = Some(Direction::Ingress);
+        assert_eq!(
+            reasons,
+            [
+                (Reason::Rule, ingress, count(2, 80)),
+                (Reason::NoRule, ingress, count(5, 300)),
+                (Reason::DenyRule, ingress, count(4, 160)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_left_comes_first() {
+        let observed = Observed::read(TOLD).unwrap();
+        let mut chain = Chain::named("in_7", "");
+        chain.rules = vec![Rule::leads("ip saddr vmap @in4_7_1", "Peer")];
+        let ruleset = Ruleset {
+            chains: vec![chain, Chain::named("empty", ""), Chain::named("out_7", "")],
+            ..Ruleset::default()
+        };
+        let states: Vec<(String, ChainState)> =
+            observed.states(&ruleset).into_iter().map(|state| (state.chain, state.state)).collect();
+        let expected = [
+            ("out_7", ChainState::Missing),
+            ("in_7", ChainState::Changed),
+            ("empty", ChainState::InPlace),
+        ];
+        assert_eq!(states, expected.map(|(chain, state)| (chain.to_owned(), state)));
+    }
+
+    #[test]
+    fn directions_are_read_from_names() {
+        let (egress, ingress) = (Some(Direction::Egress), Some(Direction::Ingress));
+        for (name, expected) in [
+            ("from_6133f0db", egress),
+            ("out6_6133f0db_1", egress),
+            ("stray_to_host", ingress),
+            ("pick_up_in_6133f0db", ingress),
+            ("forward", None),
+            ("source_workload", None),
+            ("input", None),
+        ] {
+            assert_eq!(direction(name), expected, "{name}");
+        }
+    }
+}

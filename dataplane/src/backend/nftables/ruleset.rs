@@ -13,6 +13,8 @@ pub struct Ruleset {
     pub maps: BTreeMap<String, Map>,
     /// Chains, in the order in which a packet meets them; each has a rule.
     pub chains: Vec<Chain>,
+    /// As in [`Settings`](crate::backend::Settings::pick_up_until).
+    pub pick_up_until: Option<u64>,
 }
 
 impl Ruleset {

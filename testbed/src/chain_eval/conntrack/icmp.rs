@@ -1,7 +1,7 @@
 //! ICMP (RFC 792, RFC 950) and ICMPv6 (RFC 4443, RFC 4861, RFC 2710), after
 //! `nf_conntrack_proto_icmp.c` and `nf_conntrack_proto_icmpv6.c`.
 
-use super::{Conntrack, Direction, Fault, State, Tracked};
+use super::{Conntrack, Direction, Fault, SILENCE, State, Tracked};
 use crate::chain_eval::conntrack::tuple::Tuple;
 use crate::chain_eval::packet::{self, Packet, protocol};
 
@@ -12,6 +12,12 @@ const HEADER: usize = 8;
 const LAST_V4: u8 = 18;
 
 /// What the kernel does not ask of an error.
+const UNREAD: &str = "the kernel reads no more of a quote than what tells its connection";
+
+/// What the other family has no use for.
+const OTHER: &str = "the kernel takes ICMP of the other family for invalid";
+
+/// What it does not ask either.
 const UNSENT: &str = "the kernel takes an error for related that quotes an answer nobody has sent";
 
 /// Whether the message may begin a connection. Each family's own ICMP alone is tracked.
@@ -48,10 +54,11 @@ impl Conntrack {
             return invalid;
         }
         if !is_own {
-            return Some(Tracked::invalid(Fault::Untold));
+            return Some(Tracked { leniency: Some(OTHER), ..Tracked::invalid(Fault::Untold) });
         }
         if arrives && !packet.checksum_is_right() {
-            return invalid;
+            let leniency = Some(super::CHECKSUM);
+            return Some(Tracked { leniency, ..Tracked::invalid(Fault::Checksum) });
         }
         let kind = packet.transport[0];
         if number == protocol::ICMPV6 {
@@ -71,19 +78,19 @@ impl Conntrack {
 
     /// `nf_conntrack_inet_error`.
     fn error(&self, packet: &Packet) -> Tracked {
-        let quoted = packet::quoted(&packet.transport[HEADER..], packet.is_v6());
-        let found = quoted
-            .as_ref()
-            .and_then(Tuple::of)
-            .and_then(|tuple| tuple.inverse())
-            .and_then(|answer| Some((answer, self.find(&answer)?)));
-        let Some((answer, (index, direction))) = found else {
-            let about = quoted.and_then(|quoted| Tuple::of(&quoted));
+        let bytes = &packet.transport[HEADER..];
+        let quoted = packet::quoted(bytes, packet.is_v6());
+        let about = quoted.as_ref().and_then(Tuple::of);
+        let answer = about.as_ref().and_then(Tuple::inverse);
+        let Some((index, direction)) = answer.and_then(|answer| self.find(&answer)) else {
             let was_deleted = about.is_some_and(|tuple| self.was_deleted(&tuple));
             return Tracked { was_deleted, ..Tracked::invalid(Fault::Unrelated) };
         };
         let entry = &self.entries[index];
-        if answer.destination != packet.destination || entry.is_over() {
+        if entry.is_over() {
+            return Tracked { leniency: Some(SILENCE), ..Tracked::invalid(Fault::Unrelated) };
+        }
+        if answer.is_none_or(|answer| answer.destination != packet.destination) {
             return Tracked::invalid(Fault::Unrelated);
         }
         // The quoted packet is of the other direction than its answer; whether it was ever sent is
@@ -93,8 +100,20 @@ impl Conntrack {
             direction: Some(direction),
             known: true,
             connection: Some(entry.number),
-            leniency: (!was_sent).then_some(UNSENT),
+            leniency: (!was_sent)
+                .then_some(UNSENT)
+                .or_else(|| (!is_readable(bytes, packet.is_v6())).then_some(UNREAD))
+                .or(entry.lenient),
             ..Tracked::without(State::Related)
         }
     }
+}
+
+/// Whether the quoted packet has the right version, no odd headers, and the eight bytes of its
+/// transport that every error quotes (RFC 792, RFC 4443 §2.4).
+fn is_readable(bytes: &[u8], is_v6: bool) -> bool {
+    let version = if is_v6 { 6 } else { 4 };
+    let is_of_version = bytes.first().is_some_and(|first| first >> 4 == version);
+    let is_whole = packet::quoted(bytes, is_v6).is_some_and(|inner| inner.transport.len() >= 8);
+    is_of_version && is_whole && packet::oddity(bytes, is_v6).is_none()
 }

@@ -10,7 +10,7 @@
 //! connection has is `INVALID`. An ICMP error is `RELATED` if the packet that it quotes is of a
 //! connection and goes back to where that came from.
 //!
-//! Not modelled: expectations, zones, NAT, the PPTP key of GRE, UDP-Lite, DCCP, selective
+//! Not modelled: expectations, zones, NAT, the PPTP key of GRE, DCCP, selective
 //! acknowledgements, a full table.
 
 mod icmp;
@@ -33,6 +33,8 @@ pub struct Conntrack {
     begun: u32,
     /// Of connections that were deleted.
     deleted: Vec<[Tuple; 2]>,
+    /// Of connections that have ended where a strict reader sees none end, and why.
+    lenient: Vec<([Tuple; 2], &'static str)>,
 }
 
 /// What rules can ask of a packet's connection.
@@ -50,8 +52,8 @@ pub struct Tracked {
     pub fault: Option<Fault>,
     /// Whether it may be of a connection that was deleted. Rules cannot ask for it.
     pub was_deleted: bool,
-    /// What is known to let packets pass, or end connections, that a strict reader of the
-    /// protocol's standard would see otherwise.
+    /// What the kernel is known to see otherwise than a strict reader of the protocol's standard,
+    /// in this packet or in one of its connection before.
     pub leniency: Option<&'static str>,
 }
 
@@ -84,8 +86,10 @@ pub enum Direction {
 pub enum Fault {
     /// Nobody can tell its protocol.
     Headers,
-    /// The protocol's header is cut, or its lengths or checksum are wrong.
+    /// The protocol's header is cut, or its lengths are wrong.
     Damaged,
+    /// The protocol's checksum is wrong.
+    Checksum,
     /// TCP flags that no packet has.
     Flags,
     /// It begins no connection, and is of none.
@@ -103,6 +107,12 @@ pub enum Fault {
 /// Why what follows a silence is not certain.
 const SILENCE: &str = "how long the kernel remembers a silent connection is its own setting";
 
+/// What others leave to the receiver.
+const CHECKSUM: &str = "the kernel's tracking checks the checksums of transports";
+
+/// What has no header can have no connection.
+const NOTHING_NEXT: &str = "the kernel tracks nothing that says it has no next header";
+
 /// A silence that ends no connection: the shortest default is longer.
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -114,6 +124,8 @@ struct Entry {
     opening: Packet,
     protocol: Protocol,
     is_answered: bool,
+    /// Why a strict reader may see it otherwise by now.
+    lenient: Option<&'static str>,
     /// Since its last packet.
     silent: Duration,
     /// Since its first packet.
@@ -134,8 +146,8 @@ enum Step {
     Belongs,
     /// It passes as one of the connection, though it need not fit; why.
     Lenient(&'static str),
-    /// It belongs, and the connection is forgotten.
-    Ends,
+    /// It belongs, and the connection is forgotten; why a strict reader need not agree.
+    Ends(Option<&'static str>),
     /// The connection is over, and the packet is to be looked at anew.
     Again,
     /// It does not belong to any.
@@ -181,14 +193,16 @@ impl Conntrack {
         self.unconfirmed = None;
         // `nf_ct_get_l4proto`: behind "no next header" there is nothing to track.
         if packet.protocol.is_none_or(|number| packet.is_v6() && number == protocol::NONE) {
-            return Tracked::invalid(Fault::Headers);
+            let leniency = packet.protocol.and(Some(NOTHING_NEXT));
+            return Tracked { leniency, ..Tracked::invalid(Fault::Headers) };
         }
         if let Some(decided) = self.icmp(packet, arrives) {
             return decided;
         }
         let Some(tuple) = Tuple::of(packet) else { return Tracked::invalid(Fault::Damaged) };
         if let Some(fault) = fault_of(packet, arrives) {
-            return Tracked::invalid(fault);
+            let leniency = (fault == Fault::Checksum).then_some(CHECKSUM);
+            return Tracked { leniency, ..Tracked::invalid(fault) };
         }
         let tracked = self.known(packet, &tuple).unwrap_or_else(|| self.open(packet, tuple));
         Tracked { was_deleted: self.was_deleted(&tuple), ..tracked }
@@ -238,32 +252,40 @@ impl Conntrack {
         let (index, direction) = self.find(tuple)?;
         let entry = &mut self.entries[index];
         if entry.is_over() {
-            self.entries.remove(index);
-            return Some(Tracked { leniency: Some(SILENCE), ..self.open(packet, *tuple) });
+            let over = self.entries.remove(index);
+            self.lenient.push((over.tuples, SILENCE));
+            return None;
         }
         let step = entry.step(packet, direction);
-        let entry = &mut self.entries[index];
+        if let Step::Lenient(why) = step {
+            entry.lenient = Some(why);
+        }
         let silence = (entry.silent >= SHORT).then_some(SILENCE);
+        let of_step = match step {
+            Step::Ends(why) => why,
+            _ => None,
+        };
+        let leniency = of_step.or(entry.lenient).or(silence);
         let state = match direction {
             Direction::Original if !entry.is_answered => State::New,
             _ => State::Established,
         };
-        let leniency = match step {
+        match step {
             Step::Invalid => {
-                return Some(Tracked { leniency: silence, ..Tracked::invalid(Fault::Step) });
+                return Some(Tracked { leniency, ..Tracked::invalid(Fault::Step) });
             }
             Step::Again => {
                 self.entries.remove(index);
                 return None;
             }
-            Step::Lenient(why) => Some(why),
-            Step::Belongs | Step::Ends => silence,
-        };
+            Step::Belongs | Step::Lenient(_) | Step::Ends(_) => {}
+        }
         entry.is_answered |= direction == Direction::Reply;
         entry.silent = Duration::ZERO;
         let connection = Some(entry.number);
-        if step == Step::Ends {
-            self.entries.remove(index);
+        if let Step::Ends(lenient) = step {
+            let over = self.entries.remove(index);
+            self.lenient.extend(lenient.map(|why| (over.tuples, why)));
         }
         let direction = Some(direction);
         let known =
@@ -273,6 +295,8 @@ impl Conntrack {
 
     /// A packet of no known connection.
     fn open(&mut self, packet: &Packet, tuple: Tuple) -> Tracked {
+        let lenient = self.lenient.iter().rev().find(|(both, _)| both.contains(&tuple));
+        let leniency = lenient.map(|(_, why)| *why);
         let protocol = match packet.protocol {
             Some(protocol::TCP) => {
                 packet.tcp().and_then(|tcp| tcp::Connection::new(&tcp)).map(Protocol::Tcp)
@@ -285,11 +309,12 @@ impl Conntrack {
         };
         let (Some(protocol), Some(answer)) = (protocol, tuple.inverse()) else {
             let is_icmp = matches!(packet.protocol, Some(protocol::ICMP | protocol::ICMPV6));
-            return Tracked::invalid(match (is_icmp, tuple.inverse()) {
+            let fault = match (is_icmp, tuple.inverse()) {
                 (false, _) => Fault::Stray,
                 (true, Some(_)) => Fault::Unasked,
                 (true, None) => Fault::Untold,
-            });
+            };
+            return Tracked { leniency, ..Tracked::invalid(fault) };
         };
         self.begun += 1;
         self.unconfirmed = Some(Entry {
@@ -298,11 +323,12 @@ impl Conntrack {
             opening: packet.clone(),
             protocol,
             is_answered: false,
+            lenient: leniency,
             silent: Duration::ZERO,
             age: Duration::ZERO,
         });
         let (direction, connection) = (Some(Direction::Original), Some(self.begun));
-        Tracked { direction, connection, ..Tracked::without(State::New) }
+        Tracked { direction, connection, leniency, ..Tracked::without(State::New) }
     }
 }
 
@@ -325,8 +351,12 @@ impl Entry {
             Protocol::Other => match self.opening.protocol {
                 Some(protocol::ICMP | protocol::ICMPV6) => 30,
                 // A stream of datagrams has gone on for two seconds (`udp_packet`).
-                Some(protocol::UDP) if self.is_answered && self.age - self.silent >= SHORT => 120,
-                Some(protocol::UDP) => 30,
+                Some(protocol::UDP | protocol::UDP_LITE)
+                    if self.is_answered && self.age - self.silent >= SHORT =>
+                {
+                    120
+                }
+                Some(protocol::UDP | protocol::UDP_LITE) => 30,
                 Some(protocol::GRE) if self.is_answered => 180,
                 Some(protocol::GRE) => 30,
                 _ => 600,
@@ -350,11 +380,14 @@ fn fault_of(packet: &Packet, arrives: bool) -> Option<Fault> {
             _ => true,
         },
         Some(protocol::SCTP) => bytes.len() < 12,
+        Some(protocol::UDP_LITE) => bytes.len() < 8,
         _ => return None,
     };
-    if is_cut || arrives && !packet.checksum_is_right() {
+    if is_cut {
         return Some(Fault::Damaged);
     }
-    let is_impossible = packet.tcp().is_some_and(|tcp| !tcp::is_possible(&tcp));
-    is_impossible.then_some(Fault::Flags)
+    if packet.tcp().is_some_and(|tcp| !tcp::is_possible(&tcp)) {
+        return Some(Fault::Flags);
+    }
+    (arrives && !packet.checksum_is_right()).then_some(Fault::Checksum)
 }

@@ -76,6 +76,9 @@ const IGNORED: &str =
 const RESET: &str = "the kernel lets a reset pass whose number is not exactly the next";
 const CLOSED: &str = "the kernel looks at no numbers once a connection is closing";
 const LIBERAL: &str = "the kernel looks at no numbers of a connection that it has picked up";
+const AFTER: &str =
+    "the kernel lets TCP of a connection pass that was reset, until it is forgotten";
+const RESTART: &str = "the kernel takes a later SYN for the beginning of the connection";
 const OLD: &str = "the kernel lets TCP pass that repeats what was acknowledged";
 
 /// Whether the flags are those of some packet (`tcp_error`).
@@ -168,6 +171,10 @@ impl Connection {
             _ => {}
         }
         let mut step = Step::Belongs;
+        let restarts = kind == Kind::Syn && self.state == State::SynSent;
+        if restarts && direction == Direction::Original && !self.is_repeated(tcp) {
+            step = Step::Lenient(RESTART);
+        }
         if checks_window {
             let phase = self.phase();
             match window::fit(&mut self.ends, direction, tcp, phase) {
@@ -179,19 +186,31 @@ impl Connection {
         } else {
             step = Step::Lenient(CLOSED);
         }
-        if kind == Kind::Reset && next != State::Closed {
-            step = Step::Lenient(RESET);
+        let is_bare = self.state == State::SynSent && tcp.flags & flags::ACK == 0;
+        match kind {
+            Kind::Reset if next != State::Closed || is_bare => step = Step::Lenient(RESET),
+            Kind::Reset => {}
+            _ if self.state == State::Closed => step = Step::Lenient(AFTER),
+            _ => {}
         }
         let before = std::mem::replace(&mut self.state, next);
         self.last = Some(Last::of(kind, direction, tcp));
         self.is_closing |= before != next && next == State::FinWait;
         if !is_answered && kind == Kind::Reset {
-            return Step::Ends;
+            return Step::Ends(match step {
+                Step::Lenient(why) => Some(why),
+                _ => None,
+            });
         }
         self.is_assured |= is_answered
             && matches!(before, State::SynReceived | State::Established)
             && next == State::Established;
         step
+    }
+
+    /// Whether the packet has the numbers of the one before.
+    fn is_repeated(&self, tcp: &Tcp) -> bool {
+        self.last.is_some_and(|last| last.tcp.sequence == tcp.sequence)
     }
 
     const fn phase(&self) -> Phase {

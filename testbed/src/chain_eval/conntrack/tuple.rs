@@ -26,9 +26,9 @@ impl Tuple {
     pub fn of(packet: &Packet) -> Option<Self> {
         let number = packet.protocol?;
         let parts = match number {
-            protocol::TCP | protocol::UDP | protocol::SCTP => {
-                let (source, destination) = packet.ports()?;
-                Parts::Ports(source, destination)
+            protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP => {
+                let [a, b, c, d, ..] = packet.transport[..] else { return None };
+                Parts::Ports(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
             }
             protocol::ICMP | protocol::ICMPV6 => {
                 let [kind, code, _, _, high, low, _, _, ..] = packet.transport[..] else {

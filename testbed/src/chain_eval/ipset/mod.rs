@@ -169,7 +169,7 @@ fn service_of(packet: &Packet, end: End) -> Option<Service> {
     let header = match number {
         protocol::TCP => 20,
         protocol::SCTP => 12,
-        protocol::UDP | protocol::ICMP | protocol::ICMPV6 => 8,
+        protocol::UDP | protocol::UDP_LITE | protocol::ICMP | protocol::ICMPV6 => 8,
         _ => return Some(Service { protocol: number, port: 0 }),
     };
     let bytes = packet.transport.get(..header)?;

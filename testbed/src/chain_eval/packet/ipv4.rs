@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{Packet, Unseen, checksum};
+use super::{FRAGMENT, Packet, Unseen, checksum};
 
 const SHORTEST: usize = 20;
 
@@ -24,7 +24,7 @@ pub fn read(bytes: &[u8]) -> Result<Packet, Unseen> {
         return Err(Unseen("the kernel drops an IPv4 header with a wrong checksum"));
     }
     if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
-        return Err(Unseen("the kernel puts fragments together before the first chain"));
+        return Err(FRAGMENT);
     }
     Ok(packet(header, &bytes[length..total]))
 }

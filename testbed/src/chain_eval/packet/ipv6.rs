@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Packet, Unseen};
+use super::{FRAGMENT, Packet, Unseen};
 
 const HEADER: usize = 40;
 
@@ -44,7 +44,7 @@ pub fn read(bytes: &[u8]) -> Result<Packet, Unseen> {
     }
     let (protocol, transport) = match walk(header[6], rest) {
         Walked::Piece { .. } => {
-            return Err(Unseen("the kernel puts fragments together before the first chain"));
+            return Err(FRAGMENT);
         }
         Walked::Whole(protocol, transport) => (Some(protocol), transport),
         Walked::Broken => (None, [].as_slice()),
@@ -152,5 +152,40 @@ fn walk(mut kind: u8, mut rest: &[u8]) -> Walked<'_> {
         }
         kind = header[0];
         rest = &rest[header.len()..];
+    }
+}
+
+/// What RFC 8200 §4.1, RFC 5095, RFC 2675 and RFC 8504 §5.3 (no more than eight headers) mind.
+pub fn oddity(bytes: &[u8]) -> Option<&'static str> {
+    const MOST: usize = 8;
+    let mut kind = *bytes.get(6)?;
+    let mut rest = bytes.get(HEADER..)?;
+    let (mut count, mut fragments) = (0, 0);
+    if kind == next::HOP_BY_HOP && bytes[4..6] == [0, 0] {
+        return Some("the kernel follows jumbograms");
+    }
+    loop {
+        let size = match kind {
+            next::HOP_BY_HOP | next::ROUTING | next::DESTINATION => {
+                (usize::from(*rest.get(1)?) + 1) * 8
+            }
+            next::AUTHENTICATION => (usize::from(*rest.get(1)?) + 2) * 4,
+            next::FRAGMENT => 8,
+            _ => return None,
+        };
+        fragments += usize::from(kind == next::FRAGMENT);
+        if kind == next::HOP_BY_HOP && count > 0 || fragments > 1 {
+            return Some("the kernel does not mind the order of extension headers");
+        }
+        count += 1;
+        if count > MOST {
+            return Some("the kernel does not count extension headers");
+        }
+        let header = rest.get(..size)?;
+        if kind == next::ROUTING && header[2] == 0 && header[3] > 0 {
+            return Some("the kernel refuses routing headers where it obeys them, not in chains");
+        }
+        kind = header[0];
+        rest = &rest[size..];
     }
 }

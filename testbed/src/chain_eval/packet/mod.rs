@@ -37,6 +37,9 @@ pub struct Packet {
 #[error("{0}")]
 pub struct Unseen(pub &'static str);
 
+/// The kernel puts fragments together (`nf_defrag_ipv4`, `nf_defrag_ipv6`).
+pub const FRAGMENT: Unseen = Unseen("the kernel puts fragments together before the first chain");
+
 impl Packet {
     /// Reads an Ethernet frame.
     ///
@@ -62,6 +65,12 @@ impl Packet {
     pub const fn is_v6(&self) -> bool {
         self.source.is_ipv6()
     }
+}
+
+/// What a strict reader of the standards minds about the headers of an IP packet, and the kernel
+/// does not.
+pub(crate) fn oddity(bytes: &[u8], is_v6: bool) -> Option<&'static str> {
+    if is_v6 { ipv6::oddity(bytes) } else { None }
 }
 
 /// The packet that an ICMP error quotes, as far as it is there; nothing where no flow can be told

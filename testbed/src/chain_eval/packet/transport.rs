@@ -18,6 +18,8 @@ pub mod protocol {
     pub const NONE: u8 = 59;
     /// SCTP.
     pub const SCTP: u8 = 132;
+    /// UDP-Lite.
+    pub const UDP_LITE: u8 = 136;
 }
 
 /// Bits of the TCP flags (RFC 9293 §3.1).
@@ -120,6 +122,9 @@ impl Packet {
                 _ => false,
             },
             Some(protocol::SCTP) => checksum::is_crc32c(bytes),
+            // The kernel takes UDP's number for the pseudo-header, which no sender does, so none is
+            // ever right (`udplite_error`; seen on Linux 6.18).
+            Some(protocol::UDP_LITE) => false,
             Some(protocol::ICMP) if !self.is_v6() => checksum::adds_up(bytes),
             Some(protocol::ICMPV6) if self.is_v6() => between(protocol::ICMPV6, bytes),
             _ => true,

@@ -7,10 +7,10 @@
 //!
 //! The time at which a case begins is always the same.
 
-mod reading;
+pub mod reading;
 pub mod texts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -22,13 +22,14 @@ use ringfence_dataplane::backend::chains::Plan;
 use ringfence_dataplane::backend::{Desired, Mode, Role, Settings};
 use ringfence_dataplane::model::{Direction, PolicySet};
 
-use super::backend::{Answer, At, Backend, BackendName, SuiteError, Way};
+use self::reading::{Connection, Question, is_picked_up};
+use super::backend::{Answer, At, Backend, BackendName, Said, SuiteError, Way};
 use super::host::Host;
 use crate::case::{Case, Place};
 use crate::chain_eval::conntrack::{self, Conntrack, State as Ct, Tracked};
 use crate::chain_eval::hooks::{self, Side, hook_of};
-use crate::chain_eval::packet::{Packet, flags, protocol};
-use crate::chain_eval::{Ruleset, Seen};
+use crate::chain_eval::packet::{self, FRAGMENT, Packet, flags, protocol};
+use crate::chain_eval::{Hook, Ruleset, Seen};
 
 /// The uplink's number; workloads have those after it.
 const UPLINK: u32 = 1;
@@ -40,7 +41,7 @@ const UPLINK_NAME: &str = "uplink";
 const BEGINNING: u64 = 1_767_225_600;
 
 /// What is left of cases that a tool has no words for.
-type Failed = Box<dyn Error + Send + Sync>;
+pub type Failed = Box<dyn Error + Send + Sync>;
 
 /// Makes text of a plan and reads it.
 pub type Rendered = fn(&Plan) -> Result<Box<dyn Ruleset>, Failed>;
@@ -71,11 +72,17 @@ struct State {
 #[derive(Default)]
 struct View {
     conntrack: Conntrack,
-    /// Where each was begun: whether its first packet arrived.
-    arrived: BTreeMap<u32, bool>,
-    /// Those that only audit mode has let through.
-    audited: BTreeSet<u32>,
+    /// By their numbers.
+    connections: BTreeMap<u32, Connection>,
+    /// Whether fragments were seen, whose connections nobody knows.
+    has_missed: bool,
 }
+
+/// Why what follows fragments is not certain.
+const MISSED: &str = "frames before it were fragments, which no chain sees before they are whole";
+
+/// Why sources and destinations that no wire may carry can pass where packets leave.
+const LEAVES: &str = "addresses that no wire may carry are refused where packets arrive";
 
 impl Chains {
     pub fn new(backend: BackendName, render: Rendered) -> Self {
@@ -125,8 +132,14 @@ impl Backend for Chains {
     fn apply(&mut self, policies: &PolicySet) -> Result<(), SuiteError> {
         if let Some(state) = &mut self.state {
             state.install(policies, self.backend, self.render)?;
-            if !state.settings.keep_established && state.mode == Mode::Enforce {
-                state.revoke();
+            match state.mode {
+                Mode::Enforce if !state.settings.keep_established => state.revoke(),
+                Mode::Enforce => {}
+                Mode::Audit => {
+                    let views = state.views.values_mut();
+                    let known = views.flat_map(|view| view.connections.values_mut());
+                    known.for_each(|connection| connection.audited = true);
+                }
             }
         }
         Ok(())
@@ -139,43 +152,68 @@ impl Backend for Chains {
         frame: &[u8],
     ) -> Result<Answer, SuiteError> {
         let state = self.state.as_mut().ok_or(SuiteError::NoCase)?;
+        let name = state.name(at)?;
+        let view = state.views.entry(name.clone()).or_default();
         let packet = match Packet::read(frame) {
             Ok(packet) => packet,
-            Err(unseen) => return Ok(Answer::Inapplicable(unseen.0)),
-        };
-        let name = state.name(at)?;
-        let side = if at.arrives(direction) { Side::Arrives(&name) } else { Side::Leaves(&name) };
-        let now = state.now();
-        let view = state.views.entry(name.clone()).or_default();
-        let walked = hooks::walk(
-            &*state.rules,
-            &mut view.conntrack,
-            &packet,
-            side,
-            &state.host_addresses,
-            now,
-        );
-        let hook = hook_of(&packet, side, &state.host_addresses);
-        let was_audited = walked
-            .tracked
-            .and_then(|tracked| tracked.connection)
-            .is_some_and(|connection| view.audited.contains(&connection));
-        let said = reading::read(&reading::Question {
-            walked: &walked,
-            packet: &packet,
-            at,
-            hook,
-            was_audited,
-        })
-        .map_err(|comment| SuiteError::Unmarked { backend: self.backend, comment })?;
-        if let Some(connection) = walked.tracked.and_then(|tracked| tracked.connection) {
-            view.arrived.entry(connection).or_insert(matches!(side, Side::Arrives(_)));
-            if said.verdict == Verdict::Audit {
-                view.audited.insert(connection);
+            Err(unseen) => {
+                view.has_missed |= unseen == FRAGMENT;
+                return Ok(Answer::Inapplicable(unseen.0));
             }
+        };
+        let side = if at.arrives(direction) { Side::Arrives(&name) } else { Side::Leaves(&name) };
+        let hook = hook_of(&packet, side, &state.host_addresses);
+        let leaves = matches!(side, Side::Leaves(_)) && hook != Hook::Output;
+        if let Some(unseen) = hooks::unrouted(&packet).filter(|_| leaves) {
+            return Ok(Answer::Inapplicable(unseen.0));
         }
-        Ok(Answer::Said(said))
+        let is_odd = is_reserved(packet.destination) && leaves;
+        let limit = packet::oddity(&frame[14..], packet.is_v6())
+            .or(is_odd.then_some(LEAVES))
+            .or(view.has_missed.then_some(MISSED));
+        let now = time(state.passed);
+        let asked = Asked { rules: &*state.rules, addresses: &state.host_addresses, now };
+        let said = view.see(&asked, &packet, (side, at), limit);
+        let backend = self.backend;
+        Ok(Answer::Said(said.map_err(|comment| SuiteError::Unmarked { backend, comment })?))
     }
+}
+
+impl View {
+    fn see(
+        &mut self,
+        host: &Asked<'_>,
+        packet: &Packet,
+        (side, at): (Side<'_>, At<'_>),
+        limit: Option<&'static str>,
+    ) -> Result<Said, String> {
+        let Asked { rules, addresses, now } = *host;
+        let walked = hooks::walk(rules, &mut self.conntrack, packet, side, addresses, now);
+        let tracked = walked.tracked;
+        let number = tracked.and_then(|tracked| tracked.connection);
+        let connection = number.and_then(|number| self.connections.get(&number));
+        let hook = hook_of(packet, side, addresses);
+        let question = Question { walked: &walked, packet, at, hook, connection, limit };
+        let said = reading::read(&question)?;
+        if let (Some(number), Some(tracked)) = (number, tracked) {
+            let connection = self.connections.entry(number).or_insert_with(|| Connection {
+                arrived: matches!(side, Side::Arrives(_)),
+                picked_up: is_picked_up(packet, &tracked),
+                ..Connection::default()
+            });
+            connection.audited |= said.verdict == Verdict::Audit;
+            connection.rules.clone_from(&said.rules);
+        }
+        Ok(said)
+    }
+}
+
+/// What a packet is asked against.
+#[derive(Clone, Copy)]
+struct Asked<'s> {
+    rules: &'s dyn Ruleset,
+    addresses: &'s [IpAddr],
+    now: Timestamp,
 }
 
 impl State {
@@ -215,19 +253,14 @@ impl State {
         self.names.get(&name).cloned().ok_or(SuiteError::Nowhere(name))
     }
 
-    fn now(&self) -> Timestamp {
-        let seconds = BEGINNING + self.passed.as_secs();
-        Timestamp::from_second(seconds as i64).expect("cases end within a few years of 2026")
-    }
-
     /// Deletes the connections that the new rules refuse, as the engine does after it has applied
     /// them (semantics 3): each is asked about as if it were opened now.
     fn revoke(&mut self) {
-        let now = self.now();
+        let now = time(self.passed);
         let Self { rules, views, host_addresses: host, .. } = self;
-        for (name, View { conntrack, arrived, .. }) in views {
-            conntrack.delete(|opening, connection| {
-                let arrives = arrived.get(&connection).copied().unwrap_or(false);
+        for (name, View { conntrack, connections, .. }) in views {
+            conntrack.delete(|opening, number| {
+                let arrives = connections.get(&number).is_some_and(|known| known.arrived);
                 let side = if arrives { Side::Arrives(name) } else { Side::Leaves(name) };
                 let (input, output) = match side {
                     Side::Arrives(name) => (Some(name), None),
@@ -264,6 +297,18 @@ impl Ruleset for NoRules {
     fn verdict(&self, _: &Seen<'_>) -> crate::chain_eval::Verdict {
         crate::chain_eval::Verdict::default()
     }
+}
+
+/// The time at which a case is when `passed` has passed.
+fn time(passed: Duration) -> Timestamp {
+    let seconds = BEGINNING + passed.as_secs();
+    Timestamp::from_second(seconds as i64).expect("cases end within a few years of 2026")
+}
+
+/// Whether an IPv6 destination is `::` or embeds IPv4 (RFC 4291 §2.5).
+fn is_reserved(address: IpAddr) -> bool {
+    let IpAddr::V6(address) = address else { return false };
+    address.is_unspecified() || address.to_ipv4_mapped().is_some()
 }
 
 fn numbers(count: usize) -> Result<(u32, Vec<u32>), SuiteError> {

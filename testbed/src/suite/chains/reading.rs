@@ -2,7 +2,7 @@
 
 use ringfence_common::verdict::{Reason, Verdict};
 
-use crate::chain_eval::conntrack::{Direction, Fault, State};
+use crate::chain_eval::conntrack::{Direction, Fault, State, Tracked};
 use crate::chain_eval::hooks::Walked;
 use crate::chain_eval::packet::{Packet, flags};
 use crate::chain_eval::{Action, Hook, Step};
@@ -19,8 +19,23 @@ pub struct Question<'q> {
     pub at: At<'q>,
     /// The hook behind connection tracking.
     pub hook: Hook,
-    /// Whether only audit mode has let the connection through.
-    pub was_audited: bool,
+    /// What is known of the packet's connection, if it has one that was open before.
+    pub connection: Option<&'q Connection>,
+    /// What else the answer may hang on.
+    pub limit: Option<&'static str>,
+}
+
+/// What is known of a connection besides what the kernel keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Whether its first packet arrived on the interface (else it left).
+    pub arrived: bool,
+    /// The rules that allowed it.
+    pub rules: Vec<String>,
+    /// Whether its beginning was not seen, so that who has opened it is a guess.
+    pub picked_up: bool,
+    /// Whether audit mode has let it through, or has kept it when policy changed.
+    pub audited: bool,
 }
 
 /// What a comment is about.
@@ -33,38 +48,50 @@ enum Mark {
 }
 
 const AUDITED: &str = "the kernel does not remember that audit mode has let a connection through";
-const ANEW: &str = "a connection that was deleted can begin anew";
+const ANEW: &str =
+    "a connection that policy refuses is deleted when it is applied, and may begin anew";
+
+/// Ports of DHCP and DHCPv6.
+const DHCP: [u16; 4] = [67, 68, 546, 547];
 
 /// What is said about the packet. The error is the comment of a rule that drops and is not ours.
 pub fn read(question: &Question<'_>) -> Result<Said, String> {
     let walked = question.walked;
-    let steps = || walked.steps.iter().map(|(_, step)| step);
+    let mut steps = walked.steps.iter().map(|(_, step)| step);
     if walked.dropped.is_some() {
-        let last = steps().last().ok_or_else(String::new)?;
+        let last = steps.next_back().ok_or_else(String::new)?;
         return refused(question, last);
     }
-    let would_be = steps().find_map(|step| match &step.action {
+    let would_be = steps.clone().find_map(|step| match &step.action {
         Action::Log(prefix) => {
-            reason_of(prefix.split(' ').next()?).filter(|r| r.denies()).map(|r| (r, step))
+            let reason = reason_of(prefix.split(' ').next()?).filter(|reason| reason.denies());
+            reason.map(|reason| (reason, step))
         }
         _ => None,
     });
     if let Some((reason, step)) = would_be {
-        let rules = rule_of(step);
-        let also = also_refused(question);
-        return Ok(Said { rules, also, ..Said::new(Verdict::Audit, reason) });
+        let said = Said { rules: rule_of(step), ..Said::new(Verdict::Audit, reason) };
+        return Ok(Said { also: also_refused(question), limit: limit(question), ..said });
     }
-    Ok(passed(question, &steps().collect::<Vec<_>>()))
+    Ok(passed(question, &steps.collect::<Vec<_>>()))
+}
+
+/// Why the answer may not be what others say.
+fn limit(question: &Question<'_>) -> Option<&'static str> {
+    let tracked = question.walked.tracked;
+    let was_audited = question.connection.is_some_and(|connection| connection.audited);
+    let was_deleted = tracked.is_some_and(|tracked| tracked.was_deleted);
+    let leniency = tracked.and_then(|tracked| tracked.leniency);
+    let of_connection = was_audited.then_some(AUDITED).or(was_deleted.then_some(ANEW));
+    leniency.or(of_connection).or(question.limit)
 }
 
 fn refused(question: &Question<'_>, step: &Step) -> Result<Said, String> {
-    let also = also_refused(question);
-    let tracked = question.walked.tracked;
-    let limit = tracked.and_then(|tracked| tracked.leniency);
+    let (also, limit) = (also_refused(question), limit(question));
     if step.action == Action::Refuse {
         // Nobody has written a rule for it: what is cut is dropped by whichever asks first.
-        let reason = also.first().copied().unwrap_or(Reason::TruncatedExtension);
-        return Ok(Said { also, limit, ..Said::new(Verdict::Deny, reason) });
+        let also = [DAMAGED, HEADERS].concat();
+        return Ok(Said { also, limit, ..Said::new(Verdict::Deny, Reason::TruncatedExtension) });
     }
     let (reason, rules) = match mark_of(step) {
         Some(Mark::Rule(name)) => (Reason::DenyRule, vec![name]),
@@ -74,32 +101,46 @@ fn refused(question: &Question<'_>, step: &Step) -> Result<Said, String> {
     Ok(Said { rules, also, limit, ..Said::new(Verdict::Deny, reason) })
 }
 
-/// Reasons that the rule which refuses invalid packets stands for: what the kernel found wrong.
-/// What was deleted because policy refuses it is refused under any of its names.
+const HEADERS: &[Reason] =
+    &[Reason::TruncatedExtension, Reason::TooManyExtensions, Reason::MisplacedExtension];
+
+const DAMAGED: &[Reason] = &[
+    Reason::TruncatedTcp,
+    Reason::BadTcpOffset,
+    Reason::TruncatedUdp,
+    Reason::BadUdpLength,
+    Reason::TruncatedSctp,
+    Reason::TruncatedIcmp,
+];
+
+/// Reasons that the rules which refuse what is of no connection stand for, by what the kernel has
+/// found wrong. It finds that before policy is asked, so what it calls wrong may be what others
+/// ask policy about; and what was deleted because policy refuses it is refused under any name.
 fn also_refused(question: &Question<'_>) -> Vec<Reason> {
     let Some(tracked) = question.walked.tracked else { return Vec::new() };
+    let tcp = question.packet.tcp();
+    let is_syn = tcp.is_some_and(|tcp| tcp.flags & (flags::SYN | flags::ACK) == flags::SYN);
+    let by_policy: &[Reason] = &[Reason::NoRule, Reason::DenyRule];
     let of_fault: &[Reason] = match tracked.fault {
-        None => &[],
-        Some(Fault::Headers) => {
-            &[Reason::TruncatedExtension, Reason::TooManyExtensions, Reason::MisplacedExtension]
-        }
-        Some(Fault::Damaged) => &[
-            Reason::TruncatedTcp,
-            Reason::BadTcpOffset,
-            Reason::TruncatedUdp,
-            Reason::BadUdpLength,
-            Reason::TruncatedSctp,
-            Reason::TruncatedIcmp,
-        ],
+        // Older connections are asked about while they are picked up.
+        None if tracked.state == State::New && tcp.is_some() && !is_syn => &[Reason::NoConnection],
+        None | Some(Fault::Checksum) => &[],
+        Some(Fault::Headers) => HEADERS,
+        Some(Fault::Damaged) => DAMAGED,
         Some(Fault::Flags) => &[Reason::BadTcpFlags],
         Some(Fault::Stray) => &[Reason::NoConnection],
         Some(Fault::Unasked) => &[Reason::UnexpectedReply],
-        Some(Fault::Untold) => &[Reason::NoRule],
+        Some(Fault::Untold) => &[],
         Some(Fault::Unrelated) => &[Reason::Unrelated, Reason::MalformedEmbedded],
         Some(Fault::Step) => &[Reason::InvalidTransition, Reason::OutOfWindow],
     };
+    let asked = match tracked.fault {
+        Some(Fault::Stray | Fault::Unasked | Fault::Untold) => by_policy,
+        Some(Fault::Step) if is_syn => by_policy,
+        _ => &[],
+    };
     let revoked = tracked.was_deleted.then_some(Reason::Revoked);
-    of_fault.iter().copied().chain(revoked).collect()
+    of_fault.iter().chain(asked).copied().chain(revoked).collect()
 }
 
 fn passed(question: &Question<'_>, steps: &[&Step]) -> Said {
@@ -114,34 +155,54 @@ fn passed(question: &Question<'_>, steps: &[&Step]) -> Said {
         Some(Mark::Reason(reason)) => *reason,
         _ => nobodys(question),
     };
-    let rules = marks.iter().rev().find_map(|mark| match mark {
-        Mark::Rule(name) => Some(name.clone()),
+    let rule = marks.iter().rev().find_map(|mark| match mark {
+        Mark::Rule(name) => Some(vec![name.clone()]),
         _ => None,
     });
+    // The kernel does not remember which rule has allowed a connection.
+    let of_connection = || question.connection.map(|connection| connection.rules.clone());
+    let rules = rule.or_else(of_connection).unwrap_or_default();
+    let (also, limit) = (also_passed(question, reason), limit(question));
+    Said { rules, also, limit, ..Said::new(Verdict::Allow, reason) }
+}
+
+/// Whether a packet begins a connection that was under way before anybody looked.
+pub fn is_picked_up(packet: &Packet, tracked: &Tracked) -> bool {
+    let is_mid_stream = packet.tcp().is_some_and(|tcp| tcp.flags & flags::SYN == 0);
+    tracked.state == State::New && is_mid_stream
+}
+
+/// Reasons that rules do not tell from the one that they give.
+fn also_passed(question: &Question<'_>, reason: Reason) -> Vec<Reason> {
     let mut also = Vec::new();
-    let mut limit = None;
-    if let Some(tracked) = tracked {
-        // Until a connection is answered, the kernel's tracking asks the rules about each packet.
+    if let Some(tracked) = question.walked.tracked {
+        // Until a connection is answered, the kernel asks the rules about each of its packets.
         if tracked.state == State::New && tracked.known {
             also.push(Reason::Established);
         }
-        let is_mid_stream = question.packet.tcp().is_some_and(|tcp| tcp.flags & flags::SYN == 0);
-        if tracked.state == State::New && is_mid_stream && reason == Reason::Rule {
+        if is_picked_up(question.packet, &tracked) && reason == Reason::Rule {
             also.push(Reason::PickedUp);
         }
-        limit = tracked.leniency;
-        if question.was_audited {
-            limit = limit.or(Some(AUDITED));
-        }
-        if tracked.was_deleted {
-            limit = limit.or(Some(ANEW));
-        }
     }
-    // Two sides may have been asked: the sender's, then the host's.
-    if matches!(question.hook, Hook::Input | Hook::Output) {
-        also.push(nobodys(question));
+    if question.connection.is_some_and(|connection| connection.picked_up) {
+        also.extend([Reason::Established, Reason::Reply]);
     }
-    Said { rules: rules.into_iter().collect(), also, limit, ..Said::new(Verdict::Allow, reason) }
+    // Known connections pass before anybody asks whose they are, or what for; and where nobody is
+    // isolated, nobody asks what is essential.
+    let is_known = [Reason::Established, Reason::Reply, Reason::Related].contains(&reason);
+    let of_two_sides = matches!(question.hook, Hook::Input | Hook::Output) && !is_known;
+    match nobodys(question) {
+        Reason::NotIsolated if !of_two_sides => {}
+        nobodys => also.push(nobodys),
+    }
+    let is_dhcp = question
+        .packet
+        .ports()
+        .is_some_and(|(from, to)| DHCP.contains(&from) && DHCP.contains(&to));
+    if is_dhcp {
+        also.push(Reason::Dhcp);
+    }
+    also
 }
 
 /// Why a packet passes about which no rule has said anything.

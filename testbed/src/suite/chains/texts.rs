@@ -2,7 +2,7 @@
 
 use ringfence_dataplane::backend::chains::Plan;
 use ringfence_dataplane::backend::iptables::{self, Family, Layout};
-use ringfence_dataplane::backend::nftables;
+use ringfence_dataplane::backend::{ipset, nftables};
 
 use super::Failed;
 use crate::chain_eval::Ruleset;
@@ -25,6 +25,14 @@ fn laid_out(plan: &Plan, layout: Layout) -> Result<Box<dyn Ruleset>, Failed> {
         .map(|family| Ok(iptables::ruleset(plan, family, layout)?.script().to_string()));
     let (v4, v6): (Result<String, Failed>, Result<String, Failed>) = (v4, v6);
     Ok(Box::new(Rules::read(&v4?, &v6?, Sets::default())?))
+}
+
+/// Rules for iptables and ip6tables that ask sets.
+pub fn ipset(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
+    let (sets, [v4, v6]) = ipset::rules(plan)?;
+    let sets = Sets::read(&ipset::script(&sets).to_string())?;
+    let [v4, v6] = [v4, v6].map(|rules| rules.script().to_string());
+    Ok(Box::new(Rules::read(&v4, &v6, sets)?))
 }
 
 /// One table for nft.
