@@ -136,7 +136,8 @@ impl<'a> Texts<'a> {
         let walked = hooks::walk(rules, &mut conntrack, packet, way, host, now);
         let hook = hook_of(packet, way, host);
         let at = meeting.at;
-        let question = reading::Question { walked: &walked, packet, at, hook, was_audited: false };
+        let question =
+            reading::Question { walked: &walked, packet, at, hook, connection: None, limit: None };
         let said = reading::read(&question);
         let answer = self.oracle.decide(flow);
         let direction = deciding(&meeting.sides, &answer);
