@@ -98,7 +98,7 @@ fn what_the_tool_would_not_take_is_an_error_with_its_line() {
         ("create n hash:net family inet", "`n`"),
         ("create m hash:mac", "`hash:mac`"),
         ("create m hash:net timeout 5", "`timeout`"),
-        ("create a-name-that-has-more-than-31-by hash:net", "name"),
+        ("create a-name-of-more-than-31-bytes-xxx hash:net", "name"),
         ("add n 10.0.0.0/24", "already"),
         ("add n fd00::1", "family"),
         ("add n 0.0.0.0/0", "everyone"),
