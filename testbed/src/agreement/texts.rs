@@ -20,7 +20,7 @@ use ringfence_dataplane::oracle::{self, Flow, Oracle, Reason};
 use super::{Disagreement, Host, Sight, deciding, side};
 use crate::chain_eval::conntrack::Conntrack;
 use crate::chain_eval::hooks::{self, Side, Walked, hook_of};
-use crate::chain_eval::packet::Packet;
+use crate::chain_eval::packet::{Packet, protocol};
 use crate::chain_eval::{Action, Ruleset};
 use crate::packet::first_packet;
 use crate::suite::chains::{Failed, reading, texts};
@@ -110,6 +110,9 @@ impl<'a> Texts<'a> {
     /// The first [`Disagreement`].
     pub fn ask(&self, flow: &Flow) -> Result<usize, Box<Disagreement>> {
         let Some(frame) = first_packet(flow) else { return Ok(0) };
+        if is_foreign_icmp(flow) {
+            return Ok(0);
+        }
         let packet = Packet::read(&frame).expect("what opens a flow is well-formed");
         let mut answers = 0;
         for meeting in self.meetings(flow) {
@@ -136,7 +139,8 @@ impl<'a> Texts<'a> {
         let walked = hooks::walk(rules, &mut conntrack, packet, way, host, now);
         let hook = hook_of(packet, way, host);
         let at = meeting.at;
-        let question = reading::Question { walked: &walked, packet, at, hook, was_audited: false };
+        let (connection, limit) = (None, None);
+        let question = reading::Question { walked: &walked, packet, at, hook, connection, limit };
         let said = reading::read(&question);
         let answer = self.oracle.decide(flow);
         let direction = deciding(&meeting.sides, &answer);
@@ -193,6 +197,13 @@ impl<'a> Texts<'a> {
         };
         self.host.sights(flow).into_iter().map(meeting).collect()
     }
+}
+
+/// ICMP of the other family opens nothing: connection tracking takes it for INVALID, and the rules
+/// refuse that, whatever policy says (`nf_conntrack_icmp_packet`).
+fn is_foreign_icmp(flow: &Flow) -> bool {
+    let foreign = if flow.source.is_ipv4() { protocol::ICMPV6 } else { protocol::ICMP };
+    flow.protocol == foreign
 }
 
 /// The state with its workloads where they are said to be.

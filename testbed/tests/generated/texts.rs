@@ -26,7 +26,7 @@ fn oracle_and_texts_agree_about_generated_packets() {
         started.elapsed()
     );
     // Most packets meet rules somewhere, and each text is asked there.
-    assert!(tried.answers >= 4 * pairs, "only {} answers", tried.answers);
+    assert!(tried.answers >= pairs, "only {} answers", tried.answers);
 }
 
 /// Workloads are behind interfaces of their own, behind one together, or nobody knows where.
