@@ -105,6 +105,32 @@ impl Server {
     }
 }
 
+/// The state of a host with one workload that `entries` clients may connect to, each on TCP port
+/// 443 and by a policy entry of its own; every second one has an IPv6 address.
+///
+/// # Panics
+///
+/// When the policy does not compile to an entry for each client.
+#[must_use]
+pub fn server_of_both_families(entries: usize) -> Desired {
+    let blocks = (0..entries).map(|number| {
+        // Every second address, so that no two are one block.
+        let address = match number % 2 {
+            0 => IpAddr::V4(client(2 * number)),
+            _ => IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | 2 * number as u128)),
+        };
+        let block = IpBlock::new(address.into(), Vec::new()).expect("it has no exception");
+        let port = PortMatch::Range(Protocol::Tcp, PortRange::single(443));
+        allow(Peers::Any(vec![Peer::Block(block)]), Ports::Any(vec![port]))
+    });
+    let mut set = PolicySet::default();
+    add_workload(&mut set.inventory, "server", SERVER.into());
+    set.policies.push(ingress_policy("server", "server", blocks.collect()));
+    let tables = compile(&set).expect("so few policies fit");
+    assert_eq!(tables.policy.len(), entries, "every client has an entry");
+    desired(tables)
+}
+
 /// A cluster: `policies` over as many workloads in namespaces of ten; each policy lets six groups
 /// of its namespace reach one workload on two ports.
 #[must_use]
@@ -136,6 +162,11 @@ pub fn cluster(policies: usize) -> PolicySet {
 }
 
 fn host_tables(tables: Tables) -> HostTables {
+    let desired = desired(tables);
+    desired.host_tables(desired.config(1, 0, 0))
+}
+
+fn desired(tables: Tables) -> Desired {
     let endpoints: BTreeSet<u32> = tables.endpoints.keys().copied().collect();
     let interface = Interface {
         index: INTERFACE,
@@ -144,14 +175,13 @@ fn host_tables(tables: Tables) -> HostTables {
         endpoints,
         arrival: Arrival::Tcx,
     };
-    let desired = Desired {
+    Desired {
         tables,
         interfaces: vec![interface],
         host_addresses: BTreeSet::new(),
         mode: Mode::Enforce,
         settings: Settings { report: 0, pick_up_seconds: 0, ..Settings::default() },
-    };
-    desired.host_tables(desired.config(1, 0, 0))
+    }
 }
 
 fn client(number: usize) -> Ipv4Addr {

@@ -6,6 +6,7 @@ pub mod agreement;
 pub mod case;
 pub mod chain_eval;
 pub mod connectivity;
+pub mod conntrack;
 pub mod demo;
 pub mod environment;
 pub mod fuzz;

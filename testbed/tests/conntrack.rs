@@ -229,6 +229,7 @@ fn asks(topology: &Topology) -> BTreeSet<Ask> {
             Service::Tcp(80),
             Service::Udp(53),
             Service::Udp(5432),
+            Service::Sctp(5432),
             Service::Icmp { kind: echo, code: 0 },
         ];
         // Nothing tells the two directions apart: they are one connection.

@@ -36,7 +36,7 @@ fn the_kernels_programs_agree_too_and_everything_supported_has_a_case() {
 #[test]
 fn the_text_of_rule_chains_agrees_too() {
     let cases = corpus();
-    let report = run(&cases, &[BackendName::Nftables]);
+    let report = run(&cases, &[BackendName::Iptables, BackendName::Ipset, BackendName::Nftables]);
     let mut left_out: BTreeMap<(bool, &str), usize> = BTreeMap::new();
     for one in &report.not_asked {
         *left_out.entry((one.inapplicable, one.why)).or_default() += 1;

@@ -12,7 +12,11 @@ use super::off::{self, Removed};
 use super::placement::{Placement, place};
 use super::summary::{Summary, changes};
 use super::{EnforceError, Paths, privilege};
+use crate::backend::conntrack::{self, ConntrackError};
 use crate::backend::ebpf::{Ebpf, Pins};
+use crate::backend::ipset::Ipset;
+use crate::backend::iptables::Iptables;
+use crate::backend::nftables::Nftables;
 use crate::backend::{Applied, Backend, Desired, Mode, Settings};
 use crate::compile::Tables;
 
@@ -52,8 +56,8 @@ pub enum HookChoice {
 ///
 /// # Errors
 ///
-/// [`EnforceError`]; the host behaves as before then, unless what failed is
-/// [taking away](EnforceError::Left) what another backend has left.
+/// [`EnforceError`]; the host behaves as before then, unless what failed came after the change:
+/// [`EnforceError::NotRevoked`] and [`EnforceError::Left`].
 pub fn apply(
     paths: &Paths,
     tables: &Tables,
@@ -73,9 +77,21 @@ pub fn apply(
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
     let (applied, before) = match options.backend {
         BackendChoice::Ebpf => change.make(&mut Ebpf::new(Pins::below(paths.pins())))?,
+        BackendChoice::Iptables { variant, layout } => {
+            change.make(&mut Iptables::new(paths.records(), variant, layout))?
+        }
+        BackendChoice::Ipset { variant } => {
+            change.make(&mut Ipset::new(paths.records(), variant))?
+        }
+        BackendChoice::Nftables => change.make(&mut Nftables::new(&paths.records()))?,
+    };
+    let revoked = match options.backend.is_chains() && !options.dry_run {
+        true => revoke(&desired, options.backend)?,
+        false => 0,
     };
     let removed = off::others(paths, options.backend, options.dry_run)?;
-    Ok(change.summary(applied, before, removed, placement, started))
+    let summary = change.summary(applied, before, placement, started);
+    Ok(Summary { removed, revoked, ..summary })
 }
 
 /// Until when connections that are older than the chains are picked up. Chains that have been
@@ -87,6 +103,16 @@ fn pick_up_until(known: Option<&InstalledPolicies>, first: u64) -> Option<u64> {
             known.pick_up_until.filter(|until| *until > now())
         }
         _ => Some(first).filter(|until| *until > now()),
+    }
+}
+
+/// Has the kernel forget the connections that it knows and `desired` refuses; how many.
+fn revoke(desired: &Desired, backend: BackendChoice) -> Result<usize, EnforceError> {
+    match conntrack::revoke(desired) {
+        Ok(revoked) => Ok(revoked.deleted),
+        // Nothing passes because it is known.
+        Err(ConntrackError::NotTracked) => Ok(0),
+        Err(source) => Err(EnforceError::NotRevoked { backend: backend.name(), source }),
     }
 }
 
@@ -136,7 +162,6 @@ impl Change<'_> {
         &self,
         applied: Applied,
         before: BTreeMap<String, String>,
-        removed: Removed,
         placement: Placement,
         started: Instant,
     ) -> Summary {
@@ -155,7 +180,7 @@ impl Change<'_> {
             bytes: (!options.backend.is_chains()).then(|| desired.tables.size().bytes()),
             hooks: applied.hooks,
             steps: applied.steps,
-            removed,
+            removed: Removed::default(),
             revoked: 0,
             generation: applied.numbers.generation,
             how: applied.how,

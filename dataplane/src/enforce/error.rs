@@ -4,7 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{HostError, PlacementErrors};
+use crate::backend::conntrack::ConntrackError;
 use crate::backend::ebpf::EbpfError;
+use crate::backend::nftables::NftablesError;
+use crate::backend::xtables::XtablesError;
 
 /// Why the host could not be changed or read. It behaves as before then.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,17 @@ pub enum EnforceError {
         /// The workload.
         workload: String,
     },
+    /// Connections that the kernel knows have not been asked about.
+    #[error(
+        "{backend} is in force, but connections that the kernel knows may go on although policy \
+         refuses them: mend what is wrong and apply again"
+    )]
+    NotRevoked {
+        /// The backend that is in force.
+        backend: &'static str,
+        /// Why.
+        source: ConntrackError,
+    },
     /// What another backend has installed is still there.
     #[error(
         "{backend} is in force, but what was installed before it cannot be taken away; both \
@@ -72,6 +86,12 @@ pub enum EnforceError {
         /// Why.
         source: Box<EnforceError>,
     },
+    /// iptables or ipset.
+    #[error(transparent)]
+    Xtables(#[from] XtablesError),
+    /// nftables.
+    #[error(transparent)]
+    Nftables(#[from] NftablesError),
     /// The kernel.
     #[error(transparent)]
     Ebpf(#[from] EbpfError),

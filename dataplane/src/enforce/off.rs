@@ -6,6 +6,9 @@ use super::lock::Lock;
 use super::{EnforceError, Paths, privilege};
 use crate::backend::Backend;
 use crate::backend::ebpf::{Ebpf, Pins};
+use crate::backend::ipset::Ipset;
+use crate::backend::iptables::{Iptables, Layout};
+use crate::backend::nftables::Nftables;
 
 /// What has been taken away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +75,8 @@ pub(super) fn others(
 }
 
 /// A backend for each place where something can be installed.
-const PLACES: [BackendChoice; 1] = [BackendChoice::Ebpf];
+const PLACES: [BackendChoice; 3] =
+    [BackendChoice::Ebpf, BackendChoice::Ipset { variant: None }, BackendChoice::Nftables];
 
 struct Taking<'a> {
     paths: &'a Paths,
@@ -85,6 +89,10 @@ impl Taking<'_> {
     fn away(&mut self, place: BackendChoice) {
         let taken = match place {
             BackendChoice::Ebpf => remove(&mut Ebpf::new(Pins::below(self.paths.pins()))),
+            BackendChoice::Iptables { .. } | BackendChoice::Ipset { .. } => {
+                remove(&mut Ipset::new(self.paths.records(), None))
+            }
+            BackendChoice::Nftables => remove(&mut Nftables::new(&self.paths.records())),
         };
         match taken {
             Ok(None) => {}
@@ -92,6 +100,7 @@ impl Taking<'_> {
                 let removed = self.removed.get_or_insert_default();
                 match place {
                     BackendChoice::Ebpf => removed.hooks.extend(lines),
+                    _ => removed.steps.extend(removed_lines(lines)),
                 }
             }
             Err(error) => _ = self.error.get_or_insert(error),
@@ -102,13 +111,23 @@ impl Taking<'_> {
     fn preview(&mut self, place: BackendChoice) -> Result<(), EnforceError> {
         let generation = match place {
             BackendChoice::Ebpf => Ebpf::new(Pins::below(self.paths.pins())).generation()?,
+            BackendChoice::Iptables { .. } | BackendChoice::Ipset { .. } => {
+                let layout = Layout::default();
+                let iptables = Iptables::new(self.paths.records(), None, layout).generation()?;
+                iptables.max(Ipset::new(self.paths.records(), None).generation()?)
+            }
+            BackendChoice::Nftables => Nftables::new(&self.paths.records()).generation()?,
         };
         if generation != 0 {
-            let line = format!("{}: generation {generation} taken away", place.name());
+            let line = format!("removed: all of {}", place.place_name());
             self.removed.get_or_insert_default().steps.push(line);
         }
         Ok(())
     }
+}
+
+fn removed_lines(lines: Vec<String>) -> impl Iterator<Item = String> {
+    lines.into_iter().map(|line| format!("removed: {line}"))
 }
 
 fn remove<B: Backend>(backend: &mut B) -> Result<Option<Vec<String>>, EnforceError>

@@ -7,6 +7,9 @@ use ringfence_common::abi::event::Counter;
 use super::installed::InstalledPolicies;
 use super::{BackendChoice, EnforceError, Paths, privilege};
 use crate::backend::ebpf::{Ebpf, Foreign, Pins};
+use crate::backend::ipset::Ipset;
+use crate::backend::iptables::{Iptables, Layout};
+use crate::backend::nftables::Nftables;
 use crate::backend::{Arrival, Backend, Counters, Installed, Interface, Role};
 
 /// What is enforced on this host by one backend.
@@ -52,6 +55,13 @@ pub fn status(paths: &Paths) -> Result<Vec<Status>, EnforceError> {
         status.foreign = ebpf.foreign(&interfaces(&status.installed))?;
         all.push(status);
     }
+    let iptables = BackendChoice::Iptables { variant: None, layout: Layout::default() };
+    let backend = Iptables::new(paths.records(), None, Layout::default());
+    all.extend(of(&backend, iptables, known.as_ref())?);
+    let ipset = Ipset::new(paths.records(), None);
+    all.extend(of(&ipset, BackendChoice::Ipset { variant: None }, known.as_ref())?);
+    let nftables = Nftables::new(&paths.records());
+    all.extend(of(&nftables, BackendChoice::Nftables, known.as_ref())?);
     Ok(all)
 }
 

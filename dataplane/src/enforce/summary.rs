@@ -157,6 +157,7 @@ impl Summary {
         };
         let backend = match self.backend {
             BackendChoice::Ebpf => String::new(),
+            other => format!(", {}", other.name()),
         };
         let revoked = match self.revoked {
             0 => String::new(),
@@ -176,6 +177,8 @@ impl Summary {
     fn units(&self) -> &'static str {
         match self.backend {
             BackendChoice::Ebpf => "map entries",
+            BackendChoice::Iptables { .. } => "rules",
+            BackendChoice::Ipset { .. } | BackendChoice::Nftables => "rules and elements",
         }
     }
 }

@@ -4,7 +4,7 @@
 //! a packet is seen, each text has to give the oracle's verdict, reason and rule, and to report
 //! what the oracle says is reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use ringfence_dataplane::oracle::{self, Flow, Oracle, Reason};
 use super::{Disagreement, Host, Sight, deciding, side};
 use crate::chain_eval::conntrack::Conntrack;
 use crate::chain_eval::hooks::{self, Side, Walked, hook_of};
-use crate::chain_eval::packet::{Packet, protocol};
+use crate::chain_eval::packet::Packet;
 use crate::chain_eval::{Action, Ruleset};
 use crate::packet::first_packet;
 use crate::suite::chains::{Failed, reading, texts};
@@ -54,6 +54,15 @@ pub enum Places {
     Together,
     /// Nobody knows.
     Unknown,
+}
+
+/// What came of asking texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Answers that were the oracle's.
+    pub same: usize,
+    /// Others, by the limit of the kernel that explains them.
+    pub limits: BTreeMap<&'static str, usize>,
 }
 
 /// A policy set, and its texts.
@@ -102,28 +111,31 @@ impl<'a> Texts<'a> {
         })
     }
 
-    /// Asks each text about the first packet of a flow, wherever it meets rules; how many answers
-    /// that were.
+    /// Asks each text about the first packet of a flow, wherever it meets rules.
     ///
     /// # Errors
     ///
-    /// The first [`Disagreement`].
-    pub fn ask(&self, flow: &Flow) -> Result<usize, Box<Disagreement>> {
-        let Some(frame) = first_packet(flow) else { return Ok(0) };
-        if is_foreign_icmp(flow) {
-            return Ok(0);
-        }
+    /// The first [`Disagreement`] that no known limit of the kernel explains.
+    ///
+    /// # Panics
+    ///
+    /// When the flow's first packet is none that the kernel takes.
+    pub fn ask(&self, flow: &Flow) -> Result<Answers, Box<Disagreement>> {
+        let mut answers = Answers::default();
+        let Some(frame) = first_packet(flow) else { return Ok(answers) };
         let packet = Packet::read(&frame).expect("what opens a flow is well-formed");
-        let mut answers = 0;
         for meeting in self.meetings(flow) {
             for (form, rules) in &self.read {
-                self.compare(flow, &packet, &meeting, form, &**rules)?;
-                answers += 1;
+                match self.compare(flow, &packet, &meeting, form, &**rules)? {
+                    None => answers.same += 1,
+                    Some(limit) => *answers.limits.entry(limit).or_default() += 1,
+                }
             }
         }
         Ok(answers)
     }
 
+    /// Nothing where the answer is the oracle's; else why it need not be.
     fn compare(
         &self,
         flow: &Flow,
@@ -131,7 +143,7 @@ impl<'a> Texts<'a> {
         meeting: &Meeting<'_>,
         form: &str,
         rules: &dyn Ruleset,
-    ) -> Result<(), Box<Disagreement>> {
+    ) -> Result<Option<&'static str>, Box<Disagreement>> {
         let name = meeting.interface.as_str();
         let way = if meeting.arrives { Side::Arrives(name) } else { Side::Leaves(name) };
         let (mut conntrack, host) = (Conntrack::default(), &self.host_addresses);
@@ -153,7 +165,10 @@ impl<'a> Texts<'a> {
             && (is_essential || !expected.logged || !reports.is_empty())
             && (someone_logs || reports.is_empty());
         if agrees {
-            return Ok(());
+            return Ok(None);
+        }
+        if let Ok(Said { limit: Some(limit), .. }) = said {
+            return Ok(Some(limit));
         }
         Err(Box::new(Disagreement {
             flow: *flow,
@@ -197,13 +212,6 @@ impl<'a> Texts<'a> {
         };
         self.host.sights(flow).into_iter().map(meeting).collect()
     }
-}
-
-/// ICMP of the other family opens nothing: connection tracking takes it for INVALID, and the rules
-/// refuse that, whatever policy says (`nf_conntrack_icmp_packet`).
-fn is_foreign_icmp(flow: &Flow) -> bool {
-    let foreign = if flow.source.is_ipv4() { protocol::ICMPV6 } else { protocol::ICMP };
-    flow.protocol == foreign
 }
 
 /// The state with its workloads where they are said to be.

@@ -33,12 +33,13 @@ mod tests {
     fn there_is_a_page_for_the_command_and_for_each_verb_that_the_help_shows() {
         let command = arguments::Arguments::command();
         command.clone().debug_assert();
-        let mut expected: BTreeSet<String> = command
-            .get_subcommands()
-            .filter(|verb| !verb.is_hide_set())
-            .map(|verb| format!("ringfence-{}.1", verb.get_name()))
-            .collect();
-        expected.insert("ringfence.1".to_owned());
+        let mut expected = BTreeSet::from(["ringfence.1".to_owned()]);
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let page = format!("ringfence-{}", verb.get_name());
+            let of_verb = verb.get_subcommands().map(|one| format!("{page}-{}.1", one.get_name()));
+            expected.extend(of_verb);
+            expected.insert(format!("{page}.1"));
+        }
 
         let folder = tempfile::tempdir().unwrap();
         let outcome = run(&Arguments { folder: folder.path().join("man1") }).unwrap();

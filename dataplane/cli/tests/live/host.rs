@@ -146,7 +146,19 @@ impl Host {
 pub fn command(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(["--color", "never"]).args(arguments).stdin(Stdio::null());
-    for variable in ["ROOT", "MODE", "HOOK", "BACKEND", "VALIDATE", "DEFAULT_NAMESPACE", "LOG"] {
+    let variables = [
+        "ROOT",
+        "MODE",
+        "HOOK",
+        "BACKEND",
+        "IPTABLES",
+        "LAYOUT",
+        "FAILSAFE",
+        "VALIDATE",
+        "DEFAULT_NAMESPACE",
+        "LOG",
+    ];
+    for variable in variables {
         command.env_remove(format!("RINGFENCE_{variable}"));
     }
     command

@@ -1,5 +1,6 @@
 //! `ringfence` on hosts of its own, in the kernel.
 
+mod backends;
 mod host;
 mod kills;
 mod messages;

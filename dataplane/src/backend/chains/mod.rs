@@ -8,17 +8,19 @@
 //! 2. Who enforces what is settled once, here: which chains there are, who enters them, what comes
 //!    before policy. A generator only finds the words.
 //! 3. The same tables give the same plan, in the same order.
-//! 4. Each rule can be traced: it is about a rule of a document, or about a [`Reason`].
+//! 4. Each rule can be traced: it is about a rule of a document, or about a
+//!    [`Reason`](ringfence_common::verdict::Reason).
 //!
 //! # Design
 //!
 //! Identities are numbers of our own, which no packet carries: peers are written as ranges of
 //! addresses. Identities never share an address, so within one [`Form`] the ranges of different
-//! lines for one service never overlap, and only the order of the forms matters.
+//! lines for one service never overlap, and only the order of the forms matters. Who asks lines in
+//! their order may have them overlap, in fewer and rounder ranges ([`Side::widened`]).
 //!
 //! The kernel's connection tracking replaces ours: packets of known connections pass before
 //! policy is asked, and after a change the connections that the new policy refuses are taken out
-//! of the kernel's table (semantics 3).
+//! of the kernel's table (semantics 3; [`super::conntrack`]).
 //!
 //! Nothing is ever accepted for others: a chain of ours refuses a packet or returns, and what
 //! other people's rules say of it then still counts.

@@ -220,6 +220,12 @@ impl Backend for Nftables {
         }))
     }
 
+    /// The record's word, so that an apply can mend a table that has lost its record.
+    fn generation(&self) -> Result<u32, NftablesError> {
+        let record: Option<Record<Ruleset>> = self.record.read()?;
+        Ok(record.map_or(0, |record| record.generation))
+    }
+
     fn counters(&self) -> Result<Option<Counters>, NftablesError> {
         if self.tools.find(NFT).is_none() && self.record.read::<Ruleset>()?.is_none() {
             return Ok(None);

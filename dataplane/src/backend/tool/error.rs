@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use nix::sys::stat::{major, minor};
+
 use super::{LOCK_SECONDS, package, said};
 use crate::backend::chains::Script;
 use crate::compile::RuleDescription;
@@ -129,12 +131,13 @@ fn of_rule(rule: Option<&RuleDescription>) -> String {
 
 /// Who holds the lock of a file, by what the kernel lists (proc_locks(5)).
 fn holder(lock: &Path) -> Option<String> {
-    let inode = format!(":{}", fs::metadata(lock).ok()?.ino());
+    let file = fs::metadata(lock).ok()?;
+    let file = format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino());
     let locks = fs::read_to_string("/proc/locks").ok()?;
-    // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; who waits has `->` behind the number.
+    // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; with who waits, `->` stands before `FLOCK`.
     let process = locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let is_held = words.get(1) == Some(&"FLOCK") && words.get(5)?.ends_with(&inode);
+        let is_held = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&file.as_str());
         is_held.then(|| words.get(4).copied()).flatten()
     })?;
     let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;

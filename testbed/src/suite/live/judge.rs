@@ -17,6 +17,10 @@ use crate::workload::Outcome;
 /// `include/linux/netdevice.h`).
 const NOT_SENT: i32 = libc::ENOBUFS;
 
+/// The same of a packet that a rule of the output hook has dropped (`NF_DROP_GETERR` in Linux
+/// `include/uapi/linux/netfilter.h`). Nothing else that a prober does is not permitted.
+const DROPPED: i32 = libc::EPERM;
+
 /// Everything that was seen of one packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -90,6 +94,9 @@ impl Seen {
             Outcome::Silent if !self.arrived => Some(Verdict::Deny),
             // What the host itself sends may be denied within the call that sends it.
             Outcome::Failed(NOT_SENT) if !self.arrived && self.first(Verdict::Deny).is_some() => {
+                Some(Verdict::Deny)
+            }
+            Outcome::Failed(DROPPED) if !self.arrived && self.decisions.is_none() => {
                 Some(Verdict::Deny)
             }
             _ => None,
@@ -249,6 +256,17 @@ mod tests {
                 deny,
                 seen(Failed(NOT_SENT), false, None),
                 Some("not asked: No buffer space available"),
+            ),
+            (deny, seen(Failed(DROPPED), false, None), None),
+            (
+                deny,
+                seen(Failed(DROPPED), false, Some(&[denied])),
+                Some("not asked: Operation not permitted"),
+            ),
+            (
+                deny,
+                seen(Failed(DROPPED), true, None),
+                Some("arrived, but not asked: Operation not permitted"),
             ),
             (audit, seen(Answered, true, Some(&[audited])), None),
             (audit, seen(Answered, true, Some(&[allowed])), Some("allow")),
