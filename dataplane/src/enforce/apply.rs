@@ -72,7 +72,7 @@ pub fn apply(
     let known = InstalledPolicies::read(&paths.installed())?;
     if options.backend.is_chains() {
         let seconds = now() + u64::from(options.settings.pick_up_seconds);
-        desired.settings.pick_up_until = pick_up_until(known.as_ref(), seconds);
+        desired.settings.pick_up_until = pick_up_until(&desired, known.as_ref(), seconds)?;
     }
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
     let (applied, before) = match options.backend {
@@ -95,14 +95,30 @@ pub fn apply(
 }
 
 /// Until when connections that are older than the chains are picked up. Chains that have been
-/// there all along have seen every connection begin; programs track connections by themselves, so
-/// the kernel may not know those that began under them.
-fn pick_up_until(known: Option<&InstalledPolicies>, first: u64) -> Option<u64> {
-    match known {
-        Some(known) if known.backend != BackendChoice::Ebpf.name() => {
-            known.pick_up_until.filter(|until| *until > now())
-        }
+/// there all along have seen every connection begin, and keep the time that was said first; programs
+/// track connections by themselves, so the kernel may not know those that began under them.
+///
+/// Where the kernel knows connections that policy refuses, none are picked up any more: what is
+/// revoked would come back as one that nobody has seen begin.
+fn pick_up_until(
+    desired: &Desired,
+    known: Option<&InstalledPolicies>,
+    first: u64,
+) -> Result<Option<u64>, EnforceError> {
+    let until = match known {
+        Some(known) if known.backend != BackendChoice::Ebpf.name() => known.pick_up_until,
         _ => Some(first).filter(|until| *until > now()),
+    };
+    let is_open = until.is_some_and(|until| until > now());
+    Ok(if is_open && refuses_known(desired)? { None } else { until })
+}
+
+/// Whether the kernel knows connections that `desired` refuses.
+fn refuses_known(desired: &Desired) -> Result<bool, EnforceError> {
+    match conntrack::refused(desired) {
+        Ok(refused) => Ok(refused > 0),
+        Err(ConntrackError::NotTracked) => Ok(false),
+        Err(source) => Err(EnforceError::Connections(source)),
     }
 }
 
