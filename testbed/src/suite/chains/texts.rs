@@ -33,14 +33,6 @@ fn laid_out(plan: &Plan, layout: Layout) -> Result<Box<dyn Ruleset>, Failed> {
     Ok(Box::new(Rules::read(&v4, &v6, Sets::default())?))
 }
 
-/// Rules for iptables and ip6tables that ask sets.
-pub fn ipset(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
-    let (sets, [v4, v6]) = ipset::rules(plan)?;
-    let sets = Sets::read(&ipset::script(&sets).to_string())?;
-    let [v4, v6] = [v4, v6].map(|rules| rules.script().to_string());
-    Ok(Box::new(Rules::read(&v4, &v6, sets)?))
-}
-
 /// One table for nft.
 pub fn nftables(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
     let text = nftables::ruleset(plan)?.script().to_string();
