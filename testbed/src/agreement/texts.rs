@@ -162,10 +162,13 @@ impl<'a> Texts<'a> {
         let is_essential = matches!(expected.reason, Reason::SelfTraffic | Reason::HostToWorkload);
         let someone_logs = meeting.sides.iter().any(|sided| side(&answer, *sided).logged);
         let reports = reports(&walked);
-        // Where both sides have let it pass, the text may name either.
-        let either = meeting.sides.iter().filter(|_| expected.allowed);
-        let mut sides = either.map(|sided| side(&answer, *sided)).chain([expected]);
-        let agrees = said.as_ref().is_ok_and(|said| sides.any(|side| is_same(said, side)))
+        // Where both sides have let it pass, the text may name either, or a reason of one and a rule
+        // of the other.
+        let sides: Vec<&oracle::Side> = match expected.allowed {
+            true => meeting.sides.iter().map(|sided| side(&answer, *sided)).collect(),
+            false => vec![expected],
+        };
+        let agrees = said.as_ref().is_ok_and(|said| is_same(said, &sides))
             && (is_essential || !expected.logged || !reports.is_empty())
             && (someone_logs || reports.is_empty());
         if agrees {
@@ -294,14 +297,19 @@ fn name(places: Places, index: u32) -> String {
     }
 }
 
-fn is_same(said: &Said, expected: &oracle::Side) -> bool {
-    let names_it = match said.rules.as_slice() {
-        [] => expected.rules.is_empty(),
-        rules => rules.iter().all(|rule| expected.rules.iter().any(|one| one.to_string() == *rule)),
+fn is_same(said: &Said, sides: &[&oracle::Side]) -> bool {
+    let names = |rule: &String| {
+        sides.iter().any(|side| side.rules.iter().any(|one| one.to_string() == *rule))
     };
-    (said.verdict == Verdict::Allow) == expected.allowed
-        && (said.reason == expected.reason || said.also.contains(&expected.reason))
-        && names_it
+    let names_them = match said.rules.as_slice() {
+        [] => sides.iter().any(|side| side.rules.is_empty()),
+        rules => rules.iter().all(names),
+    };
+    let gives = |side: &&oracle::Side| {
+        (said.verdict == Verdict::Allow) == side.allowed
+            && (said.reason == side.reason || said.also.contains(&side.reason))
+    };
+    names_them && sides.iter().any(gives)
 }
 
 fn reports(walked: &Walked) -> Vec<&str> {
