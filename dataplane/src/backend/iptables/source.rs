@@ -84,11 +84,11 @@ impl<'p> Writer<'p> {
 
     fn source_rules(&mut self, interfaces: &BTreeMap<&str, Vec<&Guard>>) -> Vec<Rule> {
         let mut rules = Vec::new();
-        if self.style == Style::Sets {
-            if let Some(own) = self.own_addresses_set() {
-                let when = Condition::default().and(&format!("-m set --match-set {own} src,src"));
-                rules.push(Self::leads(&when, "OwnAddress", "-g RF-OWN"));
-            }
+        if self.style == Style::Sets
+            && let Some(own) = self.own_addresses_set()
+        {
+            let when = Condition::default().and(&format!("-m set --match-set {own} src,src"));
+            rules.push(Self::leads(&when, "OwnAddress", "-g RF-OWN"));
         }
         for (interface, guards) in interfaces {
             let when = Condition::default().arrives_on(interface);

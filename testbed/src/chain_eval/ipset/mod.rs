@@ -163,3 +163,6 @@ fn service_of(packet: &Packet, end: End) -> Option<Other> {
     };
     Some(Other::Service { protocol: number, port })
 }
+
+#[cfg(test)]
+mod tests;
