@@ -71,8 +71,8 @@ pub fn apply(
     let mut desired = desired(tables, &placement, options)?;
     let known = InstalledPolicies::read(&paths.installed())?;
     if options.backend.is_chains() {
-        let seconds = now() + u64::from(options.settings.pick_up_seconds);
-        desired.settings.pick_up_until = pick_up_until(known.as_ref(), seconds);
+        let seconds = options.settings.pick_up_seconds;
+        desired.settings.pick_up_until = pick_up_until(known.as_ref(), now(), seconds);
     }
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
     let (applied, before) = match options.backend {
@@ -97,13 +97,12 @@ pub fn apply(
 /// Until when connections that are older than the chains are picked up. Chains that have been
 /// there all along have seen every connection begin; programs track connections by themselves, so
 /// the kernel may not know those that began under them.
-fn pick_up_until(known: Option<&InstalledPolicies>, first: u64) -> Option<u64> {
-    match known {
-        Some(known) if known.backend != BackendChoice::Ebpf.name() => {
-            known.pick_up_until.filter(|until| *until > now())
-        }
-        _ => Some(first).filter(|until| *until > now()),
-    }
+fn pick_up_until(known: Option<&InstalledPolicies>, now: u64, seconds: u32) -> Option<u64> {
+    let until = match known {
+        Some(known) if known.backend != BackendChoice::Ebpf.name() => known.pick_up_until,
+        _ => Some(now + u64::from(seconds)),
+    };
+    until.filter(|until| *until > now)
 }
 
 /// Has the kernel forget the connections that it knows and `desired` refuses; how many.
@@ -187,6 +186,34 @@ impl Change<'_> {
             mode: options.mode,
             duration: started.elapsed(),
             dry_run: options.dry_run,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Numbers;
+
+    #[test]
+    fn connections_are_picked_up_when_chains_are_new_and_never_longer() {
+        let known = |backend, pick_up_until| {
+            let mut known = InstalledPolicies::new(backend, Numbers::default(), BTreeMap::new());
+            known.pick_up_until = pick_up_until;
+            known
+        };
+        let (programs, chains) = (BackendChoice::Ebpf, BackendChoice::Nftables);
+        for (known, seconds, expected) in [
+            (None, 60, Some(1_060)),
+            (None, 0, None),
+            // The kernel may not know what began under programs.
+            (Some(known(programs, None)), 60, Some(1_060)),
+            (Some(known(chains, Some(1_030))), 60, Some(1_030)),
+            (Some(known(chains, Some(1_000))), 60, None),
+            (Some(known(chains, None)), 60, None),
+        ] {
+            let until = pick_up_until(known.as_ref(), 1_000, seconds);
+            assert_eq!(until, expected, "{known:?}, {seconds} s");
         }
     }
 }
