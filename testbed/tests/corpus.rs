@@ -36,10 +36,10 @@ fn the_kernels_programs_agree_too_and_everything_supported_has_a_case() {
 #[test]
 fn the_text_of_rule_chains_agrees_too() {
     let cases = corpus();
-    let report = run(&cases, &[BackendName::Iptables]);
-    let mut left_out: BTreeMap<(bool, &str), usize> = BTreeMap::new();
+    let report = run(&cases, &[BackendName::Iptables, BackendName::Ipset, BackendName::Nftables]);
+    let mut left_out: BTreeMap<(String, bool, &str), usize> = BTreeMap::new();
     for one in &report.not_asked {
-        *left_out.entry((one.inapplicable, one.why)).or_default() += 1;
+        *left_out.entry((one.run.to_string(), one.inapplicable, one.why)).or_default() += 1;
     }
     println!("{left_out:#?}");
     assert!(report.is_good(), "\n{}", failures(&report));

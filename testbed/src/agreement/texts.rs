@@ -4,7 +4,7 @@
 //! a packet is seen, each text has to give the oracle's verdict, reason and rule, and to report
 //! what the oracle says is reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -56,6 +56,15 @@ pub enum Places {
     Unknown,
 }
 
+/// What came of asking texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Answers that were the oracle's.
+    pub same: usize,
+    /// Others, by the limit of the kernel that explains them.
+    pub limits: BTreeMap<&'static str, usize>,
+}
+
 /// A policy set, and its texts.
 #[expect(missing_debug_implementations, reason = "rules that have been read have none")]
 pub struct Texts<'a> {
@@ -102,25 +111,31 @@ impl<'a> Texts<'a> {
         })
     }
 
-    /// Asks each text about the first packet of a flow, wherever it meets rules; how many answers
-    /// that were.
+    /// Asks each text about the first packet of a flow, wherever it meets rules.
     ///
     /// # Errors
     ///
-    /// The first [`Disagreement`].
-    pub fn ask(&self, flow: &Flow) -> Result<usize, Box<Disagreement>> {
-        let Some(frame) = first_packet(flow) else { return Ok(0) };
+    /// The first [`Disagreement`] that no known limit of the kernel explains.
+    ///
+    /// # Panics
+    ///
+    /// When the flow's first packet is none that the kernel takes.
+    pub fn ask(&self, flow: &Flow) -> Result<Answers, Box<Disagreement>> {
+        let mut answers = Answers::default();
+        let Some(frame) = first_packet(flow) else { return Ok(answers) };
         let packet = Packet::read(&frame).expect("what opens a flow is well-formed");
-        let mut answers = 0;
         for meeting in self.meetings(flow) {
             for (form, rules) in &self.read {
-                self.compare(flow, &packet, &meeting, form, &**rules)?;
-                answers += 1;
+                match self.compare(flow, &packet, &meeting, form, &**rules)? {
+                    None => answers.same += 1,
+                    Some(limit) => *answers.limits.entry(limit).or_default() += 1,
+                }
             }
         }
         Ok(answers)
     }
 
+    /// Nothing where the answer is the oracle's; else why it need not be.
     fn compare(
         &self,
         flow: &Flow,
@@ -128,7 +143,7 @@ impl<'a> Texts<'a> {
         meeting: &Meeting<'_>,
         form: &str,
         rules: &dyn Ruleset,
-    ) -> Result<(), Box<Disagreement>> {
+    ) -> Result<Option<&'static str>, Box<Disagreement>> {
         let name = meeting.interface.as_str();
         let way = if meeting.arrives { Side::Arrives(name) } else { Side::Leaves(name) };
         let (mut conntrack, host) = (Conntrack::default(), &self.host_addresses);
@@ -136,8 +151,8 @@ impl<'a> Texts<'a> {
         let walked = hooks::walk(rules, &mut conntrack, packet, way, host, now);
         let hook = hook_of(packet, way, host);
         let at = meeting.at;
-        let question =
-            reading::Question { walked: &walked, packet, at, hook, connection: None, limit: None };
+        let (connection, limit) = (None, None);
+        let question = reading::Question { walked: &walked, packet, at, hook, connection, limit };
         let said = reading::read(&question);
         let answer = self.oracle.decide(flow);
         let direction = deciding(&meeting.sides, &answer);
@@ -150,7 +165,10 @@ impl<'a> Texts<'a> {
             && (is_essential || !expected.logged || !reports.is_empty())
             && (someone_logs || reports.is_empty());
         if agrees {
-            return Ok(());
+            return Ok(None);
+        }
+        if let Ok(Said { limit: Some(limit), .. }) = said {
+            return Ok(Some(limit));
         }
         Err(Box::new(Disagreement {
             flow: *flow,

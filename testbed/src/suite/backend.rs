@@ -8,6 +8,7 @@ use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::{Reason, Verdict};
 use ringfence_dataplane::backend::Arrival;
 use ringfence_dataplane::backend::ebpf::EbpfError;
+use ringfence_dataplane::backend::iptables::Layout;
 use ringfence_dataplane::compile::CompileError;
 use ringfence_dataplane::model::{Direction, PolicySet, WorkloadName};
 
@@ -135,6 +136,8 @@ pub enum BackendName {
     /// The text of iptables rules, walked in process: chains of their own in one run, one chain for
     /// each direction in another.
     Iptables,
+    /// The text of iptables rules and of the sets that they ask, walked in process.
+    Ipset,
     /// The text of nftables rules, walked in process.
     Nftables,
 }
@@ -146,6 +149,8 @@ pub struct Run {
     pub backend: BackendName,
     /// Nothing where the backend knows no hooks.
     pub arrival: Option<Way>,
+    /// How chains are laid out; nothing where there are none, or one way alone.
+    pub layout: Option<Layout>,
 }
 
 /// [`Arrival`], with an order.
@@ -189,7 +194,9 @@ impl Way {
 
 /// A name that no backend has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{0}`; choose among oracle, userspace, ebpf, iptables and nftables")]
+#[error(
+    "there is no backend `{0}`; choose among oracle, userspace, ebpf, iptables, ipset and nftables"
+)]
 pub struct UnknownBackend(String);
 
 /// Why a backend cannot be used.
@@ -275,8 +282,8 @@ pub enum SuiteError {
 
 impl BackendName {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 5] =
-        [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Iptables, Self::Nftables];
+    pub const ALL: [Self; 6] =
+        [Self::Oracle, Self::Userspace, Self::Ebpf, Self::Iptables, Self::Ipset, Self::Nftables];
 
     /// What it is called.
     #[must_use]
@@ -286,6 +293,7 @@ impl BackendName {
             Self::Userspace => "userspace",
             Self::Ebpf => "ebpf",
             Self::Iptables => "iptables",
+            Self::Ipset => "ipset",
             Self::Nftables => "nftables",
         }
     }
@@ -297,7 +305,9 @@ impl BackendName {
     /// [`Unavailable`] with what is missing.
     pub fn check(self) -> Result<(), Unavailable> {
         match self {
-            Self::Oracle | Self::Userspace | Self::Iptables | Self::Nftables => Ok(()),
+            Self::Oracle | Self::Userspace | Self::Iptables | Self::Ipset | Self::Nftables => {
+                Ok(())
+            }
             Self::Ebpf => require::missing_for_kernel()
                 .map_or(Ok(()), |missing| Err(Unavailable::Missing { backend: self, missing })),
         }
@@ -306,16 +316,35 @@ impl BackendName {
     /// The runs that try all its hooks.
     #[must_use]
     pub fn runs(self) -> Vec<Run> {
+        let run = Run { backend: self, arrival: None, layout: None };
         match self {
             Self::Userspace | Self::Ebpf => {
-                [Way::Xdp, Way::Tc].map(|way| Run { backend: self, arrival: Some(way) }).to_vec()
+                [Way::Xdp, Way::Tc].map(|way| Run { arrival: Some(way), ..run }).to_vec()
             }
-            _ => vec![Run { backend: self, arrival: None }],
+            Self::Iptables => [Layout::Structured, Layout::Flat]
+                .map(|layout| Run { layout: Some(layout), ..run })
+                .to_vec(),
+            Self::Oracle | Self::Ipset | Self::Nftables => vec![run],
         }
     }
 }
 
 impl Run {
+    /// `structured` or `flat`; nothing where there is one layout alone.
+    #[must_use]
+    pub fn layout_name(self) -> Option<&'static str> {
+        self.layout.map(|layout| match layout {
+            Layout::Structured => "structured",
+            Layout::Flat => "flat",
+        })
+    }
+
+    /// What tells it from the other runs of its backend: the hook, or the layout.
+    #[must_use]
+    pub fn part(self) -> Option<&'static str> {
+        self.arrival.map(Way::name).or(self.layout_name())
+    }
+
     /// The backend, ready for its first case. The calling thread may be moved into a network
     /// namespace, where it stays.
     ///
@@ -328,7 +357,14 @@ impl Run {
             BackendName::Oracle => Box::new(oracle::Literal::default()),
             BackendName::Userspace => Box::new(userspace::InMemory::new(way)),
             BackendName::Ebpf => Box::new(ebpf::TestRuns::new(way)?),
-            BackendName::Iptables => Box::new(Chains::new(self.backend, texts::iptables)),
+            BackendName::Iptables => Box::new(Chains::new(
+                self.backend,
+                match self.layout {
+                    Some(Layout::Flat) => texts::iptables_flat,
+                    _ => texts::iptables,
+                },
+            )),
+            BackendName::Ipset => Box::new(Chains::new(self.backend, texts::ipset)),
             BackendName::Nftables => Box::new(Chains::new(self.backend, texts::nftables)),
         })
     }
@@ -340,11 +376,11 @@ impl fmt::Display for BackendName {
     }
 }
 
-/// `ebpf xdp`, or `oracle`.
+/// `ebpf xdp`, `iptables flat`, or `oracle`.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.arrival {
-            Some(way) => write!(f, "{} {}", self.backend, way.name()),
+        match self.part() {
+            Some(part) => write!(f, "{} {part}", self.backend),
             None => self.backend.fmt(f),
         }
     }

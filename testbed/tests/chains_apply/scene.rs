@@ -85,6 +85,19 @@ pub fn shop_with_one_more() -> Desired {
     ])
 }
 
+/// The policy that replaces [`shop`]: everything of it is different, in both families.
+pub fn other_shop() -> Desired {
+    let mut other = desired(&[
+        ingress("api", &["10.7.0.0/16", "fd07::/64"], 443),
+        ingress("db", &["10.8.0.0/16", "fd08::/64"], 5433),
+    ]);
+    // The raw table changes too.
+    for interface in &mut other.interfaces {
+        interface.name = format!("new{}", interface.index);
+    }
+    other
+}
+
 /// A host of its own: with its own network, lock of iptables, and records.
 pub struct Scene {
     namespace: Namespace,

@@ -7,7 +7,7 @@ use ringfence_dataplane::backend::chains::Plan;
 use ringfence_dataplane::backend::iptables::{Family, Iptables, Layout};
 use ringfence_dataplane::backend::{Backend as _, How, Mode};
 
-use crate::scene::{Scene, desired, ingress, shop, shop_with_one_more};
+use crate::scene::{Scene, desired, ingress, other_shop, shop, shop_with_one_more};
 use crate::tools::{Folder, READ_ONLY};
 
 /// Tools with which the rules of the scene's variant can be read and not changed.
@@ -155,8 +155,8 @@ fn what_rules_have_counted_is_summed_by_rule_and_reason() {
         let none = scene.run(|| scene.iptables().counters()).unwrap().unwrap();
         assert_eq!((none.reasons, none.rules.len(), none.lost_events), (Vec::new(), 0, None));
         // As if each rule of the policy about the database had counted that.
-        let counted = r#"$real "$@" | sed '/shop\/db ingress/s/^\[0:0\]/[3:180]/; \
-            /-A RF-IN-.* rf:NoRule\|-A RF-IN-.*"rf:NoRule/s/^\[0:0\]/[2:100]/'"#;
+        let counted = r#"$real "$@" | sed -e '/shop.db ingress/s/^\[0:0\]/[3:180]/' \
+            -e '/-A RF-IN-.*rf:NoRule/s/^\[0:0\]/[2:100]/'"#;
         let save = Family::ALL.map(|family| scene.variant.save(family));
         let folder = save.iter().fold(Folder::new(), |folder, tool| folder.with(tool, counted));
         let backend = scene.iptables().with_tools(folder.tools());
@@ -171,5 +171,43 @@ fn what_rules_have_counted_is_summed_by_rule_and_reason() {
         assert_eq!((reason.reason, reason.direction), (Reason::NoRule, Some(Direction::Ingress)));
         let refusals = lines("rf:NoRule");
         assert_eq!(reason.count, Counter { packets: 2 * refusals, bytes: 100 * refusals });
+    }
+}
+
+#[test]
+fn senders_are_checked_by_the_old_and_the_new_rules_while_policy_changes() {
+    for scene in Scene::each() {
+        scene.applied(&mut scene.iptables(), &shop());
+        // What the host holds after each change of the first family.
+        let watched = format!(
+            r#"case "$*" in *--test*) exec $real "$@";; esac
+            $real "$@" || exit 1
+            {} > $here/step$(ls $here | grep -c ^step)"#,
+            scene.variant.save(Family::V4)
+        );
+        let folder = Folder::new().with(&scene.variant.restore(Family::V4), &watched);
+        scene.applied(&mut scene.iptables().with_tools(folder.tools()), &other_shop());
+        let steps: Vec<[bool; 4]> = (0..)
+            .map(|step| folder.path().join(format!("step{step}")))
+            .map_while(|path| std::fs::read_to_string(path).ok())
+            .map(|saved| {
+                let enters = |chain: &str| {
+                    let jump = format!("-j {chain}");
+                    saved.lines().any(|l| l.starts_with("-A PREROUTING") && l.ends_with(&jump))
+                };
+                let checks = |interface: &str| {
+                    let chains = ["-A RINGFENCE-SOURCE ", "-A RF-NEXT-SOURCE "];
+                    let mut lines =
+                        saved.lines().filter(|l| chains.iter().any(|c| l.starts_with(c)));
+                    enters("RINGFENCE-SOURCE") && lines.any(|l| l.contains(interface))
+                };
+                let has_new_policy = saved.contains(" -s 10.7.0.0/16 ");
+                [checks(" wl0 "), checks(" new0 "), enters("RF-NEXT-SOURCE"), has_new_policy]
+            })
+            .collect();
+        // Checked as before, checked as from now on, side by side, the policy of from now on.
+        let expected =
+            [[true, true, true, false], [true, true, true, true], [false, true, false, true]];
+        assert_eq!(steps, expected, "{}", scene.variant);
     }
 }

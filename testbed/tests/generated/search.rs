@@ -1,7 +1,7 @@
 //! The search for a disagreement about packets, and what is made of one: the smallest policy set
 //! that still shows it, as a case file.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::{Flow, Oracle};
-use ringfence_testbed::agreement::Disagreement;
+use ringfence_testbed::agreement::{Answers, Disagreement};
 use ringfence_testbed::render::{self, Question, Rendered};
 
 use crate::flows::Boundaries;
@@ -23,8 +23,8 @@ const PACKETS: usize = 64;
 /// Each share of the pairs has a seed of its own, so their number does not depend on the machine.
 const SHARES: u64 = 4;
 
-/// Asks about packets on a policy set, each a pair; how many answers were compared.
-pub type Ask = fn(&PolicySet, &[Flow]) -> Result<usize, Box<Disagreement>>;
+/// Asks about packets on a policy set, each a pair.
+pub type Ask = fn(&PolicySet, &[Flow]) -> Result<Answers, Box<Disagreement>>;
 
 /// A disagreement, as small as it could be made.
 pub struct Found {
@@ -35,12 +35,23 @@ pub struct Found {
 }
 
 /// How much was tried.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tried {
     /// Pairs of a policy set and a packet.
     pub pairs: usize,
-    /// Answers about them that were compared.
-    pub answers: usize,
+    /// What was answered about them.
+    pub answers: Answers,
+}
+
+impl Tried {
+    /// Adds what was tried elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.pairs += other.pairs;
+        self.answers.same += other.answers.same;
+        for (limit, count) in &other.answers.limits {
+            *self.answers.limits.entry(limit).or_default() += count;
+        }
+    }
 }
 
 /// Asks about so many pairs at least, on all kinds of policy.
@@ -64,10 +75,10 @@ pub fn on_all_kinds(seed: u64, pairs: usize, ask: Ask) -> Tried {
         let shares = shares.into_iter().map(|share| share.join().unwrap());
         shares.map(|share| share.unwrap_or_else(|found| panic!("{}", found.told(seed)))).collect()
     });
-    let sum = |of: fn(&Tried) -> usize| tried.iter().map(of).sum();
-    let tried = Tried { pairs: sum(|one| one.pairs), answers: sum(|one| one.answers) };
-    assert!(tried.pairs >= pairs, "only {} pairs were asked about", tried.pairs);
-    tried
+    let mut all = Tried::default();
+    tried.iter().for_each(|one| all.add(one));
+    assert!(all.pairs >= pairs, "only {} pairs were asked about", all.pairs);
+    all
 }
 
 /// Policy sets for so many pairs. Those without any address to ask about come now and then.
@@ -80,9 +91,9 @@ pub fn sets_for(pairs: usize) -> u32 {
 pub fn search(
     config: Config,
     sets: impl Strategy<Value = PolicySet>,
-    ask: impl Fn(&PolicySet, &[Flow]) -> Result<usize, Box<Disagreement>>,
+    ask: impl Fn(&PolicySet, &[Flow]) -> Result<Answers, Box<Disagreement>>,
 ) -> Result<Tried, Box<Found>> {
-    let (tried, found) = (Cell::new(Tried::default()), Cell::new(false));
+    let (tried, found) = (RefCell::new(Tried::default()), Cell::new(false));
     let result = TestRunner::new(config).run(&(sets, any::<u64>()), |(set, seed)| {
         let boundaries = Boundaries::of_sets(&[&set]);
         // While an example is made smaller, its flow shall not get lost.
@@ -94,12 +105,11 @@ pub fn search(
             found.set(true);
             TestCaseError::fail(disagreement.to_string())
         })?;
-        let Tried { pairs, answers: before } = tried.get();
-        tried.set(Tried { pairs: pairs + flows.len(), answers: before + answers });
+        tried.borrow_mut().add(&Tried { pairs: flows.len(), answers });
         Ok(())
     });
     match result {
-        Ok(()) => Ok(tried.get()),
+        Ok(()) => Ok(tried.into_inner()),
         Err(TestError::Fail(_, (set, seed))) => Err(Box::new(find_again(set, seed, ask))),
         Err(TestError::Abort(why)) => panic!("nothing was tried: {why}"),
     }
@@ -116,7 +126,7 @@ fn probes_first(mut flows: Vec<Flow>) -> Vec<Flow> {
 fn find_again(
     set: PolicySet,
     seed: u64,
-    ask: impl Fn(&PolicySet, &[Flow]) -> Result<usize, Box<Disagreement>>,
+    ask: impl Fn(&PolicySet, &[Flow]) -> Result<Answers, Box<Disagreement>>,
 ) -> Found {
     let boundaries = Boundaries::of_sets(&[&set]);
     let flows = probes_first(boundaries.all()).into_iter();

@@ -122,8 +122,8 @@ fn write_text(
     for (backend, totals) in &report.backends {
         writeln!(out, "{:<12} {}", backend.name(), line(totals))?;
         for (run, totals) in &totals.runs {
-            if let Some(way) = run.arrival {
-                writeln!(out, "  {:<10} {}", way.name(), line(totals))?;
+            if let Some(part) = run.part() {
+                writeln!(out, "  {part:<10} {}", line(totals))?;
             }
         }
     }

@@ -251,7 +251,10 @@ impl Writer<'_> {
             let when = any.clone().and(&self.family.icmp_type(&kind.to_string()));
             rules.extend(self.refuses(&when, Reason::Unrelated));
         }
-        // Types of ICMP that the kernel does not track are asked about like everything else.
+        // The kernel cannot check UDP-Lite and takes all of it for invalid; what it does not track
+        // of ICMP it calls so too. Policy is asked about each packet of those.
+        let lite = any.clone().and("-p 136 -m conntrack --ctstate INVALID");
+        rules.push(Self::leads(&lite, "UdpLite", "-j RETURN"));
         let icmp = super::services::name(self.family.icmp());
         let invalid = any.and(&format!("! -p {icmp} -m conntrack --ctstate INVALID"));
         rules.extend(self.refuses(&invalid, Reason::InvalidTransition));

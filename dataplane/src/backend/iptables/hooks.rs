@@ -52,15 +52,19 @@ impl<'p> Writer<'p> {
     }
 
     /// ICMP errors about known connections. The kernel also relates redirects, which are no
-    /// errors, and whatever its helpers expect.
+    /// errors, and whatever its helpers expect. The state comes first: the match of types drops
+    /// packets whose header is cut, and those of others are not ours to drop.
     pub(super) fn related(&self) -> Vec<Condition> {
-        let condition =
-            |words: String| Condition::default().and(&words).and("-m conntrack --ctstate RELATED");
+        let condition = |icmp: &str, types: String| {
+            let words = format!("-p {icmp} -m conntrack --ctstate RELATED {types}");
+            Condition::default().and(&words)
+        };
         match self.family {
-            Family::V4 => vec![condition("-p icmp ! --icmp-type 5".to_owned())],
+            Family::V4 => vec![condition("icmp", "-m icmp ! --icmp-type 5".to_owned())],
             Family::V6 => {
                 let errors = self.family.errors().iter();
-                errors.map(|kind| condition(self.family.icmp_type(&kind.to_string()))).collect()
+                let types = errors.map(|kind| format!("-m icmp6 --icmpv6-type {kind}"));
+                types.map(|types| condition("ipv6-icmp", types)).collect()
             }
         }
     }

@@ -57,6 +57,8 @@ impl Writer<'_> {
         at: &Condition,
     ) -> Vec<Answer> {
         let mut answers = Vec::new();
+        // Rules are asked in order, so later ones may run over the peers of earlier ones.
+        let side = side.widened();
         for line in side.lines.iter().filter(|line| self.is_asked(line, asked)) {
             let conditions = self.conditions(line, peer, asked, at);
             answers.extend(conditions.into_iter().map(|when| self.answer(when, line.decided)));

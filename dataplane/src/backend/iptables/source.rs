@@ -255,7 +255,7 @@ impl<'p> Writer<'p> {
         if self.family == Family::V4 {
             return Vec::new();
         }
-        let when = Condition::default().and(&self.discovery_words(ROUTER_ADVERTISEMENT, 255));
+        let when = Condition::default().and(&Self::discovery_words(ROUTER_ADVERTISEMENT, 255));
         self.refuses(&when, Reason::RogueRouter)
     }
 
@@ -266,7 +266,7 @@ impl<'p> Writer<'p> {
             return rules;
         }
         let mut passes = |kind: u8, hop_limit: u8, reason| {
-            let when = Condition::default().and(&self.discovery_words(kind, hop_limit));
+            let when = Condition::default().and(&Self::discovery_words(kind, hop_limit));
             rules.push(Self::passes(&when, reason));
         };
         if self.is_essential(essential::NEIGHBOUR_DISCOVERY) {
@@ -280,8 +280,9 @@ impl<'p> Writer<'p> {
         rules
     }
 
-    fn discovery_words(&self, kind: u8, hop_limit: u8) -> String {
-        format!("{} -m hl --hl-eq {hop_limit}", self.family.icmp_type(&kind.to_string()))
+    /// The hop limit comes first: the match of types drops packets whose header is cut.
+    fn discovery_words(kind: u8, hop_limit: u8) -> String {
+        format!("-p ipv6-icmp -m hl --hl-eq {hop_limit} -m icmp6 --icmpv6-type {kind}")
     }
 
     /// DHCP that passes.

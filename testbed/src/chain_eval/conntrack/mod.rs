@@ -391,3 +391,6 @@ fn fault_of(packet: &Packet, arrives: bool) -> Option<Fault> {
     }
     (arrives && !packet.checksum_is_right()).then_some(Fault::Checksum)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 //! The text of sets, read as `ipset restore` does and asked as the kernel does (ipset(8);
-//! net/netfilter/ipset/ip_set_hash_gen.h, ip_set_bitmap_port.c, ip_set_getport.c).
+//! net/netfilter/ipset/ip_set_hash_gen.h, ip_set_hash_net*.c, ip_set_getport.c).
 //!
 //! Of prefixes that overlap the longest decides, and one that was added with `nomatch` is an
 //! exception. Only what rules of ours use is known; every other word is an error with its line.
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use self::element::Service;
+use self::element::Other;
 use super::packet::{Packet, protocol};
 use super::{Seen, Unread};
 
@@ -38,8 +38,7 @@ struct Set {
     is_v6: bool,
     comments: bool,
     most: usize,
-    /// Of sets of ports all prefixes are that of everyone.
-    elements: BTreeMap<(IpNet, Service), Element>,
+    elements: BTreeMap<(IpNet, Other), Element>,
     /// Lengths of prefixes in it.
     lengths: BTreeSet<u8>,
 }
@@ -56,33 +55,20 @@ struct Element {
 /// Types of sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// `hash:ip`
-    Address,
     /// `hash:net`
     Net,
-    /// `hash:ip,port`
-    AddressPort,
     /// `hash:net,port`
     NetPort,
-    /// `bitmap:port`
-    Port,
+    /// `hash:net,iface`
+    NetInterface,
 }
 
 impl Kind {
-    const fn has_address(self) -> bool {
-        !matches!(self, Self::Port)
-    }
-
-    const fn has_port(self) -> bool {
-        matches!(self, Self::AddressPort | Self::NetPort | Self::Port)
-    }
-
-    const fn has_prefix(self) -> bool {
-        matches!(self, Self::Net | Self::NetPort)
-    }
-
     const fn dimensions(self) -> usize {
-        self.has_address() as usize + self.has_port() as usize
+        match self {
+            Self::Net => 1,
+            Self::NetPort | Self::NetInterface => 2,
+        }
     }
 }
 
@@ -113,28 +99,30 @@ impl Sets {
     /// Whether the set holds what the packet has at these ends. A set of the other family holds
     /// nothing, and neither does one about ports of which the packet has none.
     pub(super) fn holds(&self, name: &str, ends: &[End], seen: &Seen<'_>) -> bool {
-        self.find(name, ends, seen.packet).is_some_and(|element| !element.is_exception)
+        self.find(name, ends, seen).is_some_and(|element| !element.is_exception)
     }
 
     /// The comment of the element by which it does, if there is one.
     pub(super) fn comment(&self, name: &str, ends: &[End], seen: &Seen<'_>) -> Option<&String> {
-        let element = self.find(name, ends, seen.packet)?;
+        let element = self.find(name, ends, seen)?;
         (!element.comment.is_empty()).then_some(&element.comment)
     }
 
-    fn find(&self, name: &str, ends: &[End], packet: &Packet) -> Option<&Element> {
+    fn find(&self, name: &str, ends: &[End], seen: &Seen<'_>) -> Option<&Element> {
         let set = self.sets.get(name)?;
-        match (set.kind, ends) {
-            // `bitmap:port` knows the ports of TCP and UDP alone, and does not tell them apart.
-            (Kind::Port, [end]) => match packet.protocol {
-                Some(protocol::TCP | protocol::UDP) => set.port(service_of(packet, *end)?.port),
-                _ => None,
-            },
-            (_, _) if packet.is_v6() != set.is_v6 => None,
-            (Kind::Address | Kind::Net, [end]) => set.longest(end.of(packet), Service::NONE),
-            (_, [end, other]) => set.longest(end.of(packet), service_of(packet, *other)?),
-            _ => None,
+        let packet = seen.packet;
+        if packet.is_v6() != set.is_v6 {
+            return None;
         }
+        let other = match (set.kind, ends) {
+            (Kind::NetPort, [_, end]) => service_of(packet, *end)?,
+            (Kind::NetInterface, [_, End::Source]) => Other::Interface(seen.input?.to_owned()),
+            (Kind::NetInterface, [_, End::Destination]) => {
+                Other::Interface(seen.output?.to_owned())
+            }
+            _ => Other::Nothing,
+        };
+        set.longest(ends.first()?.of(packet), &other)
     }
 }
 
@@ -149,28 +137,23 @@ impl End {
 
 impl Set {
     /// The longest prefix decides.
-    fn longest(&self, address: IpAddr, service: Service) -> Option<&Element> {
+    fn longest(&self, address: IpAddr, other: &Other) -> Option<&Element> {
         self.lengths.iter().rev().find_map(|length| {
             let net = IpNet::new(address, *length).ok()?.trunc();
-            self.elements.get(&(net, service))
+            self.elements.get(&(net, other.clone()))
         })
-    }
-
-    fn port(&self, port: u16) -> Option<&Element> {
-        let mut elements = self.elements.iter();
-        elements.find(|((_, service), _)| service.port == port).map(|(_, element)| element)
     }
 }
 
 /// What sets call the port of a packet (`ip_set_get_ip4_port`): type and code of ICMP, zero where
 /// a protocol has none; nothing where the header is cut.
-fn service_of(packet: &Packet, end: End) -> Option<Service> {
+fn service_of(packet: &Packet, end: End) -> Option<Other> {
     let number = packet.protocol?;
     let header = match number {
         protocol::TCP => 20,
         protocol::SCTP => 12,
         protocol::UDP | protocol::UDP_LITE | protocol::ICMP | protocol::ICMPV6 => 8,
-        _ => return Some(Service { protocol: number, port: 0 }),
+        _ => return Some(Other::Service { protocol: number, port: 0 }),
     };
     let bytes = packet.transport.get(..header)?;
     let at = |index: usize| u16::from_be_bytes([bytes[index], bytes[index + 1]]);
@@ -178,5 +161,8 @@ fn service_of(packet: &Packet, end: End) -> Option<Service> {
         (protocol::ICMP | protocol::ICMPV6, _) | (_, End::Source) => at(0),
         (_, End::Destination) => at(2),
     };
-    Some(Service { protocol: number, port })
+    Some(Other::Service { protocol: number, port })
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,11 +42,9 @@ impl Sets {
 
     fn create(&mut self, name: &str, kind: &str, options: &[&str]) -> Result<(), String> {
         let kind = match kind {
-            "hash:ip" => Kind::Address,
             "hash:net" => Kind::Net,
-            "hash:ip,port" => Kind::AddressPort,
             "hash:net,port" => Kind::NetPort,
-            "bitmap:port" => Kind::Port,
+            "hash:net,iface" => Kind::NetInterface,
             _ => return Err(format!("type `{kind}` is not known")),
         };
         if name.is_empty() || name.len() > LONGEST_NAME || self.sets.contains_key(name) {
@@ -61,31 +59,24 @@ impl Sets {
             lengths: BTreeSet::new(),
         };
         let mut options = options.iter();
-        let mut has_range = false;
         while let Some(option) = options.next() {
             let mut value = || options.next().copied().ok_or(format!("`{option}` has no value"));
             match *option {
-                "family" if kind.has_address() => {
+                "family" => {
                     set.is_v6 = match value()? {
                         "inet" => false,
                         "inet6" => true,
                         other => return Err(format!("there is no family `{other}`")),
                     }
                 }
-                "maxelem" if kind.has_address() => set.most = number(value()?)?,
-                "hashsize" if kind.has_address() => {
+                "maxelem" => set.most = number(value()?)?,
+                "hashsize" => {
                     number(value()?)?;
-                }
-                "range" if kind == Kind::Port => {
-                    has_range = value()? == "0-65535";
                 }
                 "comment" => set.comments = true,
                 "counters" => {}
                 other => return Err(format!("option `{other}` is not known here")),
             }
-        }
-        if kind == Kind::Port && !has_range {
-            return Err("a set of ports needs `range 0-65535`".to_owned());
         }
         self.sets.insert(name.to_owned(), set);
         Ok(())
@@ -98,7 +89,7 @@ impl Set {
         let mut options = options.iter();
         while let Some(option) = options.next() {
             match *option {
-                "nomatch" if self.kind.has_prefix() => is_exception = true,
+                "nomatch" => is_exception = true,
                 "comment" if self.comments => {
                     comment = (*options.next().ok_or("the comment is missing")?).to_owned();
                     if comment.len() > LONGEST_COMMENT {
@@ -108,9 +99,9 @@ impl Set {
                 other => return Err(format!("option `{other}` is not known here")),
             }
         }
-        for (net, service) in element::parse(self, text)? {
+        for (net, other) in element::parse(self, text)? {
             let element = Element { is_exception, comment: comment.clone() };
-            if self.elements.insert((net, service), element).is_some() {
+            if self.elements.insert((net, other), element).is_some() {
                 return Err(format!("`{text}` is in the set already"));
             }
             self.lengths.insert(net.prefix_len());

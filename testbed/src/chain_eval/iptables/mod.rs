@@ -125,3 +125,6 @@ impl Walk<'_> {
         self.steps.push(Step { comment: rule.comment.clone(), elements, action });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ const DECLARED: [(&str, Kind); 11] = [
     ("ct_state", Kind::CtState),
 ];
 
-const PROTOCOLS: [(&str, u128); 10] = [
+const PROTOCOLS: [(&str, u128); 11] = [
     ("icmp", 1),
     ("igmp", 2),
     ("tcp", 6),
@@ -88,6 +88,7 @@ const PROTOCOLS: [(&str, u128); 10] = [
     ("icmpv6", 58),
     ("ipv6-icmp", 58),
     ("sctp", 132),
+    ("udplite", 136),
 ];
 
 const FAMILIES: [(&str, u128); 2] = [("ipv4", 2), ("ipv6", 10)];

@@ -78,3 +78,6 @@ pub(crate) fn oddity(bytes: &[u8], is_v6: bool) -> Option<&'static str> {
 pub(super) fn quoted(bytes: &[u8], is_v6: bool) -> Option<Packet> {
     if is_v6 { ipv6::quoted(bytes) } else { ipv4::quoted(bytes) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,19 +20,17 @@ pub fn iptables_flat(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
     laid_out(plan, Layout::Flat)
 }
 
-fn laid_out(plan: &Plan, layout: Layout) -> Result<Box<dyn Ruleset>, Failed> {
-    let [v4, v6] = [Family::V4, Family::V6]
-        .map(|family| Ok(iptables::ruleset(plan, family, layout)?.script().to_string()));
-    let (v4, v6): (Result<String, Failed>, Result<String, Failed>) = (v4, v6);
-    Ok(Box::new(Rules::read(&v4?, &v6?, Sets::default())?))
-}
-
-/// Rules for iptables and ip6tables that ask sets.
+/// The same with sets.
 pub fn ipset(plan: &Plan) -> Result<Box<dyn Ruleset>, Failed> {
     let (sets, [v4, v6]) = ipset::rules(plan)?;
     let sets = Sets::read(&ipset::script(&sets).to_string())?;
-    let [v4, v6] = [v4, v6].map(|rules| rules.script().to_string());
-    Ok(Box::new(Rules::read(&v4, &v6, sets)?))
+    Ok(Box::new(Rules::read(&v4.script().to_string(), &v6.script().to_string(), sets)?))
+}
+
+fn laid_out(plan: &Plan, layout: Layout) -> Result<Box<dyn Ruleset>, Failed> {
+    let v4 = iptables::ruleset(plan, Family::V4, layout)?.script().to_string();
+    let v6 = iptables::ruleset(plan, Family::V6, layout)?.script().to_string();
+    Ok(Box::new(Rules::read(&v4, &v6, Sets::default())?))
 }
 
 /// One table for nft.

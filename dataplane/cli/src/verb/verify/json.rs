@@ -37,6 +37,8 @@ struct Totals {
     inapplicable: usize,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     hooks: BTreeMap<&'static str, Totals>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    layouts: BTreeMap<&'static str, Totals>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +53,8 @@ struct Failure<'r> {
     probe: &'r str,
     backend: &'static str,
     hook: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<&'static str>,
     /// `egress` or `ingress` where the decision of one end is wrong.
     side: Option<&'static str>,
     addresses: Option<[String; 2]>,
@@ -72,6 +76,8 @@ struct NotAsked<'r> {
     probe: &'r str,
     backend: &'static str,
     hook: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<&'static str>,
     inapplicable: bool,
     why: &'r str,
 }
@@ -144,6 +150,9 @@ impl Totals {
         let hook = |(run, totals): (&suite::Run, &suite::Totals)| {
             Some((run.arrival?.name(), Self::new(totals)))
         };
+        let layout = |(run, totals): (&suite::Run, &suite::Totals)| {
+            Some((run.layout_name()?, Self::new(totals)))
+        };
         Self {
             probes: totals.probes,
             frames: totals.frames,
@@ -151,6 +160,7 @@ impl Totals {
             skipped: totals.skipped,
             inapplicable: totals.inapplicable,
             hooks: totals.runs.iter().filter_map(hook).collect(),
+            layouts: totals.runs.iter().filter_map(layout).collect(),
         }
     }
 }
@@ -168,6 +178,7 @@ impl<'r> Failure<'r> {
             probe: &failure.asked,
             backend: failure.run.backend.name(),
             hook: failure.run.arrival.map(suite::Way::name),
+            layout: failure.run.layout_name(),
             side: wrong.side.name(),
             addresses: wrong.addresses.map(|(a, b)| [a.to_string(), b.to_string()]),
             expected: verdict_name(wrong.expected.verdict),
@@ -191,6 +202,7 @@ impl<'r> NotAsked<'r> {
             probe: &one.asked,
             backend: one.run.backend.name(),
             hook: one.run.arrival.map(suite::Way::name),
+            layout: one.run.layout_name(),
             inapplicable: one.inapplicable,
             why: one.why,
         }
