@@ -206,3 +206,31 @@ impl Change<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Numbers;
+
+    #[test]
+    fn connections_are_picked_up_when_chains_are_new_and_never_longer() {
+        let known = |backend, pick_up_until| {
+            let mut known = InstalledPolicies::new(backend, Numbers::default(), BTreeMap::new());
+            known.pick_up_until = pick_up_until;
+            known
+        };
+        let (programs, chains) = (BackendChoice::Ebpf, BackendChoice::Nftables);
+        for (known, seconds, expected) in [
+            (None, 60, Some(1_060)),
+            (None, 0, None),
+            // The kernel may not know what began under programs.
+            (Some(known(programs, None)), 60, Some(1_060)),
+            (Some(known(chains, Some(1_030))), 60, Some(1_030)),
+            (Some(known(chains, Some(1_000))), 60, None),
+            (Some(known(chains, None)), 60, None),
+        ] {
+            let until = pick_up_until(known.as_ref(), 1_000, seconds);
+            assert_eq!(until, expected, "{known:?}, {seconds} s");
+        }
+    }
+}

@@ -136,7 +136,7 @@ impl Summary {
         let (installed, policy) = (thousands(self.installed), thousands(self.policy_entries));
         let installed = match self.bytes {
             Some(bytes) => format!("{installed} map entries ({policy} policy), {}", memory(bytes)),
-            None => format!("{installed} {} for {policy} policy entries", self.units()),
+            None => format!("{installed} {} (policy entries: {policy})", self.units()),
         };
         let (local, all) = (self.local, self.local + self.remote);
         format!(

@@ -143,6 +143,32 @@ frames:
 }
 
 #[test]
+fn what_stays_open_on_the_host_is_a_policy_of_the_case() {
+    let text = |list: &str| {
+        format!(
+            "policies: '{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: \
+             closed, namespace: infra}}, spec: {{podSelector: {{}}}}}}'\nfailsafe: {list}\npods:\n  \
+             - {{ namespace: infra, name: node, ip: 192.0.2.1, host: true }}\nprobes:\n  - {{ from: \
+             203.0.113.7, to: infra/node, protocol: TCP, port: 22, expect: allow }}\n"
+        )
+    };
+    let names = |list: &str| -> Vec<String> {
+        let cases = read_text("case.yaml", &text(list)).expect("the case is right");
+        let policies = cases[0].policies.policies.iter();
+        policies.map(|policy| policy.name.to_string()).collect()
+    };
+    let closed = "networkpolicy/infra/closed".to_owned();
+    assert_eq!(names("[in:22/tcp]"), ["failsafe/host".to_owned(), closed.clone()]);
+    // Nothing is said about what the host sends.
+    assert_eq!(names("[out:53/udp]"), [closed.clone()]);
+    assert_eq!(names("[]"), [closed]);
+    let found = errors(&text("[in:22/tcp, ssh, 22]"));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("case.yaml:2:24: `ssh` is no port"), "{}", found[0]);
+    assert!(found[1].starts_with("case.yaml:2:29: "), "{}", found[1]);
+}
+
+#[test]
 fn what_is_no_case_is_refused() {
     for (text, expected) in [
         ("", "`case.yaml` holds no case; give at least `pods`, and `probes` or `frames`"),

@@ -168,7 +168,11 @@ fn fill(out: &mut impl Write, status: &Status) -> io::Result<()> {
 }
 
 fn reasons(out: &mut impl Write, status: &Status) -> io::Result<()> {
-    writeln!(out, "\nDecisions since the first apply")?;
+    let since = match status.installed.chains.is_empty() {
+        true => "since the first apply",
+        false => "counted by the rules as they are",
+    };
+    writeln!(out, "\nDecisions {since}")?;
     let mut table = table(["VERDICT", "REASON", "DIRECTION", "PACKETS", "BYTES"]);
     for count in &status.counters.reasons {
         table.add_row([

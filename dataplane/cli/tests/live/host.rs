@@ -96,6 +96,12 @@ impl Host {
         self.topology.host().run(work).expect("the host can be entered")
     }
 
+    /// Runs `work` outside of the host, at an address that no document knows.
+    pub fn run_outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let outside = self.topology.place("vendor").expect("there is an outsider");
+        outside.namespace.run(work).expect("its namespace can be entered")
+    }
+
     /// Writes the workloads and `policies` into a file.
     pub fn documents(&self, name: &str, policies: &[String]) -> PathBuf {
         let path = self.folder.path().join(name);

@@ -3,6 +3,7 @@
 mod backends;
 mod host;
 mod kills;
+mod lock_out;
 mod messages;
 mod refusing_kernel;
 mod userspace;
