@@ -71,8 +71,11 @@ pub fn apply(
     let mut desired = desired(tables, &placement, options)?;
     let known = InstalledPolicies::read(&paths.installed())?;
     if options.backend.is_chains() {
-        let seconds = now() + u64::from(options.settings.pick_up_seconds);
-        desired.settings.pick_up_until = pick_up_until(&desired, known.as_ref(), seconds)?;
+        let until = pick_up_until(known.as_ref(), now(), options.settings.pick_up_seconds);
+        let is_open = until.is_some_and(|until| until > now());
+        // What is revoked would come back as a connection that nobody has seen begin.
+        let is_closed = is_open && refuses_known(&desired)?;
+        desired.settings.pick_up_until = until.filter(|_| !is_closed);
     }
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
     let (applied, before) = match options.backend {
@@ -95,22 +98,14 @@ pub fn apply(
 }
 
 /// Until when connections that are older than the chains are picked up. Chains that have been
-/// there all along have seen every connection begin, and keep the time that was said first; programs
-/// track connections by themselves, so the kernel may not know those that began under them.
-///
-/// Where the kernel knows connections that policy refuses, none are picked up any more: what is
-/// revoked would come back as one that nobody has seen begin.
-fn pick_up_until(
-    desired: &Desired,
-    known: Option<&InstalledPolicies>,
-    first: u64,
-) -> Result<Option<u64>, EnforceError> {
-    let until = match known {
+/// there all along have seen every connection begin, and keep the time that was said first, so that
+/// the same again is no change; programs track connections by themselves, so the kernel may not
+/// know those that began under them.
+fn pick_up_until(known: Option<&InstalledPolicies>, now: u64, seconds: u32) -> Option<u64> {
+    match known {
         Some(known) if known.backend != BackendChoice::Ebpf.name() => known.pick_up_until,
-        _ => Some(first).filter(|until| *until > now()),
-    };
-    let is_open = until.is_some_and(|until| until > now());
-    Ok(if is_open && refuses_known(desired)? { None } else { until })
+        _ => (seconds > 0).then(|| now + u64::from(seconds)),
+    }
 }
 
 /// Whether the kernel knows connections that `desired` refuses.
@@ -226,7 +221,7 @@ mod tests {
             // The kernel may not know what began under programs.
             (Some(known(programs, None)), 60, Some(1_060)),
             (Some(known(chains, Some(1_030))), 60, Some(1_030)),
-            (Some(known(chains, Some(1_000))), 60, None),
+            (Some(known(chains, Some(900))), 60, Some(900)),
             (Some(known(chains, None)), 60, None),
         ] {
             let until = pick_up_until(known.as_ref(), 1_000, seconds);
