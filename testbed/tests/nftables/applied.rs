@@ -54,13 +54,13 @@ fn what_differs_is_changed_and_nothing_else() {
 }
 
 #[test]
-fn another_mode_changes_chains_in_place() {
+fn another_mode_switches_chains() {
     let Some(_granted) = tools(&[Tool::Nft]) else { return };
     let host = Host::new();
     host.apply(&of_ports(&[80]));
     let audit = Desired { mode: Mode::Audit, ..of_ports(&[80]) };
     let applied = host.apply(&audit);
-    assert_eq!(applied.how, How::InPlace);
+    assert_eq!((applied.how, applied.warnings), (How::Switched, Vec::new()));
     let installed = host.installed();
     assert_eq!((installed.mode, installed.generation), (Mode::Audit, 2));
     assert!(!host.nft(&["list", "ruleset"]).contains(" drop"), "audit mode drops nothing");
@@ -235,14 +235,18 @@ fn a_host_without_nft_is_told_what_to_install() {
 }
 
 #[test]
-fn the_time_until_which_it_picks_up_stays() {
+fn connections_are_picked_up_until_a_time_that_is_in_the_rules() {
     let Some(_granted) = tools(&[Tool::Nft]) else { return };
     let host = Host::new();
-    let mut first = of_ports(&[80]);
-    first.settings.pick_up_until = Some(1_795_342_278);
-    host.apply(&first);
-    assert!(host.nft(&["list", "ruleset"]).contains("meta time < \"2026-11-22 "));
-    assert_eq!(host.apply(&of_ports(&[80])).how, How::Nothing);
-    let changed = host.apply(&of_ports(&[81]));
-    assert_eq!((changed.how, changed.policy), (How::InPlace, [4, 0, 4]));
+    let until = |until| {
+        let mut desired = of_ports(&[80]);
+        desired.settings.pick_up_until = until;
+        desired
+    };
+    host.apply(&until(Some(1_795_342_278)));
+    let rule = "meta time < \"2026-11-22 ";
+    assert!(host.nft(&["list", "ruleset"]).contains(rule));
+    assert_eq!(host.apply(&until(Some(1_795_342_278))).how, How::Nothing);
+    assert_eq!(host.apply(&until(None)).how, How::Switched);
+    assert!(!host.nft(&["list", "ruleset"]).contains(rule));
 }

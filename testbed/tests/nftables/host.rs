@@ -74,6 +74,7 @@ impl Host {
         let mut lines: Vec<String> = Vec::new();
         for object in told["nftables"].as_array().unwrap() {
             let mut object = object.clone();
+            nameless(&mut object);
             for part in ["table", "chain", "rule", "set", "map"] {
                 let Some(part) = object.get_mut(part) else { continue };
                 part.as_object_mut().unwrap().remove("handle");
@@ -98,6 +99,25 @@ impl Host {
             _ => line,
         };
         lines.into_iter().map(without_place).collect()
+    }
+}
+
+/// Takes the hashes of chains out of `value`, and the ends of maps' names that say that they have
+/// been filled anew.
+fn nameless(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = text.strip_suffix("_b").or(text.strip_suffix("_c")) {
+                *text = name.to_owned();
+            }
+            if let Some((_, about)) = text.strip_prefix("rf#").and_then(|text| text.split_once(' '))
+            {
+                *text = about.to_owned();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(nameless),
+        Value::Object(fields) => fields.values_mut().for_each(nameless),
+        _ => {}
     }
 }
 

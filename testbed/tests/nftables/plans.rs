@@ -8,6 +8,7 @@ use ringfence_common::abi::policy::Direction;
 use ringfence_dataplane::backend::chains::{
     Decided, Entry, Form, Guard, HostGuard, Line, Peers, Plan, PortRange, Service, Side,
 };
+use ringfence_dataplane::backend::nftables::Ruleset;
 use ringfence_dataplane::backend::{Mode, Settings};
 use ringfence_dataplane::compile::RuleDescription;
 use ringfence_testbed::random::Random;
@@ -48,6 +49,24 @@ pub fn plan(random: &mut Random) -> Plan {
         sides,
         rules: (1..=9).map(|number| (number, rule(number))).collect(),
     }
+}
+
+/// The same table, of whose maps for one direction of policy some elements are gone and some say
+/// something else.
+pub fn fewer_elements(random: &mut Random, before: &Ruleset) -> Ruleset {
+    let mut after = before.clone();
+    let word = *random.pick(&["in", "out"]);
+    for (name, map) in &mut after.maps {
+        if !name.starts_with(word) || map.elements.len() < 2 {
+            continue;
+        }
+        let gone = random.below(map.elements.len());
+        let key = map.elements.keys().nth(gone).unwrap().clone();
+        map.elements.remove(&key);
+        let changed = map.elements.values_mut().next().unwrap();
+        changed.verdict = if changed.verdict == "drop" { "return" } else { "drop" }.to_owned();
+    }
+    after
 }
 
 fn guard(random: &mut Random, number: u32) -> Guard {

@@ -1,18 +1,19 @@
 //! The nftables backend: our table in the kernel of this host.
 //!
-//! Goals: (a) a packet meets the old table or the new one: one transaction; (b) what differs is
-//! touched and nothing else; (c) a table that somebody else has made under our name stays as it is;
-//! (d) what nft refuses leaves everything as it was.
+//! Goals: (a) a packet meets the old table or the new one; (b) what differs is touched and little
+//! else; (c) a table that somebody else has made under our name stays as it is; (d) what nft
+//! refuses leaves everything as it was.
 //!
-//! Design. nft looks at a text before it is given it for good (d). What was installed is recorded
-//! ([`crate::backend::record`]); where the kernel still has exactly that (the comments of all rules,
-//! with the hashes of the chains, and as many elements), only what differs is written (b), else the
-//! whole table is replaced, in one transaction as well (a). Our table carries a mark (c).
+//! Design. nft looks at all steps of a change ([`super::changes`]) before it is given the first
+//! (d, a). What was installed is recorded ([`crate::backend::record`]). Where the kernel still has
+//! exactly that (the comments of all rules, with the hashes of the chains, and as many elements),
+//! only what differs is written (b), else all of it, beside what is there. Our table carries a
+//! mark (c).
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::changes::Changes;
+use super::changes::{Changes, There};
 use super::observed::Observed;
 use super::script::{MARK, TABLE};
 use super::{NftablesError, Ruleset, ruleset};
@@ -46,7 +47,6 @@ enum Table {
 /// What has to be done, worked out and looked at by nft.
 struct Work {
     plan: Plan,
-    ruleset: Ruleset,
     generation: u32,
     changes: Changes,
     how: How,
@@ -84,36 +84,37 @@ impl Nftables {
     /// Works out what makes the host behave as `desired` says, and has nft look at it.
     fn work(&self, desired: &Desired) -> Result<Work, NftablesError> {
         let record: Option<Record<Ruleset>> = self.record.read()?;
-        let mut plan = Plan::of(desired);
-        // Chains that pick up until a time stay: the same policy again changes nothing.
-        let recorded = record.as_ref().and_then(|record| record.ruleset.pick_up_until);
-        plan.settings.pick_up_until = plan.settings.pick_up_until.or(recorded);
+        let plan = Plan::of(desired);
         let ruleset = ruleset(&plan)?;
         let table = self.look()?;
         let before = record.as_ref().map_or(0, |record| record.generation);
         let (changes, how, warnings) = way(&table, record.as_ref(), &ruleset)?;
         if how != How::Nothing {
-            self.tools.feed(NFT, &["-c", "-f", "-"], &changes.script, &plan.rules)?;
+            self.tools.feed(NFT, &["-c", "-f", "-"], &changes.whole(), &plan.rules)?;
         }
         let generation = if how == How::Nothing { before } else { before.wrapping_add(1).max(1) };
-        Ok(Work { plan, ruleset, generation, changes, how, warnings })
+        Ok(Work { plan, generation, changes, how, warnings })
     }
 
-    /// Gives nft the text for good. The record says so first, so that whatever interrupts this
+    /// Gives nft the steps for good. The record says so first, so that whatever interrupts this
     /// leaves none that is taken for the kernel's state.
     fn install(&self, work: &Work) -> Result<(), NftablesError> {
         let before: Option<Record<Ruleset>> = self.record.read()?;
-        let (mode, now) = (work.plan.mode, nanoseconds());
-        let mut record = Record::new(NFTABLES, work.generation, mode, now, work.ruleset.clone());
+        let (mode, now, ruleset) = (work.plan.mode, nanoseconds(), work.changes.ruleset.clone());
+        let mut record = Record::new(NFTABLES, work.generation, mode, now, ruleset);
         record.unfinished = true;
         self.record.write(&record)?;
-        let script = &work.changes.script;
-        if let Err(error) = self.tools.feed(NFT, &["-f", "-"], script, &work.plan.rules) {
-            match before {
-                Some(before) => self.record.write(&before)?,
-                None => self.record.remove()?,
+        for (place, step) in work.changes.steps.iter().enumerate() {
+            if let Err(error) = self.tools.feed(NFT, &["-f", "-"], step, &work.plan.rules) {
+                match before {
+                    Some(mut before) => {
+                        before.unfinished |= place > 0;
+                        self.record.write(&before)?;
+                    }
+                    None => self.record.remove()?,
+                }
+                return Err(error.into());
             }
-            return Err(error.into());
         }
         record.unfinished = false;
         Ok(self.record.write(&record)?)
@@ -126,37 +127,40 @@ fn way(
     record: Option<&Record<Ruleset>>,
     ruleset: &Ruleset,
 ) -> Result<(Changes, How, Vec<String>), NftablesError> {
-    let whole = |warnings: Vec<String>| {
-        let entries = [ruleset.entries(), 0, 0];
-        let changes =
-            Changes { script: ruleset.replacement(), chains: ruleset.chains.len(), entries };
-        Ok((changes, How::Switched, warnings))
+    let whole = |there: &There, warnings: Vec<String>| {
+        Ok((ruleset.instead_of(there), How::Switched, warnings))
     };
+    let nothing = There::default();
     let observed = match (table, record) {
         (Table::Foreign, _) => return Err(NftablesError::Foreign),
-        (Table::None, None) => return whole(Vec::new()),
+        (Table::None, None) => return whole(&nothing, Vec::new()),
         (Table::None, Some(_)) => {
-            return whole(vec![format!("table `{TABLE}` was gone and is installed anew")]);
+            let warning = format!("table `{TABLE}` was gone and is installed anew");
+            return whole(&nothing, vec![warning]);
         }
         (Table::Ours(observed), _) => observed,
     };
+    let replaced = |why: &str| {
+        let warning = format!("table `{TABLE}` is replaced as a whole: {why}");
+        whole(&observed.names(), vec![warning])
+    };
     let Some(record) = record.filter(|record| !record.unfinished) else {
-        let why = "there is no record of what it was made of";
-        return whole(vec![format!("table `{TABLE}` is replaced as a whole: {why}")]);
+        return replaced("there is no record of what it was made of");
     };
     let states = observed.states(&record.ruleset);
     let odd = states.iter().filter(|state| state.state != ChainState::InPlace);
     let odd: Vec<String> =
         odd.map(|Chained { chain, state, .. }| format!("`{chain}` was {state}")).collect();
     if !odd.is_empty() {
-        let why = odd.join(", ");
-        return whole(vec![format!("table `{TABLE}` is replaced as a whole: {why}")]);
+        return replaced(&odd.join(", "));
     }
-    match ruleset.changes(&record.ruleset) {
-        None => whole(Vec::new()),
-        Some(changes) if changes.script.lines.is_empty() => Ok((changes, How::Nothing, Vec::new())),
-        Some(changes) => Ok((changes, How::InPlace, Vec::new())),
-    }
+    let changes = ruleset.changes(&record.ruleset);
+    let how = match (changes.steps.is_empty(), changes.in_order) {
+        (true, _) => How::Nothing,
+        (false, true) => How::InPlace,
+        (false, false) => How::Switched,
+    };
+    Ok((changes, how, Vec::new()))
 }
 
 /// Now, in nanoseconds since the epoch.
@@ -167,29 +171,23 @@ fn nanoseconds() -> u64 {
 
 impl Work {
     fn applied(self, desired: &Desired) -> Applied {
-        let step = match self.how {
-            How::Nothing => None,
-            How::InPlace => Some(format!(
-                "nft: {} of {} rules and elements, in {} chains and {} lines",
-                self.changes.touched(),
-                self.ruleset.entries(),
-                self.changes.chains,
-                self.changes.script.lines.len()
-            )),
-            How::Switched => Some(format!(
-                "nft: the whole table, {} chains, {} rules and elements",
-                self.changes.chains,
-                self.ruleset.entries()
-            )),
+        let Changes { steps, ruleset, chains, entries, touched, .. } = self.changes;
+        let number = steps.len();
+        let step = |(place, step): (usize, Script)| {
+            format!("nft, transaction {} of {number}: {} lines", place + 1, step.lines.len())
         };
+        let mut told: Vec<String> = steps.into_iter().enumerate().map(step).collect();
+        if chains > 0 {
+            told.push(format!("nft: {chains} chains written or removed"));
+        }
         Applied {
             numbers: Numbers::of(&desired.tables, self.generation),
             how: self.how,
-            entries: self.ruleset.entries(),
-            entries_touched: self.changes.touched(),
-            policy: self.changes.entries,
+            entries: ruleset.entries(),
+            entries_touched: touched,
+            policy: entries,
             hooks: Vec::new(),
-            steps: step.into_iter().collect(),
+            steps: told,
             warnings: self.warnings,
         }
     }

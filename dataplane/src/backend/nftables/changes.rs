@@ -1,89 +1,109 @@
-//! From one table to another, touching only what differs, in one transaction.
+//! From one table to another, so that each packet meets the old one or the new one.
 //!
-//! Elements that differ are taken out and put in; the rules of chains that differ are written anew.
-//! nft reads commands in order, so what is led to comes before what leads there, and goes after
-//! it: new chains and maps, then rules and elements out, then in, then old chains and maps. The
-//! kernel makes all of it count at once, or nothing.
+//! # What the kernel promises, and what not
+//!
+//! One `nft -f` is one transaction, and its rules count all at once. Elements do not quite: those
+//! of maps with concatenated intervals begin to count map by map, a moment after the rules of the
+//! same transaction (Linux 6.18: `nf_tables_commit` turns the generation first and then has each
+//! set commit its own copy, `nft_pipapo_commit`). A packet in that moment meets new chains and old
+//! maps, or empty ones; under load some do. So a change is made in steps, each a transaction,
+//! none of which needs that promise:
+//!
+//! * Where only elements of the policy of one direction differ, they are put in and replaced from
+//!   the first form to the fifth, then the others are taken out from the fifth to the first. A
+//!   packet looks in one map for each form. While elements go in, the first one that it finds is
+//!   its old one, or its new one where that is of the same form or an earlier one; and while they
+//!   go out, its old one is found until it goes, and everything old behind that has gone before: so
+//!   the new one is next. Chains stay as they are.
+//! * Otherwise no map changes that a chain looks in. What differs is filled under a fresh name,
+//!   with the chains that nobody leads to yet; then the chains that the kernel calls,
+//!   and all others, switch to them in one transaction that has only rules in it; then what nobody
+//!   leads to any more is taken away.
+//!
+//! What interrupts the steps leaves a table that enforces the old policy or the new one, and maps
+//! and chains that nobody leads to, which the next apply takes away.
+
+mod in_order;
+mod switch;
 
 use std::collections::BTreeMap;
 
-use super::script::{MARK, TABLE, declaration, elements, hash, rules, word};
-use super::{Chain, Element, Map, Ruleset};
-use crate::backend::chains::{About, Script};
+pub(super) use self::switch::There;
+use super::script::{MARK, TABLE, hash};
+use super::{Chain, Map, Rule, Ruleset};
+use crate::backend::chains::Script;
 
 /// What it takes to make one table of another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// The text; empty where nothing differs.
-    pub script: Script,
+    /// The texts, each for a transaction of its own; none where nothing differs.
+    pub steps: Vec<Script>,
+    /// The table under the names that its maps have then.
+    pub ruleset: Ruleset,
     /// The chains whose rules are written, and the chains that go.
     pub chains: usize,
-    /// Rules and elements added, changed, removed.
+    /// Rules and elements that are new, that say something else, and that go.
     pub entries: [usize; 3],
+    /// Rules and elements written or removed; more than differ where maps are filled anew.
+    pub touched: usize,
+    /// Whether chains and maps stay, and only elements come and go.
+    pub in_order: bool,
 }
 
 impl Changes {
-    /// Rules and elements written or removed.
+    /// All steps as one text, for nft to look at before any of them is taken.
     #[must_use]
-    pub fn touched(&self) -> usize {
-        self.entries.iter().sum()
+    pub fn whole(&self) -> Script {
+        Script { lines: self.steps.iter().flat_map(|step| step.lines.clone()).collect() }
     }
 }
 
 impl Ruleset {
-    /// What makes this table of `before`; nothing where that cannot be done piece by piece,
-    /// because something has kept its name and become something else.
+    /// What makes this table of `before`, which is there under the names that it has.
     #[must_use]
-    pub fn changes(&self, before: &Self) -> Option<Changes> {
-        let (old, new) = (by_name(before), by_name(self));
-        let has_other_hook =
-            |chain: &Chain| old.get(chain.name.as_str()).is_some_and(|old| old.hook != chain.hook);
-        let has_other_kind = |(name, map): (&String, &Map)| {
-            let old = before.maps.get(name);
-            old.is_some_and(|old| (&old.kind, old.intervals) != (&map.kind, map.intervals))
+    pub fn changes(&self, before: &Self) -> Changes {
+        let names = before.maps.keys().map(|name| (canonical(name), name.clone())).collect();
+        let same = self.named(&names);
+        let entries = difference(&before.canonical(), self);
+        if let Some(steps) = in_order::steps(before, &same) {
+            let touched = entries.iter().sum();
+            return Changes { steps, ruleset: same, chains: 0, entries, touched, in_order: true };
+        }
+        let there = There::recorded(before);
+        let keeps = |(name, map): &(&String, &Map)| {
+            names.get(*name).is_some_and(|there| before.maps.get(there) == Some(*map))
         };
-        if self.chains.iter().any(has_other_hook) || self.maps.iter().any(has_other_kind) {
-            return None;
+        let kept = self.maps.iter().filter(keeps);
+        let mut new_names: BTreeMap<String, String> =
+            kept.map(|(name, _)| (name.clone(), names[name].clone())).collect();
+        for name in self.maps.keys() {
+            new_names.entry(name.clone()).or_insert_with(|| there.fresh(name));
         }
-        let mut changes = Changes::default();
-        let written: Vec<&Chain> = self
-            .chains
-            .iter()
-            .filter(|chain| old.get(chain.name.as_str()).is_none_or(|old| hash(old) != hash(chain)))
-            .collect();
-        let gone: Vec<&Chain> =
-            before.chains.iter().filter(|chain| !new.contains_key(chain.name.as_str())).collect();
-        let script = &mut changes.script;
-        for chain in written.iter().filter(|chain| !old.contains_key(chain.name.as_str())) {
-            add_chain(script, chain);
-        }
-        for (name, map) in self.maps.iter().filter(|(name, _)| !before.maps.contains_key(*name)) {
-            add_map(script, name, map);
-        }
-        let replaced = written.iter().filter(|chain| old.contains_key(chain.name.as_str()));
-        for chain in replaced.chain(&gone) {
-            script.line(format!("flush chain {TABLE} {}", chain.name));
-        }
-        changes.elements(before, self);
-        let script = &mut changes.script;
-        for chain in &written {
-            for (text, about) in rules(chain) {
-                script.rule_line(format!("add rule {TABLE} {} {text}", chain.name), number(about));
-            }
-        }
-        for (name, map) in before.maps.iter().filter(|(name, _)| !self.maps.contains_key(*name)) {
-            script.line(format!("delete {} {TABLE} {name}", word(map)));
-        }
-        for chain in &gone {
-            script.line(format!("delete chain {TABLE} {}", chain.name));
-        }
-        changes.chains = written.len() + gone.len();
-        changes.count_rules(&written, &gone, &old);
-        Some(changes)
+        let ruleset = self.named(&new_names);
+        let steps = there.switch(&ruleset);
+        let (chains, removed) = gone(before, &ruleset);
+        let touched = written(&steps) + removed;
+        Changes { steps, ruleset, chains, entries, touched, in_order: false }
     }
 
-    /// The text that puts this table in the place of whatever table of its name there is, in one
-    /// transaction.
+    /// What puts this table where there is none.
+    #[must_use]
+    pub fn installation(&self) -> Changes {
+        self.instead_of(&There::default())
+    }
+
+    /// What makes this table of one of ours of which only the names are known.
+    pub(super) fn instead_of(&self, there: &There) -> Changes {
+        let names = self.maps.keys().map(|name| (name.clone(), there.fresh(name))).collect();
+        let ruleset = self.named(&names);
+        let steps = there.switch(&ruleset);
+        let (chains, entries) = (ruleset.chains.len(), [ruleset.entries(), 0, 0]);
+        let touched = written(&steps);
+        Changes { steps, ruleset, chains, entries, touched, in_order: false }
+    }
+
+    /// The text that puts this table in the place of whatever table of its name there is. For a
+    /// moment packets may meet its chains without the elements of its maps.
     #[must_use]
     pub fn replacement(&self) -> Script {
         let mut script = Script::default();
@@ -93,213 +113,97 @@ impl Ruleset {
         script.lines.extend(self.script().lines);
         script
     }
+
+    /// The same table with other names for its maps; those without a new one keep theirs.
+    fn named(&self, names: &BTreeMap<String, String>) -> Self {
+        let new = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
+        let word = |word: &str| match word.strip_prefix('@') {
+            Some(name) => format!("@{}", new(name)),
+            None => word.to_owned(),
+        };
+        let mut ruleset = self.clone();
+        ruleset.maps = self.maps.iter().map(|(name, map)| (new(name), map.clone())).collect();
+        for rule in ruleset.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            if rule.text.contains('@') {
+                rule.text = rule.text.split(' ').map(word).collect::<Vec<_>>().join(" ");
+            }
+        }
+        ruleset
+    }
+
+    /// The same table under the names that are rendered.
+    fn canonical(&self) -> Self {
+        self.named(&self.maps.keys().map(|name| (name.clone(), canonical(name))).collect())
+    }
 }
 
-impl Changes {
-    /// Elements out, then elements in.
-    fn elements(&mut self, before: &Ruleset, after: &Ruleset) {
-        let none = BTreeMap::new();
-        let of =
-            |ruleset: &Ruleset, name: &str| ruleset.maps.get(name).map(|map| map.elements.clone());
-        let mut added: Vec<(&String, BTreeMap<String, Element>)> = Vec::new();
-        for (name, map) in &before.maps {
-            let now = after.maps.get(name).map_or(&none, |map| &map.elements);
-            let gone = |(key, element): &(&String, &Element)| now.get(*key) != Some(*element);
-            let gone: Vec<_> = map.elements.iter().filter(gone).collect();
-            self.entries[2] += gone.len();
-            if !after.maps.contains_key(name) {
-                // They go with their map; until then they would hold the chains they lead to.
-                self.script.line(format!("flush {} {TABLE} {name}", word(map)));
-            } else if !gone.is_empty() {
-                self.script.line(format!("delete element {TABLE} {name} {{"));
-                keys(&mut self.script, &gone);
-                self.script.line("}");
-            }
-        }
-        for (name, map) in &after.maps {
-            let old = of(before, name).unwrap_or_default();
-            let new = |(key, element): &(&String, &Element)| old.get(*key) != Some(*element);
-            let new = map.elements.iter().filter(new);
-            let new: BTreeMap<String, Element> =
-                new.map(|(key, element)| (key.clone(), element.clone())).collect();
-            let changed = new.keys().filter(|key| old.contains_key(*key)).count();
-            self.entries[0] += new.len() - changed;
-            self.entries[1] += changed;
-            self.entries[2] -= changed;
-            if !new.is_empty() {
-                added.push((name, new));
-            }
-        }
-        for (name, new) in added {
-            self.script.line(format!("add element {TABLE} {name} {{"));
-            elements(&mut self.script, "\t", new.iter());
-            self.script.line("}");
-        }
-    }
+/// What the other names of a map end with.
+const OTHER_NAMES: [&str; 2] = ["_b", "_c"];
 
-    /// Rules have no names: of a chain that is written anew those count that were not there before,
-    /// and those that are not there any more.
-    fn count_rules(&mut self, written: &[&Chain], gone: &[&Chain], old: &BTreeMap<&str, &Chain>) {
-        for chain in written {
-            let before = old.get(chain.name.as_str()).map_or(&[][..], |chain| &chain.rules);
-            self.entries[0] += chain.rules.iter().filter(|rule| !before.contains(rule)).count();
-            self.entries[2] += before.iter().filter(|rule| !chain.rules.contains(rule)).count();
+/// The name of a map as it is rendered.
+fn canonical(name: &str) -> String {
+    let without = OTHER_NAMES.iter().find_map(|end| name.strip_suffix(end));
+    without.unwrap_or(name).to_owned()
+}
+
+/// Rules and elements that are new, that say something else, and that go. Rules have no names:
+/// those of a chain count that were not there before, and that are not there any more.
+fn difference(before: &Ruleset, after: &Ruleset) -> [usize; 3] {
+    let [mut new, mut other, mut gone] = [0; 3];
+    for (name, map) in &after.maps {
+        let old = before.maps.get(name).map(|map| &map.elements);
+        for (key, element) in &map.elements {
+            match old.and_then(|old| old.get(key)) {
+                None => new += 1,
+                Some(old) => other += usize::from(old != element),
+            }
         }
-        self.entries[2] += gone.iter().map(|chain| chain.rules.len()).sum::<usize>();
     }
+    for (name, map) in &before.maps {
+        let now = after.maps.get(name).map(|map| &map.elements);
+        gone +=
+            map.elements.keys().filter(|key| now.is_none_or(|now| !now.contains_key(*key))).count();
+    }
+    let (old, now) = (by_name(before), by_name(after));
+    let rules = |chains: &BTreeMap<&str, &Chain>, name: &str| -> Vec<Rule> {
+        chains.get(name).map(|chain| chain.rules.clone()).unwrap_or_default()
+    };
+    let not_in =
+        |these: &[Rule], those: &[Rule]| these.iter().filter(|rule| !those.contains(rule)).count();
+    for name in now.keys() {
+        new += not_in(&rules(&now, name), &rules(&old, name));
+    }
+    for name in old.keys() {
+        gone += not_in(&rules(&old, name), &rules(&now, name));
+    }
+    [new, other, gone]
+}
+
+/// Chains that are written or go, and the rules and elements that go with the old ones.
+fn gone(before: &Ruleset, after: &Ruleset) -> (usize, usize) {
+    let (old, now) = (by_name(before), by_name(after));
+    let is_same = |name: &str| match (old.get(name), now.get(name)) {
+        (Some(old), Some(now)) => hash(old) == hash(now),
+        _ => false,
+    };
+    let written = now.keys().filter(|name| !is_same(name)).count();
+    let gone = old.keys().filter(|name| !now.contains_key(*name)).count();
+    let rules = old.values().filter(|chain| !is_same(&chain.name));
+    let rules: usize = rules.map(|chain| chain.rules.len()).sum();
+    let maps = before.maps.iter().filter(|(name, _)| !after.maps.contains_key(*name));
+    let elements: usize = maps.map(|(_, map)| map.elements.len()).sum();
+    (written + gone, rules + elements)
+}
+
+/// The rules and elements that are written.
+fn written(steps: &[Script]) -> usize {
+    let lines = steps.iter().flat_map(|step| &step.lines);
+    lines.filter(|line| line.text.starts_with('\t') || line.text.starts_with("add rule")).count()
 }
 
 fn by_name(ruleset: &Ruleset) -> BTreeMap<&str, &Chain> {
     ruleset.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect()
 }
 
-fn add_chain(script: &mut Script, chain: &Chain) {
-    let hook = chain.hook.as_ref().map(|hook| format!(" {{ {hook}; policy accept; }}"));
-    script.line(format!("add chain {TABLE} {}{}", chain.name, hook.unwrap_or_default()));
-}
-
-fn add_map(script: &mut Script, name: &str, map: &Map) {
-    let declaration = declaration(map).join("; ");
-    script.line(format!("add {} {TABLE} {name} {{ {declaration}; }}", word(map)));
-}
-
-/// A line for each key, with commas between them.
-fn keys(script: &mut Script, elements: &[(&String, &Element)]) {
-    let last = elements.len() - 1;
-    for (place, (key, element)) in elements.iter().enumerate() {
-        let comma = if place == last { "" } else { "," };
-        script.rule_line(format!("\t{key}{comma}"), number(&element.about));
-    }
-}
-
-fn number(about: &About) -> u32 {
-    match about {
-        About::Rule { number, .. } => *number,
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::nftables::Rule;
-
-    fn element(verdict: &str, rule: u32) -> Element {
-        let about = About::Rule { number: rule, name: "a".to_owned() };
-        Element { verdict: verdict.to_owned(), about }
-    }
-
-    /// A chain that looks in the map `in4`, and one that the map leads to.
-    fn table() -> Ruleset {
-        let mut chain = Chain::named("in_7", "");
-        chain.rules = vec![Rule::leads("ip saddr vmap @in4", "Peer"), Rule::leads("drop", "End")];
-        let mut report = Chain::named("report_3", "");
-        report.rules = vec![Rule::leads("log group 5", "Report")];
-        let elements =
-            [("10.0.0.1", element("return", 1)), ("10.0.0.2", element("goto report_3", 3))];
-        let elements = elements.map(|(key, element)| (key.to_owned(), element));
-        let map = Map {
-            kind: "ipv4_addr : verdict".to_owned(),
-            intervals: true,
-            elements: elements.into(),
-        };
-        Ruleset {
-            maps: [("in4".to_owned(), map)].into(),
-            chains: vec![chain, report],
-            pick_up_until: None,
-        }
-    }
-
-    fn lines(changes: &Changes) -> Vec<&str> {
-        changes.script.lines.iter().map(|line| line.text.as_str()).collect()
-    }
-
-    #[test]
-    fn an_element_is_changed_by_itself() {
-        let before = table();
-        let mut after = table();
-        let map = after.maps.get_mut("in4").unwrap();
-        map.elements.insert("10.0.0.1".to_owned(), element("drop", 2));
-        map.elements.insert("10.0.0.9".to_owned(), element("return", 2));
-        let changes = after.changes(&before).unwrap();
-        assert_eq!(
-            lines(&changes),
-            [
-                "delete element inet ringfence in4 {",
-                "\t10.0.0.1",
-                "}",
-                "add element inet ringfence in4 {",
-                "\t10.0.0.1 comment \"rf:00000002 a\" : drop,",
-                "\t10.0.0.9 comment \"rf:00000002 a\" : return",
-                "}",
-            ]
-        );
-        assert_eq!((changes.entries, changes.chains, changes.touched()), ([1, 1, 0], 0, 2));
-        // A refusal is told with the rule: what goes with the old one, what comes with the new one.
-        let rules: Vec<Option<u32>> = (1..=7).map(|line| changes.script.rule_of(line)).collect();
-        assert_eq!(rules, [None, Some(1), None, None, Some(2), Some(2), None]);
-    }
-
-    #[test]
-    fn what_is_led_to_comes_first_and_goes_last() {
-        let before = table();
-        let mut after = table();
-        after.chains[1].name = "report_4".to_owned();
-        let map = after.maps.get_mut("in4").unwrap();
-        map.elements.insert("10.0.0.2".to_owned(), element("goto report_4", 4));
-        let changes = after.changes(&before).unwrap();
-        let hashed = rules(&after.chains[1]).next().unwrap().0;
-        assert_eq!(
-            lines(&changes),
-            [
-                "add chain inet ringfence report_4",
-                "flush chain inet ringfence report_3",
-                "delete element inet ringfence in4 {",
-                "\t10.0.0.2",
-                "}",
-                "add element inet ringfence in4 {",
-                "\t10.0.0.2 comment \"rf:00000004 a\" : goto report_4",
-                "}",
-                &format!("add rule inet ringfence report_4 {hashed}"),
-                "delete chain inet ringfence report_3",
-            ]
-        );
-        assert_eq!((changes.entries, changes.chains), ([1, 1, 1], 2));
-    }
-
-    #[test]
-    fn a_map_comes_and_goes_with_the_rules_that_look_in_it() {
-        let (with, mut without) = (table(), table());
-        without.maps.clear();
-        without.chains[0].rules.remove(0);
-        without.chains.pop();
-        let comes = with.changes(&without).unwrap();
-        let order = ["add chain", "add map", "flush chain", "add element", "add rule"];
-        let places = order.map(|word| lines(&comes).iter().position(|line| line.starts_with(word)));
-        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", comes.script);
-        let goes = without.changes(&with).unwrap();
-        let order = ["flush chain", "flush map", "add rule", "delete map", "delete chain"];
-        let places = order.map(|word| lines(&goes).iter().position(|line| line.starts_with(word)));
-        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", goes.script);
-        assert_eq!((comes.entries, goes.entries), ([4, 0, 0], [0, 0, 4]));
-    }
-
-    #[test]
-    fn another_kind_or_hook_of_the_same_name_takes_the_whole_table() {
-        let before = table();
-        let mut kind = table();
-        kind.maps.get_mut("in4").unwrap().intervals = false;
-        assert_eq!(kind.changes(&before), None);
-        let mut hook = table();
-        hook.chains[0].hook = Some("type filter hook input priority filter".to_owned());
-        assert_eq!(hook.changes(&before), None);
-        let whole = hook.replacement().to_string();
-        let begin = "add table inet ringfence { comment \"rf:ringfence\"; }\n\
-                     delete table inet ringfence\n#";
-        assert!(whole.starts_with(begin), "{whole}");
-        // A title is for readers alone.
-        let mut title = table();
-        title.chains[0].title = "Another".to_owned();
-        assert_eq!(title.changes(&before), Some(Changes::default()));
-    }
-}
+mod tests;

@@ -56,7 +56,7 @@ impl<'a> Draft<'a> {
 
     /// Adds an element to a set.
     pub(super) fn member(&mut self, set: &str, shape: Shape<'_>, key: String, about: &str) {
-        let about = About::Way(about.to_owned());
+        let about = About::way(about);
         self.element(set, shape, key, Element { verdict: String::new(), about });
     }
 
@@ -78,7 +78,7 @@ impl<'a> Draft<'a> {
         let used: BTreeSet<&str> = rules.flat_map(maps_of).collect();
         let mut maps = self.maps;
         maps.retain(|name, _| used.contains(name.as_str()));
-        Ruleset { maps, chains, pick_up_until: self.plan.settings.pick_up_until }
+        Ruleset { maps, chains }
     }
 }
 

@@ -238,7 +238,7 @@ fn dispatch(
     let step = if fields.address == SENDER.address { "jump" } else { "goto" };
     for guard in &plan.guards {
         let verdict = format!("{step} {}", chain(guard, draft));
-        let element = Element { verdict, about: About::Way(guard.name.clone()) };
+        let element = Element { verdict, about: About::way(&guard.name) };
         let quoted = |name| interface(name).expect("names were looked at before");
         if let Entry::Interface(name) = &guard.entry {
             let shape = Shape::exact("ifname : verdict");
@@ -281,7 +281,7 @@ fn dispatch(
 /// before.
 fn checked_receivers(draft: &Draft<'_>) -> Option<Rule> {
     let has_workloads = draft.has_map("workloads");
-    has_workloads.then(|| Rule::leads("oifname @workloads jump martian", "Martian"))
+    has_workloads.then(|| Rule::leads("oifname @workloads jump martian", "OnTheWire"))
 }
 
 /// What goes to an interface that several workloads share, and to none of them.

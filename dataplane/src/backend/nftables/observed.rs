@@ -1,13 +1,14 @@
 //! What the kernel has of our table, as `nft -j` tells it. Nothing but names, our comments,
 //! counters and numbers of elements is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_common::abi::event::Counter;
 use ringfence_common::abi::policy::Direction;
 use ringfence_common::verdict::Reason;
 use serde_json::Value;
 
+use super::changes::There;
 use super::script::rules;
 use super::{NftablesError, Ruleset};
 use crate::backend::chains::About;
@@ -21,6 +22,8 @@ pub(super) struct Observed {
     chains: BTreeMap<String, Vec<Option<String>>>,
     /// Set or map → its elements.
     maps: BTreeMap<String, u64>,
+    /// Those of them that are maps.
+    verdicts: BTreeSet<String>,
     /// What has been counted, in the order in which it was told.
     counts: Vec<Count>,
 }
@@ -98,6 +101,14 @@ impl Observed {
         self.maps.iter().map(fill).collect()
     }
 
+    /// The names of everything, whatever it is.
+    pub(super) fn names(&self) -> There {
+        let word = |name| if self.verdicts.contains(name) { "map" } else { "set" };
+        let maps = self.maps.keys().map(|name| (name.clone(), word(name)));
+        let chains = self.chains.keys().map(|name| (name.clone(), None));
+        There { chains: chains.collect(), maps: maps.collect() }
+    }
+
     /// How many chains there are.
     pub(super) fn chains(&self) -> usize {
         self.chains.len()
@@ -160,6 +171,9 @@ impl Observed {
         let Some(name) = map["name"].as_str() else { return };
         let elements: Vec<&Value> = map["elem"].as_array().into_iter().flatten().collect();
         self.maps.insert(name.to_owned(), elements.len() as u64);
+        if map.get("map").is_some() {
+            self.verdicts.insert(name.to_owned());
+        }
         for element in elements {
             // In a map: the key and what it leads to.
             let (key, verdict) = (&element[0]["elem"], &element[1]);

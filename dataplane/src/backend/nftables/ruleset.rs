@@ -13,8 +13,6 @@ pub struct Ruleset {
     pub maps: BTreeMap<String, Map>,
     /// Chains, in the order in which a packet meets them; each has a rule.
     pub chains: Vec<Chain>,
-    /// As in [`Settings`](crate::backend::Settings::pick_up_until).
-    pub pick_up_until: Option<u64>,
 }
 
 impl Ruleset {
@@ -86,9 +84,9 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule that decides nothing itself and leads on; `way` has no spaces.
+    /// A rule that decides nothing itself and leads on; `way` is no reason's name.
     #[must_use]
-    pub fn leads(text: impl Into<String>, way: impl Into<String>) -> Self {
-        Self { text: text.into(), about: About::Way(way.into()) }
+    pub fn leads(text: impl Into<String>, way: &str) -> Self {
+        Self { text: text.into(), about: About::way(way) }
     }
 }

@@ -131,7 +131,8 @@ pub(super) fn hash(chain: &Chain) -> u64 {
     of_chain(lines.iter().map(String::as_str))
 }
 
-fn number(about: &About) -> u32 {
+/// The rule that something is about; 0 where it is about none.
+pub(super) fn number(about: &About) -> u32 {
     match about {
         About::Rule { number, .. } => *number,
         _ => 0,

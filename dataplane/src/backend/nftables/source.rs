@@ -140,7 +140,7 @@ fn of_workloads(draft: &mut Draft<'_>) {
         chain.rules.push(draft.outcomes.refuses(&matches, Reason::RogueRouter));
     }
     chain.rules.extend(own.map(passes));
-    chain.rules.push(Rule::leads("jump martian", "Martian"));
+    chain.rules.push(Rule::leads("jump martian", "OnTheWire"));
     let mut pass = |bit, matches: &str, reason| {
         if draft.is_essential(bit) {
             chain.rules.push(draft.outcomes.passes(matches, reason));
@@ -165,7 +165,7 @@ fn of_workloads(draft: &mut Draft<'_>) {
 fn of_network(draft: &mut Draft<'_>, host: &HostGuard) {
     let title = format!("What the network sends to {}, by its source", host.name);
     let mut chain = Chain::named("source_uplink", title);
-    chain.rules.push(Rule::leads("jump martian", "Martian"));
+    chain.rules.push(Rule::leads("jump martian", "OnTheWire"));
     let mut pass = |bit, matches: &str, reason| {
         if draft.is_essential(bit) {
             chain.rules.push(draft.outcomes.passes(matches, reason));
