@@ -174,7 +174,109 @@ fn remove(script: &mut Script, map: &str, elements: &[(&String, &Element)]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::{option, prelude::*};
+    use ringfence_common::verdict::Reason;
+
+    use super::super::super::{Chain, Rule};
     use super::*;
+    use crate::backend::chains::About;
+
+    /// A map for each form, whose elements may be there or not, with one verdict or the other.
+    const MAPS: [(&str, &str, &[&str]); 5] = [
+        (
+            "in4_7_1",
+            "ipv4_addr . inet_proto . inet_service",
+            &["10.0.0.1 . tcp . 80", "10.0.0.1 . tcp . 81", "10.0.0.2 . tcp . 80"],
+        ),
+        ("in4_7_2", "ipv4_addr . inet_proto", &["10.0.0.1 . tcp", "10.0.0.2 . tcp"]),
+        ("in4_7_3", "ipv4_addr", &["10.0.0.1", "10.0.0.2"]),
+        ("in_7_4", "inet_proto . inet_service", &["tcp . 80", "tcp . 81"]),
+        ("in_7_5", "inet_proto", &["tcp"]),
+    ];
+
+    fn table(verdicts: &[Option<bool>]) -> Ruleset {
+        let mut verdicts = verdicts.iter();
+        let mut chain = Chain::named("in_7", "");
+        let mut ruleset = Ruleset::default();
+        for (name, kind, keys) in MAPS {
+            chain.rules.push(Rule::leads(format!("vmap @{name}"), "Form"));
+            let element = |allows: bool| Element {
+                verdict: if allows { "return" } else { "drop" }.to_owned(),
+                about: About::Reason(Reason::NoRule),
+            };
+            let elements = keys.iter().filter_map(|key| {
+                let verdict = verdicts.next().copied().flatten()?;
+                Some(((*key).to_owned(), element(verdict)))
+            });
+            let elements = elements.collect();
+            let map = Map { kind: format!("{kind} : verdict"), intervals: false, elements };
+            ruleset.maps.insert(name.to_owned(), map);
+        }
+        ruleset.chains.push(chain);
+        ruleset
+    }
+
+    /// What a packet meets: the first form that has it.
+    fn verdict(ruleset: &Ruleset, address: &str, port: &str) -> String {
+        let keys = [
+            format!("{address} . tcp . {port}"),
+            format!("{address} . tcp"),
+            address.to_owned(),
+            format!("tcp . {port}"),
+            "tcp".to_owned(),
+        ];
+        let found = MAPS.iter().zip(keys).find_map(|((name, ..), key)| {
+            ruleset.maps[*name].elements.get(&key).map(|element| element.verdict.clone())
+        });
+        found.unwrap_or_else(|| "default".to_owned())
+    }
+
+    /// Does what the text says.
+    fn take(step: &Script, ruleset: &mut Ruleset) {
+        let mut map = String::new();
+        for line in &step.lines {
+            if let Some(element) = line.text.strip_prefix('\t') {
+                let element = element.trim_end_matches(',');
+                let elements = &mut ruleset.maps.get_mut(&map).unwrap().elements;
+                match element.split_once(" comment ") {
+                    None => assert!(elements.remove(element).is_some(), "{element}"),
+                    Some((key, rest)) => {
+                        let verdict = rest.rsplit_once(" : ").unwrap().1.to_owned();
+                        let about = About::Reason(Reason::NoRule);
+                        let added = elements.insert(key.to_owned(), Element { verdict, about });
+                        assert_eq!(added, None, "{key} is there already");
+                    }
+                }
+            } else if line.text != "}" {
+                line.text.split(' ').nth(4).unwrap().clone_into(&mut map);
+            }
+        }
+    }
+
+    proptest! {
+        /// After each step, each packet meets its old verdict or its new one.
+        #[test]
+        fn no_packet_meets_anything_but_old_or_new(
+            old in vec(option::of(any::<bool>()), 10),
+            new in vec(option::of(any::<bool>()), 10),
+        ) {
+            let (before, after) = (table(&old), table(&new));
+            let mut now = before.clone();
+            for step in steps(&before, &after).unwrap() {
+                take(&step, &mut now);
+                for (address, port) in ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+                    .into_iter()
+                    .flat_map(|address| ["80", "81", "82"].map(|port| (address, port)))
+                {
+                    let ends = [&before, &after].map(|table| verdict(table, address, port));
+                    let met = verdict(&now, address, port);
+                    prop_assert!(ends.contains(&met), "{address} {port}: {met} in {step}");
+                }
+            }
+            prop_assert_eq!(now, after);
+        }
+    }
 
     #[test]
     fn parts_of_keys_overlap_as_nft_reads_them() {
