@@ -92,16 +92,32 @@ impl<'a> Texts<'a> {
     ///
     /// When a tool has no words for them, or its text cannot be read back.
     pub fn new(set: &'a PolicySet, tables: &Tables, places: Places) -> Result<Self, Failed> {
+        Self::changed(set, tables, places, |_| {})
+    }
+
+    /// The texts of a plan that `change` has made another one: for those who try whether that is
+    /// noticed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Texts::new`].
+    pub fn changed(
+        set: &'a PolicySet,
+        tables: &Tables,
+        places: Places,
+        change: impl FnOnce(&mut Plan),
+    ) -> Result<Self, Failed> {
         let host = Host::of(tables).seeing(Arrival::Tcx);
         let desired = placed(host.desired(tables, Arrival::Tcx), places);
-        let plan = Plan::of(&desired);
+        let mut plan = Plan::of(&desired);
+        change(&mut plan);
         let read = FORMS.into_iter().map(|(name, form)| match form(&plan) {
             Ok(rules) => Ok((name, rules)),
             Err(why) => Err(format!("{name}: {why}").into()),
         });
         let read = read.collect::<Result<_, Failed>>()?;
         let described = tables.endpoints.get(&endpoint::HOST);
-        let host_addresses = described.map(|host| host.addresses.iter().copied().collect());
+        let host_addresses = described.map(|host| host.addresses.clone());
         Ok(Self {
             set,
             oracle: Oracle::new(set),
@@ -198,14 +214,19 @@ impl<'a> Texts<'a> {
             }
         };
         if self.places == Places::Unknown {
-            // Addresses alone say who sends and who receives, so both sides are decided at once.
-            let ends = [(from, Direction::Egress), (to, Direction::Ingress)];
-            let sides = ends.into_iter().filter(|(end, _)| end.is_some());
-            let sides: Vec<Direction> = sides.map(|(_, side)| side).collect();
+            // Addresses alone say who sends and who receives, so both sides are decided at once;
+            // the host's at its uplink alone.
+            let is_asked = |end: Option<&Workload>, other: Option<&Workload>| {
+                end.is_some() && (!is_host(end) || other.is_none())
+            };
+            let ends = [(from, to, Direction::Egress), (to, from, Direction::Ingress)];
+            let sides = ends.into_iter().filter(|(end, other, _)| is_asked(*end, *other));
+            let sides: Vec<Direction> = sides.map(|(.., side)| side).collect();
+            let is_outside = from.is_none() || is_host(from) && to.is_none();
+            let interface = if is_outside { UPLINK } else { SOMEWHERE }.to_owned();
             let at = at(from.filter(|one| !one.host).or(to));
-            let (interface, arrives) = (SOMEWHERE.to_owned(), !is_host(from));
-            let nobody = sides.is_empty() || is_host(from) && is_host(to);
-            let meeting = Meeting { interface, arrives, at, sides };
+            let nobody = sides.is_empty();
+            let meeting = Meeting { interface, arrives: !is_host(from), at, sides };
             return if nobody { Vec::new() } else { vec![meeting] };
         }
         let meeting = |sight: Sight| {

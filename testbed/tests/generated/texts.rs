@@ -2,12 +2,15 @@
 //! flat), ipset and nftables are told, read back and walked.
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{Config, TestRunner};
+use ringfence_common::abi::policy::Direction;
+use ringfence_dataplane::backend::chains::{Line, Peers, Plan};
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::Flow;
 use ringfence_testbed::agreement::{
@@ -19,7 +22,7 @@ use ringfence_testbed::require::{self, Tool};
 
 use crate::policies::{self, Kind};
 use crate::runs;
-use crate::search::{Ask, Tried, on_all_kinds};
+use crate::search::{Ask, Tried, on_all_kinds, search};
 
 /// Pairs where the environment does not say how many, for each of the places where workloads can
 /// be; each pair is asked about up to eight times.
@@ -88,6 +91,64 @@ fn tools_take_the_texts() {
     tried.unwrap_or_else(|refused| panic!("{refused}"));
     println!("{} texts are taken", taken.get());
     assert_eq!(taken.get() % 3, 0, "each placement has the same texts");
+}
+
+/// Something that is done to a plan.
+type Change = fn(&mut Plan);
+
+/// A plan that is wrong is noticed, whatever is wrong with it.
+#[test]
+fn wrong_plans_are_found() {
+    let wrongs: [(&str, Change); 5] = [
+        ("forms are asked in the wrong order", |plan| {
+            plan.sides.values_mut().for_each(|side| backwards(&mut side.lines));
+        }),
+        ("no line for IPv6", |plan| {
+            let lines = plan.sides.values_mut().flat_map(|side| &mut side.lines);
+            for line in lines {
+                if let Peers::Of { v6, .. } = &mut line.peers {
+                    v6.clear();
+                }
+            }
+            for side in plan.sides.values_mut() {
+                side.lines
+                    .retain(|line| !matches!(&line.peers, Peers::Of { v4, .. } if v4.is_empty()));
+            }
+        }),
+        ("what no line says passes", |plan| {
+            plan.sides.values_mut().for_each(|side| side.default.allows = true);
+        }),
+        ("nobody reports", |plan| {
+            let lines = plan.sides.values_mut().flat_map(|side| &mut side.lines);
+            lines.for_each(|line| line.decided.logs = false);
+        }),
+        ("directions are mixed up", |plan| {
+            let turn = |direction| match direction {
+                Direction::Ingress => Direction::Egress,
+                Direction::Egress => Direction::Ingress,
+            };
+            let sides = std::mem::take(&mut plan.sides);
+            plan.sides =
+                sides.into_iter().map(|((of, way), side)| ((of, turn(way)), side)).collect();
+        }),
+    ];
+    for (what, change) in wrongs {
+        let ask = |set: &PolicySet, flows: &[Flow]| {
+            let tables = tables_of(set);
+            let texts = Texts::changed(set, &tables, Places::Apart, change).unwrap();
+            flows.iter().try_for_each(|flow| texts.ask(flow).map(|_| ()))?;
+            Ok(Compared::default())
+        };
+        // What it comes down to does not matter here.
+        let config = Config { max_shrink_iters: 0, ..runs::seeded(400, 7) };
+        let found = search(config, policies::policy_set(Kind::Everything), ask);
+        assert!(found.is_err(), "nobody has noticed that {what}");
+    }
+}
+
+/// The forms in the opposite order.
+fn backwards(lines: &mut [Line]) {
+    lines.sort_by_key(|line| Reverse(line.form));
 }
 
 /// Gives a text to its tool, in the namespace of the calling thread.
