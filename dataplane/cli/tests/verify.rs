@@ -137,7 +137,9 @@ fn policies_with_errors_are_shown_with_the_case_they_stand_in() {
 #[test]
 fn unknown_backends_are_exit_2() {
     let folder = shop(|text| text);
+    let variant = "only the kernel tells `iptables-nft` from `iptables`: add `--live` or ask that";
     for (backend, expected) in [
+        ("iptables-nft", variant),
         ("ebfp", "there is no backend `ebfp`; choose among oracle, userspace and ebpf"),
         ("oracle,nftables", "there is no backend `nftables`; choose among oracle,"),
     ] {

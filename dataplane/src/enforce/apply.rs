@@ -71,8 +71,11 @@ pub fn apply(
     let mut desired = desired(tables, &placement, options)?;
     let known = InstalledPolicies::read(&paths.installed())?;
     if options.backend.is_chains() {
-        let seconds = options.settings.pick_up_seconds;
-        desired.settings.pick_up_until = pick_up_until(known.as_ref(), now(), seconds);
+        let until = pick_up_until(known.as_ref(), now(), options.settings.pick_up_seconds);
+        let is_open = until.is_some_and(|until| until > now());
+        // What is revoked would come back as a connection that nobody has seen begin.
+        let is_closed = is_open && refuses_known(&desired)?;
+        desired.settings.pick_up_until = until.filter(|_| !is_closed);
     }
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
     let (applied, before) = match options.backend {
@@ -95,14 +98,23 @@ pub fn apply(
 }
 
 /// Until when connections that are older than the chains are picked up. Chains that have been
-/// there all along have seen every connection begin; programs track connections by themselves, so
-/// the kernel may not know those that began under them.
+/// there all along have seen every connection begin, and keep the time that was said first, so that
+/// the same again is no change; programs track connections by themselves, so the kernel may not
+/// know those that began under them.
 fn pick_up_until(known: Option<&InstalledPolicies>, now: u64, seconds: u32) -> Option<u64> {
-    let until = match known {
+    match known {
         Some(known) if known.backend != BackendChoice::Ebpf.name() => known.pick_up_until,
-        _ => Some(now + u64::from(seconds)),
-    };
-    until.filter(|until| *until > now)
+        _ => (seconds > 0).then(|| now + u64::from(seconds)),
+    }
+}
+
+/// Whether the kernel knows connections that `desired` refuses.
+fn refuses_known(desired: &Desired) -> Result<bool, EnforceError> {
+    match conntrack::refused(desired) {
+        Ok(refused) => Ok(refused > 0),
+        Err(ConntrackError::NotTracked) => Ok(false),
+        Err(source) => Err(EnforceError::Connections(source)),
+    }
 }
 
 /// Has the kernel forget the connections that it knows and `desired` refuses; how many.
@@ -209,7 +221,7 @@ mod tests {
             // The kernel may not know what began under programs.
             (Some(known(programs, None)), 60, Some(1_060)),
             (Some(known(chains, Some(1_030))), 60, Some(1_030)),
-            (Some(known(chains, Some(1_000))), 60, None),
+            (Some(known(chains, Some(900))), 60, Some(900)),
             (Some(known(chains, None)), 60, None),
         ] {
             let until = pick_up_until(known.as_ref(), 1_000, seconds);

@@ -64,6 +64,9 @@ pub enum EnforceError {
         /// The workload.
         workload: String,
     },
+    /// Which connections the kernel knows cannot be found out.
+    #[error("the connections that the kernel knows cannot be compared with policy")]
+    Connections(#[source] ConntrackError),
     /// Connections that the kernel knows have not been asked about.
     #[error(
         "{backend} is in force, but connections that the kernel knows may go on although policy \

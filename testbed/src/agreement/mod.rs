@@ -17,7 +17,7 @@ use ringfence_dataplane::model::{Direction, PolicySet};
 use ringfence_dataplane::oracle::{Answer, Flow, Oracle, Reason, Side};
 
 pub use self::host::{Host, Sight};
-pub use self::texts::{Answers, Places, Texts};
+pub use self::texts::{Compared, Places, Rendered, Texts, rendered};
 
 use crate::packet::first_packet;
 

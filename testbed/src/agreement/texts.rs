@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use ringfence_common::abi::config::Hook;
 use ringfence_common::abi::identity::endpoint;
 use ringfence_common::verdict::Verdict;
-use ringfence_dataplane::backend::chains::Plan;
-use ringfence_dataplane::backend::{Arrival, Desired, Interface, Role};
+use ringfence_dataplane::backend::chains::{Plan, Script};
+use ringfence_dataplane::backend::iptables::{self, Family, Layout};
+use ringfence_dataplane::backend::{Arrival, Desired, Interface, Role, ipset, nftables};
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::{Direction, PolicySet, Workload};
 use ringfence_dataplane::oracle::{self, Flow, Oracle, Reason};
@@ -58,8 +59,8 @@ pub enum Places {
 
 /// What came of asking texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// Answers that were the oracle's.
+pub struct Compared {
+    /// Compared that were the oracle's.
     pub same: usize,
     /// Others, by the limit of the kernel that explains them.
     pub limits: BTreeMap<&'static str, usize>,
@@ -120,8 +121,8 @@ impl<'a> Texts<'a> {
     /// # Panics
     ///
     /// When the flow's first packet is none that the kernel takes.
-    pub fn ask(&self, flow: &Flow) -> Result<Answers, Box<Disagreement>> {
-        let mut answers = Answers::default();
+    pub fn ask(&self, flow: &Flow) -> Result<Compared, Box<Disagreement>> {
+        let mut answers = Compared::default();
         let Some(frame) = first_packet(flow) else { return Ok(answers) };
         let packet = Packet::read(&frame).expect("what opens a flow is well-formed");
         for meeting in self.meetings(flow) {
@@ -161,7 +162,13 @@ impl<'a> Texts<'a> {
         let is_essential = matches!(expected.reason, Reason::SelfTraffic | Reason::HostToWorkload);
         let someone_logs = meeting.sides.iter().any(|sided| side(&answer, *sided).logged);
         let reports = reports(&walked);
-        let agrees = said.as_ref().is_ok_and(|said| is_same(said, expected))
+        // Where both sides have let it pass, the text may name either, or a reason of one and a rule
+        // of the other.
+        let sides: Vec<&oracle::Side> = match expected.allowed {
+            true => meeting.sides.iter().map(|sided| side(&answer, *sided)).collect(),
+            false => vec![expected],
+        };
+        let agrees = said.as_ref().is_ok_and(|said| is_same(said, &sides))
             && (is_essential || !expected.logged || !reports.is_empty())
             && (someone_logs || reports.is_empty());
         if agrees {
@@ -214,6 +221,48 @@ impl<'a> Texts<'a> {
     }
 }
 
+/// Text for a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The tool.
+    pub tool: &'static str,
+    /// With which options it takes the text and changes no more than it has to.
+    pub options: &'static [&'static str],
+    /// The text.
+    pub text: String,
+}
+
+/// What the tools are given for `tables`, in this order: sets come before the rules that ask them.
+///
+/// # Errors
+///
+/// When a tool has no words for them.
+pub fn rendered(tables: &Tables, places: Places) -> Result<Vec<Rendered>, Failed> {
+    let host = Host::of(tables);
+    let plan = Plan::of(&placed(host.desired(tables, Arrival::Tcx), places));
+    let mut texts = Vec::new();
+    let mut add = |tool, options, script: Script| {
+        texts.push(Rendered { tool, options, text: script.to_string() });
+    };
+    let (sets, rules) = ipset::rules(&plan)?;
+    add("ipset", &["restore"], ipset::script(&sets));
+    let tools = [
+        ["iptables-legacy-restore", "iptables-nft-restore"],
+        ["ip6tables-legacy-restore", "ip6tables-nft-restore"],
+    ];
+    for ((family, of_family), rules) in [Family::V4, Family::V6].into_iter().zip(tools).zip(rules) {
+        for tool in of_family {
+            let options = &["--test", "--noflush"];
+            add(tool, options, rules.script());
+            for layout in [Layout::Structured, Layout::Flat] {
+                add(tool, options, iptables::ruleset(&plan, family, layout)?.script());
+            }
+        }
+    }
+    add("nft", &["-f", "-"], nftables::ruleset(&plan)?.script());
+    Ok(texts)
+}
+
 /// The state with its workloads where they are said to be.
 fn placed(mut desired: Desired, places: Places) -> Desired {
     desired.settings.pick_up_until = None;
@@ -248,14 +297,19 @@ fn name(places: Places, index: u32) -> String {
     }
 }
 
-fn is_same(said: &Said, expected: &oracle::Side) -> bool {
-    let names_it = match said.rules.as_slice() {
-        [] => expected.rules.is_empty(),
-        rules => rules.iter().all(|rule| expected.rules.iter().any(|one| one.to_string() == *rule)),
+fn is_same(said: &Said, sides: &[&oracle::Side]) -> bool {
+    let names = |rule: &String| {
+        sides.iter().any(|side| side.rules.iter().any(|one| one.to_string() == *rule))
     };
-    (said.verdict == Verdict::Allow) == expected.allowed
-        && (said.reason == expected.reason || said.also.contains(&expected.reason))
-        && names_it
+    let names_them = match said.rules.as_slice() {
+        [] => sides.iter().any(|side| side.rules.is_empty()),
+        rules => rules.iter().all(names),
+    };
+    let gives = |side: &&oracle::Side| {
+        (said.verdict == Verdict::Allow) == side.allowed
+            && (said.reason == side.reason || said.also.contains(&side.reason))
+    };
+    names_them && sides.iter().any(gives)
 }
 
 fn reports(walked: &Walked) -> Vec<&str> {

@@ -207,7 +207,7 @@ pub enum Unavailable {
     #[error("backend `{backend}` cannot run here: {missing}")]
     Missing {
         /// The backend.
-        backend: BackendName,
+        backend: &'static str,
         /// What is missing, and the way out.
         missing: String,
     },
@@ -308,8 +308,9 @@ impl BackendName {
             Self::Oracle | Self::Userspace | Self::Iptables | Self::Ipset | Self::Nftables => {
                 Ok(())
             }
-            Self::Ebpf => require::missing_for_kernel()
-                .map_or(Ok(()), |missing| Err(Unavailable::Missing { backend: self, missing })),
+            Self::Ebpf => require::missing_for_kernel().map_or(Ok(()), |missing| {
+                Err(Unavailable::Missing { backend: self.name(), missing })
+            }),
         }
     }
 

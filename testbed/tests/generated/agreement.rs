@@ -5,7 +5,7 @@ use std::time::Instant;
 use ringfence_dataplane::compile::Tables;
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::Flow;
-use ringfence_testbed::agreement::{Answers, Disagreement, Subject, tables_of};
+use ringfence_testbed::agreement::{Compared, Disagreement, Subject, tables_of};
 use ringfence_testbed::environment::SEED;
 
 use crate::runs;
@@ -23,10 +23,10 @@ fn oracle_tables_and_filter_agree_about_generated_packets() {
 }
 
 /// Holds `tables` against the oracle of `set`.
-fn asked(set: &PolicySet, tables: &Tables, flows: &[Flow]) -> Result<Answers, Box<Disagreement>> {
+fn asked(set: &PolicySet, tables: &Tables, flows: &[Flow]) -> Result<Compared, Box<Disagreement>> {
     let mut subject = Subject::new(set, tables);
     flows.iter().try_for_each(|flow| subject.ask(flow))?;
-    Ok(Answers { same: flows.len(), ..Answers::default() })
+    Ok(Compared { same: flows.len(), ..Compared::default() })
 }
 
 mod tests {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use ringfence_dataplane::model::PolicySet;
 use ringfence_dataplane::oracle::{Flow, Oracle};
-use ringfence_testbed::agreement::{Answers, Disagreement};
+use ringfence_testbed::agreement::{Compared, Disagreement};
 use ringfence_testbed::render::{self, Question, Rendered};
 
 use crate::flows::Boundaries;
@@ -24,7 +24,7 @@ const PACKETS: usize = 64;
 const SHARES: u64 = 4;
 
 /// Asks about packets on a policy set, each a pair.
-pub type Ask = fn(&PolicySet, &[Flow]) -> Result<Answers, Box<Disagreement>>;
+pub type Ask = fn(&PolicySet, &[Flow]) -> Result<Compared, Box<Disagreement>>;
 
 /// A disagreement, as small as it could be made.
 pub struct Found {
@@ -40,7 +40,7 @@ pub struct Tried {
     /// Pairs of a policy set and a packet.
     pub pairs: usize,
     /// What was answered about them.
-    pub answers: Answers,
+    pub answers: Compared,
 }
 
 impl Tried {
@@ -91,7 +91,7 @@ pub fn sets_for(pairs: usize) -> u32 {
 pub fn search(
     config: Config,
     sets: impl Strategy<Value = PolicySet>,
-    ask: impl Fn(&PolicySet, &[Flow]) -> Result<Answers, Box<Disagreement>>,
+    ask: impl Fn(&PolicySet, &[Flow]) -> Result<Compared, Box<Disagreement>>,
 ) -> Result<Tried, Box<Found>> {
     let (tried, found) = (RefCell::new(Tried::default()), Cell::new(false));
     let result = TestRunner::new(config).run(&(sets, any::<u64>()), |(set, seed)| {
@@ -126,7 +126,7 @@ fn probes_first(mut flows: Vec<Flow>) -> Vec<Flow> {
 fn find_again(
     set: PolicySet,
     seed: u64,
-    ask: impl Fn(&PolicySet, &[Flow]) -> Result<Answers, Box<Disagreement>>,
+    ask: impl Fn(&PolicySet, &[Flow]) -> Result<Compared, Box<Disagreement>>,
 ) -> Found {
     let boundaries = Boundaries::of_sets(&[&set]);
     let flows = probes_first(boundaries.all()).into_iter();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use ringfence_testbed::case::{self, Case};
 use ringfence_testbed::packet::hex;
@@ -24,12 +25,13 @@ pub struct Arguments {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Backends to ask, each at all its hooks: oracle, userspace, ebpf (root; changes nothing on
-    /// this host) [default: oracle,userspace; with --live: ebpf,userspace]
+    /// this host), iptables, ipset, nftables (by their text; no root) [default: oracle,userspace; with --live: ebpf,userspace]
     #[arg(long = "backend", value_name = "NAME,…", value_delimiter = ',')]
-    backends: Vec<BackendName>,
-    /// Apply each backend (ebpf, userspace) on a network of namespaces and send real packets, the
-    /// steps of a sequence one after the other to the running state; needs root, and nothing of
-    /// this host is touched
+    backends: Vec<String>,
+    /// Apply each backend on a network of namespaces and send real packets, the steps of a
+    /// sequence one after the other to the running state: ebpf, userspace, iptables-legacy,
+    /// iptables-nft, iptables (both variants), ipset (with the variant that `iptables` is),
+    /// nftables; needs root, and nothing of this host is touched
     #[arg(long)]
     live: bool,
     /// The form of the output: a line for each wrong verdict and totals, or JSON
@@ -50,15 +52,12 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
     if arguments.live {
         return live::run(arguments, global);
     }
-    let backends = match arguments.backends.as_slice() {
-        [] => &BACKENDS,
-        chosen => chosen,
-    };
+    let backends = backends(&arguments.backends)?;
     let cases = read(arguments, global)?;
-    for backend in backends {
+    for backend in &backends {
         backend.check().map_err(|error| Failure::Operation(error.into()))?;
     }
-    let report = play(&cases, backends, global.quiet)?;
+    let report = play(&cases, &backends, global.quiet)?;
     let mut out = anstream::stdout();
     match arguments.output {
         Output::Text => write_text(&mut out, &cases, &report, global.verbose > 0)?,
@@ -68,6 +67,25 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
         }
     }
     Ok(if report.is_good() { Outcome::Success } else { Outcome::Negative })
+}
+
+/// The backends called so; without any, those that always can be asked.
+fn backends(names: &[String]) -> Result<Vec<BackendName>, Failure> {
+    if names.is_empty() {
+        return Ok(BACKENDS.to_vec());
+    }
+    let known = |name: &String| match name.parse() {
+        Err(_) if is_variant(name) => {
+            Err(anyhow!("only the kernel tells `{name}` from `iptables`: add `--live` or ask that"))
+        }
+        parsed => parsed.map_err(anyhow::Error::new),
+    };
+    names.iter().map(known).collect::<Result<_, _>>().map_err(Failure::Usage)
+}
+
+/// Whether `name` is of a backend that has no text of its own.
+fn is_variant(name: &str) -> bool {
+    name != "iptables" && name.starts_with("iptables") && suite::live::Backend::named(name).is_ok()
 }
 
 /// Reads the cases, and says on stderr what is odd about them.

@@ -30,8 +30,8 @@ fn agreement_is_exit_0_and_frames_are_skipped() {
         format!("skipped: ebpf live, {why}"),
         format!("skipped: userspace live, {why}"),
         "1 case, 2 probes, live".to_owned(),
-        "ebpf         0 wrong of 2 probes, 1 skipped".to_owned(),
-        "userspace    0 wrong of 2 probes, 1 skipped".to_owned(),
+        "ebpf            0 wrong of 2 probes, 1 skipped".to_owned(),
+        "userspace       0 wrong of 2 probes, 1 skipped".to_owned(),
         "other keys kept: title (1 case); -v shows them".to_owned(),
     ];
     assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);

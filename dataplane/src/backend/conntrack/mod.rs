@@ -98,6 +98,21 @@ pub enum ConntrackError {
     },
 }
 
+/// How many connections of the kernel's table [`revoke`] would take out now.
+///
+/// # Errors
+///
+/// [`ConntrackError`], as [`revoke`]; nothing has been changed.
+pub fn refused(desired: &Desired) -> Result<usize, ConntrackError> {
+    if !is_wanted(desired) {
+        return Ok(0);
+    }
+    let (judge, mut ways) = (Judge::new(desired), Ways::new(desired));
+    let mut is_guarded = |peer| ways.is_guarded(peer);
+    let connections = Table::open()?.connections()?;
+    Ok(connections.iter().filter(|one| judge.refuses(one, &mut is_guarded)).count())
+}
+
 /// Takes every connection out of the kernel's table that `desired` refuses, in the network
 /// namespace of the calling thread. The rules have to be in place before. In audit mode, and where
 /// known connections keep their verdict, nothing is looked at.
@@ -107,7 +122,7 @@ pub enum ConntrackError {
 /// [`ConntrackError`]. After [`ConntrackError::NotTracked`], all is well: no connection is known
 /// that could pass. After any other, refused connections may go on.
 pub fn revoke(desired: &Desired) -> Result<Revoked, ConntrackError> {
-    if desired.mode == Mode::Audit || desired.settings.keep_established {
+    if !is_wanted(desired) {
         return Ok(Revoked::default());
     }
     let (judge, mut ways) = (Judge::new(desired), Ways::new(desired));
@@ -127,4 +142,9 @@ pub fn revoke(desired: &Desired) -> Result<Revoked, ConntrackError> {
         }
     }
     Ok(revoked)
+}
+
+/// Whether known connections are to be taken back at all.
+fn is_wanted(desired: &Desired) -> bool {
+    desired.mode == Mode::Enforce && !desired.settings.keep_established
 }

@@ -41,6 +41,9 @@ mod sets;
 mod source;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 use super::chains::{About, Plan};
 use super::iptables::{Family, RenderError, Ruleset, Style, Writer};
 

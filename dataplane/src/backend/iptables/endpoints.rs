@@ -9,7 +9,7 @@
 //! the direction's own where the other orientation refuses.
 
 use ringfence_common::abi::config::essential;
-use ringfence_common::abi::policy::Direction;
+use ringfence_common::abi::policy::{Direction, protocol};
 use ringfence_common::verdict::Reason;
 
 use super::condition::{Condition, End};
@@ -22,6 +22,9 @@ use crate::backend::chains::Guard;
 
 /// TCP of a connection that was under way before the kernel looked.
 const MID_STREAM: &str = "-p tcp ! --tcp-flags SYN,ACK SYN -m conntrack --ctstate NEW";
+
+/// UDP-Lite (IANA).
+const UDP_LITE: u8 = 136;
 
 /// Chains that are the same for everyone: strays of every endpoint, and of isolated ones.
 const INVALID: &str = "RF-INVALID";
@@ -251,12 +254,13 @@ impl Writer<'_> {
             let when = any.clone().and(&self.family.icmp_type(&kind.to_string()));
             rules.extend(self.refuses(&when, Reason::Unrelated));
         }
-        // The kernel cannot check UDP-Lite and takes all of it for invalid; what it does not track
-        // of ICMP it calls so too. Policy is asked about each packet of those.
-        let lite = any.clone().and("-p 136 -m conntrack --ctstate INVALID");
-        rules.push(Self::leads(&lite, "UdpLite", "-j RETURN"));
-        let icmp = super::services::name(self.family.icmp());
-        let invalid = any.and(&format!("! -p {icmp} -m conntrack --ctstate INVALID"));
+        // The kernel takes for invalid what it does not track of ICMP, the other family's ICMP, and
+        // all of UDP-Lite, whose checksums it cannot check. Policy is asked about each packet.
+        for number in [protocol::ICMP, protocol::ICMPV6, UDP_LITE] {
+            let when = any.clone().and(&format!("-p {}", super::services::name(number)));
+            rules.push(Self::leads(&when, "NotTracked", "-j RETURN"));
+        }
+        let invalid = any.and("-m conntrack --ctstate INVALID");
         rules.extend(self.refuses(&invalid, Reason::InvalidTransition));
         rules
     }

@@ -41,7 +41,8 @@
 //!   not IP.
 //! - Everything that does not fit a connection is INVALID: one rule stands for all reasons that
 //!   the tables have for that, and it holds for endpoints that policy does not isolate too.
-//! - UDP-Lite is always INVALID, so policy is asked about each packet; answers need a rule.
+//! - UDP-Lite and the other family's ICMP are always INVALID, so policy is asked about each packet
+//!   of theirs; answers need a rule.
 //! - In audit mode a packet goes on after a report and may be reported again by a later rule; the
 //!   first report has the reason. Packets of a connection that was let in are not reported.
 //! - A packet that leaves for a workload is not looked at for addresses that may not be on a wire:
@@ -61,6 +62,9 @@ mod services;
 mod source;
 mod text;
 mod writer;
+
+#[cfg(test)]
+pub(in crate::backend) mod tests;
 
 pub use self::backend::Iptables;
 pub use self::layout::Layout;

@@ -104,10 +104,7 @@ impl XtablesHost {
     fn situation(&self, desired: &Desired, render: Render<'_>) -> Result<Situation, XtablesError> {
         let variant = self.variant()?;
         let record = self.record()?;
-        let mut plan = Plan::of(desired);
-        // What is picked up is said once; the same again is no change.
-        let picked_up = usable(record.as_ref(), variant).and_then(|kept| kept.pick_up_until);
-        plan.settings.pick_up_until = plan.settings.pick_up_until.or(picked_up);
+        let plan = Plan::of(desired);
         let wanted = render(&plan)?;
         if !wanted.sets.is_empty() {
             self.tools.require("ipset")?;
@@ -182,7 +179,6 @@ impl XtablesHost {
         let kept = Kept {
             variant: situation.variant,
             layout: self.layout.clone(),
-            pick_up_until: situation.plan.settings.pick_up_until,
             rules: situation.wanted.rules(),
             prints: prints(&saved),
             sets: situation.wanted.sets.iter().map(kept_set).collect(),

@@ -30,7 +30,6 @@ pub(in crate::backend) struct Kept {
     pub(super) variant: Variant,
     /// How the rules are arranged.
     pub(super) layout: String,
-    pub(super) pick_up_until: Option<u64>,
     /// How many rules there are in our chains.
     pub(super) rules: usize,
     pub(super) prints: Vec<Print>,
@@ -110,7 +109,6 @@ impl XtablesHost {
             let kept = Kept {
                 variant: situation.variant,
                 layout: self.layout.clone(),
-                pick_up_until: None,
                 rules: 0,
                 prints: Vec::new(),
                 sets: KeptSets::new(),

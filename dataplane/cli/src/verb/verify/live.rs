@@ -60,8 +60,11 @@ fn backends(arguments: &Arguments) -> Result<BTreeSet<Backend>, Failure> {
     if arguments.backends.is_empty() {
         return Ok(BACKENDS.into());
     }
-    let backends = arguments.backends.iter().map(|name| Backend::try_from(*name));
-    backends.collect::<Result<_, _>>().map_err(|error| Failure::Usage(error.into()))
+    let backends = arguments.backends.iter().map(|name| Backend::named(name));
+    let backends = backends.collect::<Result<Vec<_>, _>>();
+    backends
+        .map(|all| all.into_iter().flatten().collect())
+        .map_err(|error| Failure::Usage(error.into()))
 }
 
 /// Tries the cases, with a bar.
@@ -106,9 +109,9 @@ fn write_text(
     writeln!(out, "{cases}, {}, live", counted(probes, "probe", "probes"))?;
     for Report { backend, probes, wrong, skipped } in reports {
         let (wrong, skipped) = (wrong.len(), skipped.len());
-        let name = backend.name().name();
+        let name = backend.name();
         let probes = counted(*probes, "probe", "probes");
-        writeln!(out, "{name:<12} {wrong} wrong of {probes}, {skipped} skipped")?;
+        writeln!(out, "{name:<15} {wrong} wrong of {probes}, {skipped} skipped")?;
     }
     others.map_or(Ok(()), |line| writeln!(out, "{line}"))
 }

@@ -86,7 +86,7 @@ impl<'r> Json<'r> {
             let (wrong, skipped) = (report.wrong.len(), report.skipped.len());
             let totals =
                 Totals { probes: report.probes, frames: 0, wrong, skipped, inapplicable: 0 };
-            (report.backend.name().name(), totals)
+            (report.backend.name(), totals)
         };
         let skipped = |report: &'r Report| {
             report.skipped.iter().map(move |one| NotAsked::new(report.backend, one))
@@ -116,7 +116,7 @@ impl<'r> Failure<'r> {
             kind,
             number,
             probe: format!("{} {}", wrong.asked.item, wrong.asked.what),
-            backend: wrong.backend.name().name(),
+            backend: wrong.backend.name(),
             hook: None,
             side: wrong.side.name(),
             addresses: [wrong.addresses.0.to_string(), wrong.addresses.1.to_string()],
@@ -139,7 +139,7 @@ impl<'r> NotAsked<'r> {
             kind,
             number,
             probe: format!("{} {}", skipped.asked.item, skipped.asked.what),
-            backend: backend.name().name(),
+            backend: backend.name(),
             hook: None,
             inapplicable: false,
             why: &skipped.why,
