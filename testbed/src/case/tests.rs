@@ -164,8 +164,8 @@ fn what_stays_open_on_the_host_is_a_policy_of_the_case() {
     assert_eq!(names("[]"), [closed]);
     let found = errors(&text("[in:22/tcp, ssh, 22]"));
     assert_eq!(found.len(), 2, "{found:#?}");
-    assert!(found[0].starts_with("case.yaml:2:24: `ssh` is no port"), "{}", found[0]);
-    assert!(found[1].starts_with("case.yaml:2:29: "), "{}", found[1]);
+    assert!(found[0].starts_with("case.yaml:2:23: `ssh` is no port"), "{}", found[0]);
+    assert!(found[1].starts_with("case.yaml:2:28: "), "{}", found[1]);
 }
 
 #[test]
