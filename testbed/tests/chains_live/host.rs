@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use ringfence_dataplane::backend::Settings;
 use ringfence_dataplane::compile::compile;
 use ringfence_dataplane::document::{self, Input, Validation};
 use ringfence_dataplane::enforce::{self, EnforceError, Options, Paths, Status, Summary};
@@ -48,9 +47,7 @@ impl Host {
     pub fn try_apply(&self, policies: &PolicySet) -> Result<Summary, EnforceError> {
         let tables = compile(policies).unwrap();
         let backend = self.backend.choice().unwrap();
-        // No connection is older than the chains.
-        let settings = Settings { pick_up_seconds: 0, ..Settings::default() };
-        let options = Options { backend, settings, ..Options::default() };
+        let options = Options { backend, ..Options::default() };
         self.run(|| enforce::apply(&self.paths, &tables, &BTreeMap::new(), &options))
     }
 

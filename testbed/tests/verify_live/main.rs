@@ -7,6 +7,10 @@ use ringfence_testbed::suite::live::{self, Backend, Report, Wrong};
 
 const CASES: &str = include_str!("cases.yaml");
 
+/// Backends that write rules.
+const CHAINS: [Backend; 4] =
+    [Backend::IptablesLegacy, Backend::IptablesNft, Backend::Ipset, Backend::Nftables];
+
 /// The probes and frames of [`CASES`] that no real network can be asked, and why.
 const NOT_ASKED: [(Item, &str); 5] = [
     (Item::Frame(0), "a frame is not a connection; try it without --live"),
@@ -68,6 +72,14 @@ fn userspace_does_what_cases_expect() {
 }
 
 #[test]
+fn rule_chains_do_what_cases_expect() {
+    for backend in CHAINS {
+        let Some(_granted) = require::tools(backend.tools()) else { continue };
+        assert_all_as_expected(backend);
+    }
+}
+
+#[test]
 fn every_wrong_expectation_of_ebpf_is_reported_with_reason_and_rule() {
     let Some(_granted) = require::kernel() else { return };
     let wrong = flipped(Backend::Ebpf);
@@ -84,6 +96,16 @@ fn every_wrong_expectation_of_ebpf_is_reported_with_reason_and_rule() {
     let by_rule = wrong.iter().filter(|one| one.reason == Some(Reason::Rule));
     let rules: Vec<&str> = by_rule.filter_map(|one| one.rule.as_deref()).collect();
     assert!(rules.contains(&"networkpolicy/shop/api ingress[0]"), "{rules:?}");
+}
+
+#[test]
+fn every_wrong_expectation_of_rule_chains_is_reported() {
+    for backend in CHAINS {
+        let Some(_granted) = require::tools(backend.tools()) else { continue };
+        let wrong = flipped(backend);
+        let actual: Vec<&str> = wrong[..3].iter().map(|one| one.actual.as_str()).collect();
+        assert_eq!(actual, ["allow", "deny", "allow"], "{backend}");
+    }
 }
 
 #[test]

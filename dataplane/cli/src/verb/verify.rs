@@ -25,7 +25,8 @@ pub struct Arguments {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Backends to ask, each at all its hooks: oracle, userspace, ebpf (root; changes nothing on
-    /// this host), iptables, ipset, nftables (by their text; no root) [default: oracle,userspace; with --live: ebpf,userspace]
+    /// this host), iptables, ipset, nftables (by their text) [default: oracle,userspace; with
+    /// --live: ebpf,userspace]
     #[arg(long = "backend", value_name = "NAME,…", value_delimiter = ',')]
     backends: Vec<String>,
     /// Apply each backend on a network of namespaces and send real packets, the steps of a
