@@ -154,6 +154,12 @@ const RULES: &[Rule] = &[
         why: "of the testbed's library, only what runs the kernel's programs by hand names aya",
     },
     Rule {
+        folder: "testbed/src/chain_eval",
+        names: &["ringfence_common", "ringfence_dataplane"],
+        except: &[],
+        why: "whoever walks the text of chains shares nothing with those that write it",
+    },
+    Rule {
         folder: "dataplane/src",
         names: &["clap", "anyhow", "anstream", "comfy_table", "indicatif"],
         except: &[],

@@ -140,8 +140,11 @@ fn unknown_backends_are_exit_2() {
     let variant = "only the kernel tells `iptables-nft` from `iptables`: add `--live` or ask that";
     for (backend, expected) in [
         ("iptables-nft", variant),
-        ("ebfp", "there is no backend `ebfp`; choose among oracle, userspace and ebpf"),
-        ("oracle,nftables", "there is no backend `nftables`; choose among oracle,"),
+        (
+            "ebfp",
+            "there is no backend `ebfp`; choose among oracle, userspace, ebpf, iptables, ipset",
+        ),
+        ("oracle,nft", "there is no backend `nft`; choose among oracle,"),
     ] {
         let run = verify(folder.path(), &["shop.yaml", "--backend", backend]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{backend}");

@@ -200,11 +200,13 @@ fn a_failure_names_case_probe_backend_and_what_was_said() {
 
 #[test]
 fn backends_are_known_by_name() {
-    assert_eq!("ebpf".parse(), Ok(BackendName::Ebpf));
+    for backend in BackendName::ALL {
+        assert_eq!(backend.name().parse(), Ok(backend));
+    }
     let unknown = "ebfp".parse::<BackendName>().expect_err("there is none");
     assert_eq!(
         unknown.to_string(),
-        "there is no backend `ebfp`; choose among oracle, userspace and ebpf"
+        "there is no backend `ebfp`; choose among oracle, userspace, ebpf, iptables, ipset and nftables"
     );
 }
 

@@ -111,7 +111,7 @@ mod tests {
     use super::{list, root};
 
     /// The fewest that show something.
-    const ENOUGH: usize = 33;
+    const ENOUGH: usize = 50;
 
     #[test]
     fn every_fault_can_still_be_made() {

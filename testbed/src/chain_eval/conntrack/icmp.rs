@@ -65,7 +65,7 @@ impl Conntrack {
             match kind {
                 // Discovery of listeners, routers and neighbours; redirects (137) are not among
                 // them.
-                130..=136 | 143 => return Some(Tracked::without(State::Untracked)),
+                130..=136 | 143 => Some(Tracked::without(State::Untracked)),
                 128.. => None,
                 _ => Some(self.error(packet)),
             }

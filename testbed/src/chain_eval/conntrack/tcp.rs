@@ -170,29 +170,10 @@ impl Connection {
             },
             _ => {}
         }
-        let mut step = Step::Belongs;
-        let restarts = kind == Kind::Syn && self.state == State::SynSent;
-        if restarts && direction == Direction::Original && !self.is_repeated(tcp) {
-            step = Step::Lenient(RESTART);
-        }
-        if checks_window {
-            let phase = self.phase();
-            match window::fit(&mut self.ends, direction, tcp, phase) {
-                Fit::Good => {}
-                Fit::Liberal => step = Step::Lenient(LIBERAL),
-                Fit::Old => return Step::Lenient(OLD),
-                Fit::Bad => return Step::Invalid,
-            }
-        } else {
-            step = Step::Lenient(CLOSED);
-        }
-        let is_bare = self.state == State::SynSent && tcp.flags & flags::ACK == 0;
-        match kind {
-            Kind::Reset if next != State::Closed || is_bare => step = Step::Lenient(RESET),
-            Kind::Reset => {}
-            _ if self.state == State::Closed => step = Step::Lenient(AFTER),
-            _ => {}
-        }
+        let step = match self.window(kind, direction, tcp, checks_window, next) {
+            Ok(step) => step,
+            Err(step) => return step,
+        };
         let before = std::mem::replace(&mut self.state, next);
         self.last = Some(Last::of(kind, direction, tcp));
         self.is_closing |= before != next && next == State::FinWait;
@@ -206,6 +187,40 @@ impl Connection {
             && matches!(before, State::SynReceived | State::Established)
             && next == State::Established;
         step
+    }
+
+    /// What the packet's numbers make of a step to `next`; an error where it is not taken.
+    fn window(
+        &mut self,
+        kind: Kind,
+        direction: Direction,
+        tcp: &Tcp,
+        is_checked: bool,
+        next: State,
+    ) -> Result<Step, Step> {
+        let mut step = Step::Belongs;
+        let restarts = kind == Kind::Syn && self.state == State::SynSent;
+        if restarts && direction == Direction::Original && !self.is_repeated(tcp) {
+            step = Step::Lenient(RESTART);
+        }
+        if is_checked {
+            let phase = self.phase();
+            match window::fit(&mut self.ends, direction, tcp, phase) {
+                Fit::Good => {}
+                Fit::Liberal => step = Step::Lenient(LIBERAL),
+                Fit::Old => return Err(Step::Lenient(OLD)),
+                Fit::Bad => return Err(Step::Invalid),
+            }
+        } else {
+            step = Step::Lenient(CLOSED);
+        }
+        let is_bare = self.state == State::SynSent && tcp.flags & flags::ACK == 0;
+        Ok(match kind {
+            Kind::Reset if next != State::Closed || is_bare => Step::Lenient(RESET),
+            Kind::Reset => step,
+            _ if self.state == State::Closed => Step::Lenient(AFTER),
+            _ => step,
+        })
     }
 
     /// Whether the packet has the numbers of the one before.

@@ -124,7 +124,7 @@ fn check(tables: &Tables) -> Result<(), String> {
         _ => None,
     };
     let mut finished = std::collections::BTreeSet::new();
-    for ((table, name), _) in tables {
+    for (table, name) in tables.keys() {
         // Depth first; what is open lies on the way.
         let mut stack = vec![(name.clone(), false)];
         let mut open = Vec::new();

@@ -116,12 +116,10 @@ impl Draft {
                 options.negation_is_taken();
             }
             "-s" | "--source" => {
-                self.sources =
-                    self.addresses(options, negated, |net, negated| Match::Source(net, negated))?;
+                self.sources = self.addresses(options, negated, Match::Source)?;
             }
             "-d" | "--destination" => {
-                self.destinations = self
-                    .addresses(options, negated, |net, negated| Match::Destination(net, negated))?;
+                self.destinations = self.addresses(options, negated, Match::Destination)?;
             }
             "-i" | "--in-interface" => {
                 self.input = Some(Match::Input(Interface::read(options.value()?)?, negated));
@@ -137,15 +135,8 @@ impl Draft {
                 self.modules.push(module.to_owned());
             }
             "-j" | "--jump" | "-g" | "--goto" => {
-                let name = options.value()?.to_owned();
-                let target = match (option.name.as_str(), name.as_str()) {
-                    ("-j" | "--jump", "ACCEPT") => Target::Accept,
-                    ("-j" | "--jump", "DROP") => Target::Drop,
-                    ("-j" | "--jump", "RETURN") => Target::Return,
-                    ("-j" | "--jump", "NFLOG") => Target::Log(String::new()),
-                    ("-j" | "--jump", _) => Target::Jump(name),
-                    _ => Target::Goto(name),
-                };
+                let goes = matches!(option.name.as_str(), "-g" | "--goto");
+                let target = target(options.value()?, goes);
                 if self.target.replace(target).is_some() {
                     return Err("a rule has one target".to_owned());
                 }
@@ -226,6 +217,18 @@ impl Draft {
             }
         }
         Ok(rules)
+    }
+}
+
+/// What `-j name` means, or `-g name`.
+fn target(name: &str, goes: bool) -> Target {
+    match name {
+        name if goes => Target::Goto(name.to_owned()),
+        "ACCEPT" => Target::Accept,
+        "DROP" => Target::Drop,
+        "RETURN" => Target::Return,
+        "NFLOG" => Target::Log(String::new()),
+        name => Target::Jump(name.to_owned()),
     }
 }
 

@@ -216,8 +216,8 @@ const fn nobodys(question: &Question<'_>) -> Reason {
 
 /// What a rule that matched is about: an element of a set may say it more exactly.
 fn mark_of(step: &Step) -> Option<Mark> {
-    let of_elements = step.elements.iter().filter_map(|comment| mark(comment));
-    of_elements.filter(|mark| *mark != Mark::Way).last().or_else(|| mark(&step.comment))
+    let mut of_elements = step.elements.iter().filter_map(|comment| mark(comment));
+    of_elements.rfind(|mark| *mark != Mark::Way).or_else(|| mark(&step.comment))
 }
 
 fn rule_of(step: &Step) -> Vec<String> {
