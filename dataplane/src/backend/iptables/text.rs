@@ -71,10 +71,17 @@ impl Chain {
     /// A number for what the chain says. The same rules have the same one.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        let lines: Vec<String> =
-            self.rules.iter().map(|rule| rule_line(&self.name, rule, None)).collect();
-        of_chain(lines.iter().map(String::as_str))
+        of_lines(&lines(self))
     }
+}
+
+/// The chain's rules without its hash.
+fn lines(chain: &Chain) -> Vec<String> {
+    chain.rules.iter().map(|rule| rule_line(&chain.name, rule, None)).collect()
+}
+
+fn of_lines(lines: &[String]) -> u64 {
+    of_chain(lines.iter().map(String::as_str))
 }
 
 /// The line that makes a chain, or empties it where it is there: `:RF-… - [0:0]`.
@@ -85,13 +92,17 @@ pub fn declaration(chain: &Chain) -> String {
 
 /// Adds the lines that fill an empty chain; the first has the chain's hash in its comment.
 pub fn chain_lines(chain: &Chain, script: &mut Script) {
-    for (place, rule) in chain.rules.iter().enumerate() {
-        let hash = (place == 0).then(|| chain.hash());
+    let mut lines = lines(chain);
+    let hash = of_lines(&lines);
+    if let (Some(line), Some(first)) = (lines.first_mut(), chain.rules.first()) {
+        *line = rule_line(&chain.name, first, Some(hash));
+    }
+    for (line, rule) in lines.into_iter().zip(&chain.rules) {
         let number = match rule.about {
             About::Rule { number, .. } => number,
             About::Reason(_) | About::Way(_) => 0,
         };
-        script.rule_line(rule_line(&chain.name, rule, hash), number);
+        script.rule_line(line, number);
     }
 }
 
@@ -113,18 +124,22 @@ fn rule_line(chain: &str, rule: &Rule, hash: Option<u64>) -> String {
 /// Text as it may stand between quotes.
 fn quotable(text: &str) -> String {
     let mut quotable = String::with_capacity(text.len());
-    for character in plain(text).chars() {
+    for character in text.chars() {
         if matches!(character, '"' | '\\') {
             quotable.push('\\');
         }
-        quotable.push(character);
+        quotable.push(one_line(character));
     }
     quotable
 }
 
 /// Text without anything that ends a line or steers a terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(one_line).collect()
+}
+
+fn one_line(character: char) -> char {
+    if character.is_control() { ' ' } else { character }
 }
 
 #[cfg(test)]
