@@ -117,7 +117,7 @@ pub fn server_of_both_families(entries: usize) -> Desired {
         // Every second address, so that no two are one block.
         let address = match number % 2 {
             0 => IpAddr::V4(client(2 * number)),
-            _ => IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | 2 * number as u128)),
+            _ => IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) | (2 * number as u128))),
         };
         let block = IpBlock::new(address.into(), Vec::new()).expect("it has no exception");
         let port = PortMatch::Range(Protocol::Tcp, PortRange::single(443));
