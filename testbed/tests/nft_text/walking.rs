@@ -4,6 +4,8 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ringfence_testbed::chain_eval::conntrack::Conntrack;
@@ -163,12 +165,25 @@ fn passes(rules: &Nftables, sent: &Sent) -> bool {
     walk(rules, &mut conntrack, &packet, Side::Leaves("lo"), &[sent.to], now).dropped.is_none()
 }
 
+/// The kernel takes an IPv6 address for its own only a moment after it was added, and says so by a
+/// route.
+fn await_local_route() {
+    let routes = || Command::new("ip").args(["-6", "route", "show", "table", "local"]).output();
+    let is_local = || String::from_utf8_lossy(&routes().unwrap().stdout).contains("fd00::1");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_local() {
+        assert!(Instant::now() < deadline, "fd00::1 does not become an address of the host");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// What the kernel makes of all packets, each of which has to pass here too or be dropped.
 fn answers(rules: &str) -> Vec<bool> {
     for address in ["10.0.0.1/32", "fd00::1/128"] {
         let add = ["address", "add", address, "dev", "lo"];
         assert!(Command::new("ip").args(add).status().unwrap().success());
     }
+    await_local_route();
     let text = text(rules);
     let read = Nftables::read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     nft(&text).unwrap_or_else(|told| panic!("{told}\n{text}"));
