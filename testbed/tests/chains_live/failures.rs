@@ -89,9 +89,11 @@ fn program(backend: Backend) -> (&'static str, &'static str) {
 
 pub fn a_missing_tool(backend: Backend) {
     let changing = Changing::start(backend);
-    let message = Tools::none().on(&changing.host, || changing.fail());
-    let (_, package) = program(backend);
-    assert!(message.contains(package), "the package `{package}` is named: {message}");
+    let (program, package) = program(backend);
+    let message = Tools::without(program).on(&changing.host, || changing.fail());
+    for name in [program, package] {
+        assert!(message.contains(&format!("{name}`")), "`{name}` is named: {message}");
+    }
     changing.assert_kept();
 }
 

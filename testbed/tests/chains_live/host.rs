@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use ringfence_dataplane::backend::Settings;
 use ringfence_dataplane::compile::compile;
 use ringfence_dataplane::document::{self, Input, Validation};
 use ringfence_dataplane::enforce::{self, EnforceError, Options, Paths, Status, Summary};
@@ -32,6 +33,7 @@ pub fn policies(names: &[&str], documents: &str) -> PolicySet {
 
 pub struct Host {
     pub backend: Backend,
+    pub settings: Settings,
     topology: Topology,
     processes: Vec<Process>,
     paths: Paths,
@@ -41,13 +43,14 @@ impl Host {
     pub fn start(backend: Backend, inventory: &Inventory, outsiders: &[Outsider]) -> Self {
         let topology = Topology::build(inventory, outsiders).unwrap();
         let processes = start_all(&topology, &PORTS).unwrap();
-        Self { backend, topology, processes, paths: Paths::default() }
+        let (settings, paths) = (Settings::default(), Paths::default());
+        Self { backend, settings, topology, processes, paths }
     }
 
     pub fn try_apply(&self, policies: &PolicySet) -> Result<Summary, EnforceError> {
         let tables = compile(policies).unwrap();
         let backend = self.backend.choice().unwrap();
-        let options = Options { backend, ..Options::default() };
+        let options = Options { backend, settings: self.settings, ..Options::default() };
         self.run(|| enforce::apply(&self.paths, &tables, &BTreeMap::new(), &options))
     }
 

@@ -13,20 +13,18 @@ const PLACE: &str = "/usr/sbin";
 /// What their names begin with.
 const NAMES: [&str; 5] = ["xtables", "iptables", "ip6tables", "ipset", "nft"];
 
+/// The folder in theirs that has all of the host's.
+const REAL: &str = "real";
+
 /// What a host is to have in the place of its tools.
 pub struct Tools(TempDir);
 
 impl Tools {
-    /// Nothing.
-    pub fn none() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    /// The host's tools, but for `program` a shell's line; `line` is told where the program is.
-    pub fn with(program: &str, line: impl Fn(&str) -> String) -> Self {
-        let tools = Self::none();
+    /// The host's tools without `program`.
+    pub fn without(program: &str) -> Self {
+        let tools = Self(tempfile::tempdir().unwrap());
         let folder = tools.0.path();
-        let real = folder.join("real");
+        let real = folder.join(REAL);
         fs::create_dir(&real).unwrap();
         for tool in fs::read_dir(PLACE).unwrap() {
             let (path, name) = tool.map(|tool| (tool.path(), tool.file_name())).unwrap();
@@ -40,9 +38,16 @@ impl Tools {
                 }
             }
         }
+        fs::remove_file(folder.join(program)).unwrap();
+        tools
+    }
+
+    /// The host's tools, but for `program` a shell's line; `line` is told where the program is.
+    pub fn with(program: &str, line: impl Fn(&str) -> String) -> Self {
+        let tools = Self::without(program);
+        let folder = tools.0.path();
+        let line = line(&folder.join(REAL).join(program).to_string_lossy());
         let path = folder.join(program);
-        fs::remove_file(&path).unwrap();
-        let line = line(&real.join(program).to_string_lossy());
         fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         tools

@@ -23,6 +23,10 @@
 //! for the other direction of each other, or for an older connection: they are asked in rounds,
 //! each on fresh state. So is everything once the ports run out.
 //!
+//! Rule chains leave it to the kernel to remember connections, and it remembers them when the
+//! chains are gone; taking such a backend off forgets them as well. A rule that drops a packet
+//! tells nobody, so that goal 2 rests on the question without policy there.
+//!
 //! What this does not do: frames. Most of them are there because no stack sends them; they are
 //! counted as skipped.
 
