@@ -11,7 +11,7 @@
 //!
 //! # Design
 //!
-//! `lexer` → `parser`, `rules`, `elements` → [`syntax`](self) → `contents`, which runs the commands
+//! `lexer` → `parser`, `rules`, `elements` → `syntax` → `contents`, which runs the commands
 //! as one transaction and lets `check` refuse → `walk`. Values are numbers in network order, or
 //! names of interfaces; keys are intervals of them.
 //!
@@ -21,8 +21,8 @@
 //!
 //! # Not done
 //!
-//! Families other than `inet`, NAT, limits, sets that change by themselves, `fib`, `typeof`, named
-//! services, dates in words (nft takes them for local time).
+//! Families other than `inet`, NAT, limits, sets that change by themselves, `fib` beyond `fib daddr
+//! type local`, `typeof`, named services, dates in words (nft takes them for local time).
 
 mod check;
 mod contents;
