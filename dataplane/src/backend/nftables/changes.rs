@@ -137,13 +137,25 @@ impl Ruleset {
     }
 }
 
-/// What the other names of a map end with.
-const OTHER_NAMES: [&str; 2] = ["_b", "_c"];
+/// What other names of a map end with: `_b` to `_z`, `_b1` to `_z1`, and so on without an end.
+/// No name that is rendered ends like that.
+fn other_ends() -> impl Iterator<Item = String> {
+    (0_u64..).flat_map(|round| {
+        let number = if round == 0 { String::new() } else { round.to_string() };
+        ('b'..='z').map(move |letter| format!("_{letter}{number}"))
+    })
+}
 
 /// The name of a map as it is rendered.
 fn canonical(name: &str) -> String {
-    let without = OTHER_NAMES.iter().find_map(|end| name.strip_suffix(end));
-    without.unwrap_or(name).to_owned()
+    let is_other = |end: &str| {
+        let number = end.strip_prefix(|letter| matches!(letter, 'b'..='z'));
+        number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    match name.rsplit_once('_') {
+        Some((canonical, end)) if is_other(end) => canonical.to_owned(),
+        _ => name.to_owned(),
+    }
 }
 
 /// Rules and elements that are new, that say something else, and that go. Rules have no names:

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::script::{MARK, TABLE, declaration, elements, hash, number, rules, word};
 use super::super::{Chain, Map, Ruleset};
-use super::OTHER_NAMES;
+use super::other_ends;
 use crate::backend::chains::Script;
 
 /// What is there of our table, as far as it is known.
@@ -24,12 +24,12 @@ impl There {
         Self { chains: chains.collect(), maps: maps.collect() }
     }
 
-    /// A name for the map that nothing there has.
+    /// A name for the map that nothing there has: each apply that fails on its way may have left
+    /// a map under another one, and what is in those is not known.
     pub(super) fn fresh(&self, name: &str) -> String {
-        let others = OTHER_NAMES.iter().map(|end| format!("{name}{end}"));
+        let others = other_ends().map(|end| format!("{name}{end}"));
         let mut names = [name.to_owned()].into_iter().chain(others);
-        // Two are in use where an apply was interrupted, and never three.
-        names.find(|name| !self.maps.contains_key(name)).unwrap_or_else(|| name.to_owned())
+        names.find(|name| !self.maps.contains_key(name)).expect("names have no end, and maps have")
     }
 
     /// The steps to `after`, whose maps are either those that are there or have fresh names.

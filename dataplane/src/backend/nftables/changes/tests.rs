@@ -194,3 +194,21 @@ fn nothing_is_done_where_nothing_differs() {
     assert!(changes.steps.is_empty());
     assert_eq!((changes.entries, changes.touched), ([0; 3], 0));
 }
+
+/// As many applies as may have failed: a map that is there is never taken for a fresh one.
+#[test]
+fn fresh_names_have_no_end() {
+    let mut there = There::default();
+    for number in 0..120 {
+        let changes = table().instead_of(&there);
+        let maps: Vec<String> = changes.ruleset.maps.keys().cloned().collect();
+        for name in maps {
+            assert!(["in4_7_1", "in4_7_3"].contains(&canonical(&name).as_str()), "{name}");
+            assert_eq!(there.maps.insert(name.clone(), "map"), None, "{name}, after {number}");
+        }
+        assert_eq!(there.maps.len(), 2 * (number + 1));
+    }
+    for name in ["in4_00000007_1_icmp", "in4_00000007_1_backward", "to4_shared", "local4", "b"] {
+        assert_eq!(canonical(name), name);
+    }
+}
