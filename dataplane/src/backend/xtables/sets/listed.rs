@@ -9,7 +9,7 @@ use crate::backend::chains::{About, hash};
 use crate::backend::tool::{ToolError, Tools};
 
 /// The tool.
-pub(super) const IPSET: &str = "ipset";
+pub(in crate::backend::xtables) const IPSET: &str = "ipset";
 
 /// How the names of our sets begin.
 const NAMES: [&str; 2] = ["rf4-", "rf6-"];
