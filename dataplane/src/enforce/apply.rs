@@ -56,8 +56,10 @@ pub enum HookChoice {
 ///
 /// # Errors
 ///
-/// [`EnforceError`]; the host behaves as before then, unless what failed came after the change:
-/// [`EnforceError::NotRevoked`] and [`EnforceError::Left`].
+/// [`EnforceError`]; the host behaves as before then, unless what failed came after the change.
+/// The rest was done nevertheless then: [`EnforceError::NotKept`], [`EnforceError::NotFinished`],
+/// [`EnforceError::NotRevoked`], [`EnforceError::Left`], or several of them in
+/// [`EnforceError::Several`].
 pub fn apply(
     paths: &Paths,
     tables: &Tables,
@@ -78,7 +80,7 @@ pub fn apply(
         desired.settings.pick_up_until = until.filter(|_| !is_closed);
     }
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
-    let (applied, before) = match options.backend {
+    let (applied, before, mut errors) = match options.backend {
         BackendChoice::Ebpf => change.make(&mut Ebpf::new(Pins::below(paths.pins())))?,
         BackendChoice::Iptables { variant, layout } => {
             change.make(&mut Iptables::new(paths.records(), variant, layout))?
@@ -89,10 +91,19 @@ pub fn apply(
         BackendChoice::Nftables => change.make(&mut Nftables::new(&paths.records()))?,
     };
     let revoked = match options.backend.is_chains() && !options.dry_run {
-        true => revoke(&desired, options.backend)?,
-        false => 0,
+        true => revoke(&desired, options.backend),
+        false => Ok(0),
     };
-    let removed = off::others(paths, options.backend, options.dry_run)?;
+    let revoked = revoked.unwrap_or_else(|error| {
+        errors.push(error);
+        0
+    });
+    let removed = off::others(paths, options.backend, options.dry_run);
+    let removed = removed.unwrap_or_else(|error| {
+        errors.push(error);
+        Removed::default()
+    });
+    EnforceError::of_all(errors).map_or(Ok(()), Err)?;
     let summary = change.summary(applied, before, placement, started);
     Ok(Summary { removed, revoked, ..summary })
 }
@@ -143,11 +154,11 @@ struct Change<'a> {
 
 impl Change<'_> {
     /// Makes the change, or in a dry run says what it would be. With what was done come the
-    /// policies of before.
+    /// policies of before, and what went wrong after the change.
     fn make<B: Backend>(
         &self,
         backend: &mut B,
-    ) -> Result<(Applied, BTreeMap<String, String>), EnforceError>
+    ) -> Result<(Applied, BTreeMap<String, String>, Vec<EnforceError>), EnforceError>
     where
         EnforceError: From<B::Error>,
     {
@@ -158,15 +169,21 @@ impl Change<'_> {
         let before = enforced.map(|known| known.policies.clone()).unwrap_or_default();
         let numbers = enforced.filter(is_own).map(|known| &known.numbers);
         if self.options.dry_run {
-            return Ok((backend.preview(self.desired, numbers)?, before));
+            return Ok((backend.preview(self.desired, numbers)?, before, Vec::new()));
         }
         let file = Unwritten::prepare(&self.paths.installed())?;
         let applied = backend.apply(self.desired, numbers)?;
         let (numbers, policies) = (applied.numbers.clone(), self.policies.clone());
         let mut installed = InstalledPolicies::new(self.options.backend, numbers, policies);
         installed.pick_up_until = self.desired.settings.pick_up_until;
-        file.write(&installed)?;
-        Ok((applied, before))
+        let name = self.options.backend.name();
+        let not_finished =
+            |why: &String| EnforceError::NotFinished { backend: name, why: why.clone() };
+        let mut errors: Vec<EnforceError> = applied.left_undone.iter().map(not_finished).collect();
+        if let Err(error) = file.write(&installed) {
+            errors.push(EnforceError::NotKept { backend: name, source: Box::new(error) });
+        }
+        Ok((applied, before, errors))
     }
 
     fn summary(
