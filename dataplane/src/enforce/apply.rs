@@ -15,7 +15,7 @@ use super::{EnforceError, Paths, privilege};
 use crate::backend::conntrack::{self, ConntrackError};
 use crate::backend::ebpf::{Ebpf, Pins};
 use crate::backend::ipset::Ipset;
-use crate::backend::iptables::Iptables;
+use crate::backend::iptables::{Iptables, Layout};
 use crate::backend::nftables::Nftables;
 use crate::backend::{Applied, Backend, Desired, Mode, Settings};
 use crate::compile::Tables;
@@ -73,7 +73,9 @@ pub fn apply(
     let mut desired = desired(tables, &placement, options)?;
     let known = InstalledPolicies::read(&paths.installed())?;
     if options.backend.is_chains() {
-        let until = pick_up_until(known.as_ref(), now(), options.settings.pick_up_seconds);
+        let is_installed = known.is_none() && is_installed(paths, options.backend);
+        let seconds = if is_installed { 0 } else { options.settings.pick_up_seconds };
+        let until = pick_up_until(known.as_ref(), now(), seconds);
         let is_open = until.is_some_and(|until| until > now());
         // What is revoked would come back as a connection that nobody has seen begin.
         let is_closed = is_open && refuses_known(&desired)?;
@@ -116,6 +118,20 @@ fn pick_up_until(known: Option<&InstalledPolicies>, now: u64, seconds: u32) -> O
     match known {
         Some(known) if known.backend != BackendChoice::Ebpf.name() => known.pick_up_until,
         _ => (seconds > 0).then(|| now + u64::from(seconds)),
+    }
+}
+
+/// Whether chains are installed where `backend` has its own, whether or not anything describes them:
+/// they have seen every connection begin. Chains that cannot be looked at may be there.
+fn is_installed(paths: &Paths, backend: BackendChoice) -> bool {
+    let (records, layout) = (paths.records(), Layout::default());
+    match backend {
+        BackendChoice::Ebpf => false,
+        BackendChoice::Iptables { variant, .. } | BackendChoice::Ipset { variant } => {
+            let iptables = Iptables::new(records.clone(), variant, layout).read_back();
+            !matches!((iptables, Ipset::new(records, variant).read_back()), (Ok(None), Ok(None)))
+        }
+        BackendChoice::Nftables => !matches!(Nftables::new(&records).read_back(), Ok(None)),
     }
 }
 
