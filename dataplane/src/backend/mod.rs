@@ -259,6 +259,19 @@ pub struct Applied {
     pub steps: Vec<String>,
     /// What the user should know about the host, in sentences.
     pub warnings: Vec<String>,
+    /// What went wrong after the change, which is in force, in sentences.
+    pub left_undone: Vec<String>,
+}
+
+/// An error and all that it came of.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// How an apply was done.

@@ -15,7 +15,7 @@ use super::{EnforceError, Paths, privilege};
 use crate::backend::conntrack::{self, ConntrackError};
 use crate::backend::ebpf::{Ebpf, Pins};
 use crate::backend::ipset::Ipset;
-use crate::backend::iptables::Iptables;
+use crate::backend::iptables::{Iptables, Layout};
 use crate::backend::nftables::Nftables;
 use crate::backend::{Applied, Backend, Desired, Mode, Settings};
 use crate::compile::Tables;
@@ -56,8 +56,10 @@ pub enum HookChoice {
 ///
 /// # Errors
 ///
-/// [`EnforceError`]; the host behaves as before then, unless what failed came after the change:
-/// [`EnforceError::NotRevoked`] and [`EnforceError::Left`].
+/// [`EnforceError`]; the host behaves as before then, unless what failed came after the change.
+/// The rest was done nevertheless then: [`EnforceError::NotKept`], [`EnforceError::NotFinished`],
+/// [`EnforceError::NotRevoked`], [`EnforceError::Left`], or several of them in
+/// [`EnforceError::Several`].
 pub fn apply(
     paths: &Paths,
     tables: &Tables,
@@ -71,14 +73,16 @@ pub fn apply(
     let mut desired = desired(tables, &placement, options)?;
     let known = InstalledPolicies::read(&paths.installed())?;
     if options.backend.is_chains() {
-        let until = pick_up_until(known.as_ref(), now(), options.settings.pick_up_seconds);
+        let is_installed = known.is_none() && is_installed(paths, options.backend);
+        let seconds = if is_installed { 0 } else { options.settings.pick_up_seconds };
+        let until = pick_up_until(known.as_ref(), now(), seconds);
         let is_open = until.is_some_and(|until| until > now());
         // What is revoked would come back as a connection that nobody has seen begin.
         let is_closed = is_open && refuses_known(&desired)?;
         desired.settings.pick_up_until = until.filter(|_| !is_closed);
     }
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
-    let (applied, before) = match options.backend {
+    let (applied, before, mut errors) = match options.backend {
         BackendChoice::Ebpf => change.make(&mut Ebpf::new(Pins::below(paths.pins())))?,
         BackendChoice::Iptables { variant, layout } => {
             change.make(&mut Iptables::new(paths.records(), variant, layout))?
@@ -89,10 +93,19 @@ pub fn apply(
         BackendChoice::Nftables => change.make(&mut Nftables::new(&paths.records()))?,
     };
     let revoked = match options.backend.is_chains() && !options.dry_run {
-        true => revoke(&desired, options.backend)?,
-        false => 0,
+        true => revoke(&desired, options.backend),
+        false => Ok(0),
     };
-    let removed = off::others(paths, options.backend, options.dry_run)?;
+    let revoked = revoked.unwrap_or_else(|error| {
+        errors.push(error);
+        0
+    });
+    let removed = off::others(paths, options.backend, options.dry_run);
+    let removed = removed.unwrap_or_else(|error| {
+        errors.push(error);
+        Removed::default()
+    });
+    EnforceError::of_all(errors).map_or(Ok(()), Err)?;
     let summary = change.summary(applied, before, placement, started);
     Ok(Summary { removed, revoked, ..summary })
 }
@@ -105,6 +118,20 @@ fn pick_up_until(known: Option<&InstalledPolicies>, now: u64, seconds: u32) -> O
     match known {
         Some(known) if known.backend != BackendChoice::Ebpf.name() => known.pick_up_until,
         _ => (seconds > 0).then(|| now + u64::from(seconds)),
+    }
+}
+
+/// Whether chains are installed where `backend` has its own, whether or not anything describes them:
+/// they have seen every connection begin. Chains that cannot be looked at may be there.
+fn is_installed(paths: &Paths, backend: BackendChoice) -> bool {
+    let (records, layout) = (paths.records(), Layout::default());
+    match backend {
+        BackendChoice::Ebpf => false,
+        BackendChoice::Iptables { variant, .. } | BackendChoice::Ipset { variant } => {
+            let iptables = Iptables::new(records.clone(), variant, layout).read_back();
+            !matches!((iptables, Ipset::new(records, variant).read_back()), (Ok(None), Ok(None)))
+        }
+        BackendChoice::Nftables => !matches!(Nftables::new(&records).read_back(), Ok(None)),
     }
 }
 
@@ -143,11 +170,11 @@ struct Change<'a> {
 
 impl Change<'_> {
     /// Makes the change, or in a dry run says what it would be. With what was done come the
-    /// policies of before.
+    /// policies of before, and what went wrong after the change.
     fn make<B: Backend>(
         &self,
         backend: &mut B,
-    ) -> Result<(Applied, BTreeMap<String, String>), EnforceError>
+    ) -> Result<(Applied, BTreeMap<String, String>, Vec<EnforceError>), EnforceError>
     where
         EnforceError: From<B::Error>,
     {
@@ -158,15 +185,21 @@ impl Change<'_> {
         let before = enforced.map(|known| known.policies.clone()).unwrap_or_default();
         let numbers = enforced.filter(is_own).map(|known| &known.numbers);
         if self.options.dry_run {
-            return Ok((backend.preview(self.desired, numbers)?, before));
+            return Ok((backend.preview(self.desired, numbers)?, before, Vec::new()));
         }
         let file = Unwritten::prepare(&self.paths.installed())?;
         let applied = backend.apply(self.desired, numbers)?;
         let (numbers, policies) = (applied.numbers.clone(), self.policies.clone());
         let mut installed = InstalledPolicies::new(self.options.backend, numbers, policies);
         installed.pick_up_until = self.desired.settings.pick_up_until;
-        file.write(&installed)?;
-        Ok((applied, before))
+        let name = self.options.backend.name();
+        let not_finished =
+            |why: &String| EnforceError::NotFinished { backend: name, why: why.clone() };
+        let mut errors: Vec<EnforceError> = applied.left_undone.iter().map(not_finished).collect();
+        if let Err(error) = file.write(&installed) {
+            errors.push(EnforceError::NotKept { backend: name, source: Box::new(error) });
+        }
+        Ok((applied, before, errors))
     }
 
     fn summary(

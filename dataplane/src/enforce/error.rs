@@ -7,6 +7,7 @@ use super::{HostError, PlacementErrors};
 use crate::backend::conntrack::ConntrackError;
 use crate::backend::ebpf::EbpfError;
 use crate::backend::nftables::NftablesError;
+use crate::backend::with_sources;
 use crate::backend::xtables::XtablesError;
 
 /// Why the host could not be changed or read. It behaves as before then.
@@ -67,6 +68,31 @@ pub enum EnforceError {
     /// Which connections the kernel knows cannot be found out.
     #[error("the connections that the kernel knows cannot be compared with policy")]
     Connections(#[source] ConntrackError),
+    /// What was installed is not described on disk.
+    #[error(
+        "{backend} is in force, but what its numbers stand for is not on disk, so `status` cannot \
+         name rules and policies: mend what is wrong and apply again"
+    )]
+    NotKept {
+        /// The backend that is in force.
+        backend: &'static str,
+        /// Why.
+        source: Box<EnforceError>,
+    },
+    /// What comes after a change has failed.
+    #[error("{backend} is in force, but {why}; mend what is wrong and apply again")]
+    NotFinished {
+        /// The backend that is in force.
+        backend: &'static str,
+        /// What has failed, and why.
+        why: String,
+    },
+    /// More than one thing has failed after a change.
+    #[error("{}", all(errors))]
+    Several {
+        /// All of it.
+        errors: Vec<EnforceError>,
+    },
     /// Connections that the kernel knows have not been asked about.
     #[error(
         "{backend} is in force, but connections that the kernel knows may go on although policy \
@@ -98,4 +124,41 @@ pub enum EnforceError {
     /// The kernel.
     #[error(transparent)]
     Ebpf(#[from] EbpfError),
+}
+
+impl EnforceError {
+    /// The one error, or one for all; nothing if there are none.
+    pub(super) fn of_all(mut errors: Vec<Self>) -> Option<Self> {
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(Self::Several { errors }),
+        }
+    }
+}
+
+/// A sentence for each, with what it came of.
+fn all(errors: &[EnforceError]) -> String {
+    let each: Vec<String> = errors.iter().map(|error| with_sources(error)).collect();
+    each.join("; and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_errors_each_is_told() {
+        let not_finished =
+            |why: &str| EnforceError::NotFinished { backend: "iptables", why: why.to_owned() };
+        assert!(EnforceError::of_all(Vec::new()).is_none());
+        let one = EnforceError::of_all(vec![not_finished("a")]).unwrap().to_string();
+        assert_eq!(one, "iptables is in force, but a; mend what is wrong and apply again");
+        let file = EnforceError::File {
+            verb: "write",
+            path: "x".into(),
+            source: io::Error::other("no room"),
+        };
+        let both = EnforceError::of_all(vec![not_finished("a"), file]).unwrap().to_string();
+        assert_eq!(both, format!("{one}; and cannot write `x`: no room"));
+    }
 }

@@ -34,7 +34,7 @@ impl Removed {
 ///
 /// [`EnforceError`]: the first, after everything has been tried.
 pub fn off(paths: &Paths) -> Result<Option<Removed>, EnforceError> {
-    privilege::check("off", privilege::ALL)?;
+    privilege::check("off", privilege::needed_for_installed(paths))?;
     let _lock = Lock::take(&paths.lock())?;
     let mut taking = Taking { paths, removed: None, error: None };
     for place in PLACES {

@@ -1,8 +1,9 @@
 //! Whether this process may change the host.
 
 use std::fs;
+use std::io;
 
-use super::{BackendChoice, EnforceError};
+use super::{BackendChoice, EnforceError, Paths};
 
 /// Capabilities by number (include/uapi/linux/capability.h). `CAP_SYS_ADMIN` is among them because
 /// the kernel opens maps and programs by their number only to those who have it
@@ -17,6 +18,16 @@ pub(super) type Capability = (u32, &'static str);
 /// What installing by `backend` takes; tools say themselves what else they need.
 pub(super) const fn needed(backend: BackendChoice) -> &'static [Capability] {
     if backend.is_chains() { &[NET_ADMIN] } else { ALL }
+}
+
+/// What reading or taking away all that is installed takes. Only programs that are pinned take more
+/// than chains do; pins that cannot be looked for may be there.
+pub(super) fn needed_for_installed(paths: &Paths) -> &'static [Capability] {
+    match fs::read_dir(paths.pins()).map(|mut pins| pins.next().is_none()) {
+        Ok(true) => &[NET_ADMIN],
+        Err(error) if error.kind() == io::ErrorKind::NotFound => &[NET_ADMIN],
+        Ok(false) | Err(_) => ALL,
+    }
 }
 
 /// Whether this process has the capabilities `needed` for `what`.
@@ -55,5 +66,16 @@ mod tests {
         assert_eq!(missing(0, programs), ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
         assert_eq!(missing(1 << 12 | 1 << 39, programs), ["CAP_SYS_ADMIN"]);
         assert_eq!(missing(1 << 12 | 1 << 21, programs), [""; 0]);
+    }
+
+    #[test]
+    fn programs_are_cared_for_only_where_some_are_pinned() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::below(root.path());
+        assert_eq!(needed_for_installed(&paths), [NET_ADMIN]);
+        fs::create_dir_all(paths.pins()).unwrap();
+        assert_eq!(needed_for_installed(&paths), [NET_ADMIN]);
+        fs::create_dir(paths.pins().join("links")).unwrap();
+        assert_eq!(needed_for_installed(&paths), ALL);
     }
 }

@@ -47,7 +47,7 @@ pub struct RuleStatus {
 ///
 /// [`EnforceError`] when it cannot be read.
 pub fn status(paths: &Paths) -> Result<Vec<Status>, EnforceError> {
-    privilege::check("status", privilege::ALL)?;
+    privilege::check("status", privilege::needed_for_installed(paths))?;
     let known = InstalledPolicies::read(&paths.installed())?;
     let mut all = Vec::new();
     let ebpf = Ebpf::new(Pins::below(paths.pins()));
@@ -75,7 +75,8 @@ where
     EnforceError: From<B::Error>,
 {
     let Some(installed) = backend.read_back()? else { return Ok(None) };
-    let Some(counters) = backend.counters()? else { return Ok(None) };
+    // Where everything of ours is gone, nothing counts, and that it is gone has to be told.
+    let counters = backend.counters()?.unwrap_or_default();
     let known = known.filter(|known| {
         known.backend == choice.name() && known.numbers.generation == installed.generation
     });

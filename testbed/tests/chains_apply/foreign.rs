@@ -24,6 +24,31 @@ fn a_chain_of_our_name_that_somebody_else_has_made_is_refused() {
 }
 
 #[test]
+fn a_rule_with_a_comment_like_ours_is_somebody_elses() {
+    for scene in Scene::each() {
+        scene.shell(
+            r#"iptables -A INPUT -s 192.0.2.7 -m comment --comment "rf:admin access" -j ACCEPT
+               iptables -A INPUT -m comment --comment rf:Jump -j DOCKER-USER
+               ip6tables -A FORWARD -m comment --comment rf:NoRule -j DROP"#,
+        );
+        let before = scene.saved();
+        let rules = |lines: &[String]| -> Vec<String> {
+            let ours = |line: &&String| line.contains("RINGFENCE-") || line.contains("RF-");
+            let rules = lines.iter().filter(|line| line.starts_with("-A ") && !ours(line));
+            rules.cloned().collect()
+        };
+        let others = rules(&before);
+        assert!(others.iter().any(|rule| rule.contains("rf:admin access")), "{others:?}");
+        for shop in [shop(), shop_with_one_more()] {
+            scene.applied(&mut scene.iptables(), &shop);
+            assert_eq!(rules(&scene.saved()), others);
+        }
+        scene.run(|| scene.iptables().remove()).unwrap().unwrap();
+        assert_eq!(scene.saved(), before);
+    }
+}
+
+#[test]
 fn a_rule_of_somebody_else_that_leads_to_us_is_named_when_we_go() {
     for scene in Scene::each() {
         scene.applied(&mut scene.iptables(), &shop());

@@ -66,11 +66,15 @@ fn without_a_record_everything_is_installed_as_a_whole() {
 #[test]
 fn a_set_of_our_name_that_is_not_ours_stays() {
     for scene in Scene::each() {
-        scene.shell("ipset create rf4-mine hash:ip; ipset add rf4-mine 192.0.2.3");
+        scene.shell(
+            "ipset create rf4-mine hash:ip; ipset add rf4-mine 192.0.2.3
+             ipset create rf4-blocklist hash:net comment
+             ipset create rf4-in-0000002a-1a.0 hash:ip comment",
+        );
         scene.applied(&mut scene.ipset(), &shop());
         scene.applied(&mut scene.ipset(), &shop_with_one_more());
         scene.run(|| scene.ipset().remove()).unwrap().unwrap();
-        let sets = scene.shell("ipset list -n");
-        assert_eq!(sets, "blocklist\nrf4-mine\n");
+        let sets = scene.shell("ipset list -n | sort");
+        assert_eq!(sets, "blocklist\nrf4-blocklist\nrf4-in-0000002a-1a.0\nrf4-mine\n");
     }
 }

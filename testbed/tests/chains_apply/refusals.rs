@@ -174,3 +174,27 @@ fn who_holds_the_lock_of_iptables_is_told() {
     assert_eq!(scene.saved(), before);
     scene.applied(&mut scene.iptables(), &shop_with_one_more());
 }
+
+#[test]
+fn off_needs_the_tools_of_all_that_is_recorded() {
+    for scene in Scene::each() {
+        let others = scene.saved();
+        scene.applied(&mut scene.ipset(), &shop());
+        let before = scene.saved();
+        let tools =
+            ["ipset".to_owned(), scene.variant.save(Family::V6), scene.variant.restore(Family::V4)];
+        for tool in tools {
+            let folder = Folder::new().without(&tool);
+            let mut crippled = scene.ipset().with_tools(folder.tools());
+            let error = scene.run(|| crippled.remove()).unwrap_err();
+            let is_missing = |error: &ToolError| matches!(error, ToolError::Missing { .. });
+            let XtablesError::Tool(source) = &error else { panic!("{error}") };
+            assert!(is_missing(source) && error.to_string().contains(&tool), "{error}");
+            assert_eq!(scene.saved(), before, "without `{tool}`");
+            assert!(scene.records().join("ipset.json").exists(), "without `{tool}`");
+        }
+        scene.run(|| scene.ipset().remove()).unwrap().unwrap();
+        assert_eq!(scene.saved(), others);
+        assert!(!scene.records().join("ipset.json").exists());
+    }
+}

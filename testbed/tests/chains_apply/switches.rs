@@ -3,6 +3,8 @@
 use ringfence_dataplane::backend::Backend as _;
 use ringfence_dataplane::backend::iptables::{Iptables, Layout};
 
+use ringfence_dataplane::backend::xtables::XtablesError;
+
 use crate::scene::{Scene, shop};
 
 #[test]
@@ -42,5 +44,30 @@ fn iptables_and_ipset_take_each_others_place() {
         assert!(!scene.records().join("ipset.json").exists());
         scene.run(|| scene.ipset().remove()).unwrap().unwrap();
         assert_eq!(scene.saved(), before);
+    }
+}
+
+#[test]
+fn a_rule_that_keeps_the_other_variant_from_going_is_found_before_the_change() {
+    for scene in Scene::each() {
+        scene.applied(&mut scene.iptables(), &shop());
+        scene.shell("iptables -A DOCKER-USER -i eth7 -j RINGFENCE-FORWARD");
+        let other = scene.variant.other();
+        let both = || {
+            scene
+                .shell("iptables-legacy-save; iptables-nft-save")
+                .lines()
+                .filter(|line| !line.starts_with(['#', ':']))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let before = both();
+        let mut backend =
+            Iptables::new(scene.records().to_owned(), Some(other), Layout::Structured);
+        let error = scene.apply(&mut backend, &shop()).unwrap_err();
+        assert!(matches!(error, XtablesError::ForeignJump { .. }), "{error}");
+        assert_eq!(both(), before);
+        scene.shell("iptables -D DOCKER-USER -i eth7 -j RINGFENCE-FORWARD");
+        scene.applied(&mut backend, &shop());
     }
 }

@@ -115,6 +115,7 @@ fn plan(
         hooks: Vec::new(),
         steps: Vec::new(),
         warnings: Vec::new(),
+        left_undone: Vec::new(),
     };
     let mut steps = None;
     if config.generation != 0 && is_same(&config, &wanted.config) {

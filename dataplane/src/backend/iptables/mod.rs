@@ -75,7 +75,7 @@ pub(in crate::backend) use self::condition::{Condition, End};
 pub use self::error::RenderError;
 pub use self::ruleset::{Chain, Family, Jump, Rule, Ruleset, Table};
 pub(in crate::backend) use self::services::{Asked, Packing, words as service_words};
-pub use self::text::{chain_lines, declaration, jump_line};
+pub use self::text::{JUMP, chain_lines, declaration, jump_line};
 pub(in crate::backend) use self::writer::{Answer, Style, Writer};
 
 /// The rules of one family that do what the plan says.

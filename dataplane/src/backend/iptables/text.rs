@@ -106,11 +106,14 @@ pub fn chain_lines(chain: &Chain, script: &mut Script) {
     }
 }
 
+/// What the comment of a rule says that leads from the kernel's own chain into ours.
+pub const JUMP: &str = "Jump";
+
 /// The line that has the kernel's own chain lead into ours, before all others.
 #[must_use]
 pub fn jump_line(jump: &Jump) -> String {
     let Jump { from, to, .. } = jump;
-    format!("-I {from} 1 -m comment --comment \"{}Jump\" -j {to}", About::MARK)
+    format!("-I {from} 1 -m comment --comment \"{}{JUMP}\" -j {to}", About::MARK)
 }
 
 fn rule_line(chain: &str, rule: &Rule, hash: Option<u64>) -> String {

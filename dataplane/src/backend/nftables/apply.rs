@@ -189,6 +189,7 @@ impl Work {
             hooks: Vec::new(),
             steps: told,
             warnings: self.warnings,
+            left_undone: Vec::new(),
         }
     }
 }

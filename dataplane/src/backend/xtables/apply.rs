@@ -13,7 +13,7 @@ use crate::backend::chains::Plan;
 use crate::backend::ipset::{Set, Sets};
 use crate::backend::iptables::Ruleset;
 use crate::backend::record::Record;
-use crate::backend::{Applied, Desired, How};
+use crate::backend::{Applied, Desired, How, with_sources};
 
 /// Rules as generators give them.
 #[derive(Clone, Debug)]
@@ -80,9 +80,21 @@ impl XtablesHost {
                     let _ = self.restore_record(situation.record.as_ref());
                 }
             })?;
-            self.keep(&situation, &course, desired, applied.numbers.generation)?;
+            let generation = applied.numbers.generation;
+            if let Err(error) = self.keep(&situation, &course, desired, generation) {
+                applied.left_undone.push(format!(
+                    "what is installed could not be recorded, and the next apply installs all of \
+                     it anew: {}",
+                    with_sources(&error)
+                ));
+            }
         }
-        self.clear(&situation, &course, &mut applied)?;
+        if let Err(error) = self.clear(&situation, &course, &mut applied) {
+            applied.left_undone.push(format!(
+                "what was installed before could not be taken away, and enforces too: {}",
+                with_sources(&error)
+            ));
+        }
         Ok(applied)
     }
 
@@ -113,9 +125,23 @@ impl XtablesHost {
         let saved = self.look(variant, recorded)?;
         let listed = Listed::ask(&self.tools)?;
         let other = variant.other();
-        let other = if self.has(other) { Some(self.look(other, recorded)?) } else { None };
+        let other = if self.has(other) { Some(self.removable(other, recorded)?) } else { None };
         let is_taken_over = self.other_record().read::<Kept>()?.is_some();
         Ok(Situation { variant, record, plan, wanted, saved, listed, other, is_taken_over })
+    }
+
+    /// What a variant holds from which all of ours is to go. That it can is seen before anything
+    /// is changed.
+    fn removable(
+        &self,
+        variant: Variant,
+        recorded: Option<&Record<Kept>>,
+    ) -> Result<[Saved; 2], XtablesError> {
+        let made = made(recorded, variant);
+        let xtables = Xtables { tools: &self.tools, variant, rules: &BTreeMap::new(), made };
+        let saved = xtables.look()?;
+        xtables.refuse_foreign_jumps(&saved)?;
+        Ok(saved)
     }
 
     fn run(&self, situation: &Situation, course: &Course<'_>) -> Result<(), XtablesError> {

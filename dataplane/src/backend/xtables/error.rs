@@ -66,6 +66,15 @@ pub enum XtablesError {
         /// What went wrong then.
         then: Box<XtablesError>,
     },
+    /// What was taken away is there again, or still.
+    #[error(
+        "`{what}` is still there after everything was taken away: see whether another program \
+         puts it back, then run `ringfence off` again"
+    )]
+    Remains {
+        /// Chains and sets.
+        what: String,
+    },
     /// Rules of ours are there, and no record of this boot describes them.
     #[error(
         "{chains} chains of ringfence are installed, but `{}` does not describe them (it is \

@@ -11,7 +11,7 @@ use super::apply::Situation;
 use super::install::Xtables;
 use super::prints::{Print, compare, prints};
 use super::saved::{Saved, SavedRule};
-use super::sets::{Ipset, KeptSets, Listed};
+use super::sets::{IPSET, Ipset, KeptSets, Listed};
 use super::{Variant, XtablesError};
 use crate::backend::chains::About;
 use crate::backend::ipset::ELEMENTS;
@@ -223,8 +223,7 @@ impl XtablesHost {
             records.extend(file.read::<Kept>()?);
         }
         for record in &records {
-            // What is recorded has to be looked for, so its tools have to be there.
-            self.tools.require(&record.ruleset.variant.save(Family::V4))?;
+            self.require_tools_of(record)?;
         }
         for variant in Variant::ALL.into_iter().filter(|variant| self.has(*variant)) {
             let made = records.iter().flat_map(|record| made(Some(record), variant));
@@ -237,9 +236,44 @@ impl XtablesHost {
             Ipset { tools: &self.tools, rules: &rules }.destroy(&sets)?;
             removed.push(format!("ipset: {} sets", sets.len()));
         }
+        self.refuse_remains(&records)?;
         self.record_file().remove()?;
         self.other_record().remove()?;
         Ok((!records.is_empty() || !removed.is_empty()).then_some(removed))
+    }
+}
+
+impl XtablesHost {
+    /// What is recorded has to be looked for, so its tools have to be there.
+    fn require_tools_of(&self, record: &Record<Kept>) -> Result<(), XtablesError> {
+        let variant = record.ruleset.variant;
+        for family in Family::ALL {
+            self.tools.require(&variant.save(family))?;
+            self.tools.require(&variant.restore(family))?;
+        }
+        let may_have_sets = record.unfinished && record.tool == "ipset";
+        if may_have_sets || !record.ruleset.sets.is_empty() {
+            self.tools.require(IPSET)?;
+        }
+        Ok(())
+    }
+
+    /// An error where something of ours can still be seen after all was taken away.
+    fn refuse_remains(&self, records: &[Record<Kept>]) -> Result<(), XtablesError> {
+        let mut remains = Vec::new();
+        for variant in Variant::ALL.into_iter().filter(|variant| self.has(*variant)) {
+            for record in records.iter().map(Some).chain([None]) {
+                let chains = prints(&self.look(variant, record)?);
+                remains.extend(chains.iter().map(|print| format!("{variant} {print}")));
+            }
+        }
+        let listed = Listed::ask(&self.tools)?;
+        remains.extend(listed.ours().map(|name| format!("ipset {name}")));
+        remains.dedup();
+        match remains.is_empty() {
+            true => Ok(()),
+            false => Err(XtablesError::Remains { what: remains.join("`, `") }),
+        }
     }
 }
 

@@ -112,6 +112,20 @@ impl Xtables<'_> {
         Ok(Goal { family, table, content, both, kept, now, script })
     }
 
+    /// An error if somebody else's rule leads into a chain of ours, so that ours cannot all go.
+    pub(in crate::backend) fn refuse_foreign_jumps(
+        &self,
+        now: &[Saved; 2],
+    ) -> Result<(), XtablesError> {
+        for (family, saved) in Family::ALL.into_iter().zip(now) {
+            for table in Table::ALL {
+                let nothing = Content::default();
+                self.refuse_foreign_jump(family, table, saved.table(table), &nothing)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A chain that is still entered by somebody else's rule cannot be removed.
     fn refuse_foreign_jump(
         &self,

@@ -4,6 +4,7 @@
 //! can only be seen by looking at all of it, without reading it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,13 @@ pub(in crate::backend) struct Print {
     /// The chain; for a rule that leads into one of ours, `FORWARD -> RINGFENCE-FORWARD`.
     chain: String,
     hash: u64,
+}
+
+/// `iptables filter RINGFENCE-FORWARD`.
+impl fmt::Display for Print {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.family, self.table, self.chain)
+    }
 }
 
 /// All prints of what `saved` holds of ours, in a fixed order.

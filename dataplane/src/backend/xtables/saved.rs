@@ -10,7 +10,7 @@ use ringfence_common::abi::event::Counter;
 
 use super::Variant;
 use crate::backend::chains::{About, hash::HASH_MARK};
-use crate::backend::iptables::{Family, Table};
+use crate::backend::iptables::{Family, JUMP, Table};
 use crate::backend::tool::{ToolError, Tools};
 
 /// How the names of our chains begin.
@@ -74,8 +74,12 @@ impl Saved {
 
     /// How many rules there are that are not ours.
     pub(super) fn foreign_rules(&self) -> usize {
-        let chains = self.tables.values().flat_map(|table| table.chains.values());
-        chains.flatten().filter(|rule| !rule.is_ours()).count()
+        let of_table = |table: &SavedTable| {
+            let all: usize = table.chains.values().map(Vec::len).sum();
+            let ours = table.ours().flat_map(|(_, rules)| rules).filter(|rule| rule.is_marked());
+            all - ours.count() - table.jumps().count()
+        };
+        self.tables.values().map(of_table).sum()
     }
 
     fn read(text: &str) -> Self {
@@ -108,7 +112,7 @@ impl SavedTable {
     pub(super) fn jumps(&self) -> impl Iterator<Item = (&str, usize, &SavedRule)> {
         let others = self.chains.iter().filter(|(name, _)| !is_our_name(name));
         others.flat_map(|(name, rules)| {
-            let ours = rules.iter().enumerate().filter(|(_, rule)| rule.is_ours());
+            let ours = rules.iter().enumerate().filter(|(_, rule)| rule.is_jump());
             ours.map(|(index, rule)| (name.as_str(), index + 1, rule))
         })
     }
@@ -117,7 +121,7 @@ impl SavedTable {
     pub(super) fn ours(&self) -> impl Iterator<Item = (&String, &Vec<SavedRule>)> {
         let named = self.chains.iter().filter(|(name, _)| is_our_name(name));
         named.filter(|(name, rules)| {
-            rules.iter().any(SavedRule::is_ours) || self.claimed.contains(*name)
+            rules.iter().any(SavedRule::is_marked) || self.claimed.contains(*name)
         })
     }
 }
@@ -133,8 +137,15 @@ impl SavedRule {
         Self { text: text.to_owned(), count, comment, target }
     }
 
-    /// Whether it has a comment of ours.
-    pub(super) fn is_ours(&self) -> bool {
+    /// Whether it leads into a chain of ours as the rules do that we put into other chains. Others
+    /// may begin comments as we do, so neither the comment nor the target is enough.
+    pub(super) fn is_jump(&self) -> bool {
+        let behind_mark = self.comment.as_deref().and_then(|text| text.strip_prefix(About::MARK));
+        behind_mark == Some(JUMP) && self.target.as_deref().is_some_and(is_our_name)
+    }
+
+    /// Whether it has a comment like ours; what that means depends on the chain that it is in.
+    fn is_marked(&self) -> bool {
         let begins = |mark| self.comment.as_ref().is_some_and(|comment| comment.starts_with(mark));
         begins(About::MARK) || begins(HASH_MARK)
     }
@@ -207,6 +218,9 @@ COMMIT
 :RF-EMPTY - [0:0]
 [5:300] -A FORWARD -m comment --comment rf:Jump -j RF-IN-0000002a
 [0:0] -A FORWARD -m comment --comment \"not ours --comment rf:Jump\" -j DROP
+[0:0] -A FORWARD -m comment --comment rf:Jump -j DOCKER-USER
+[0:0] -A INPUT -m comment --comment \"rf:admin access\" -j ACCEPT
+[0:0] -A INPUT -m comment --comment \"rf:Jump home\" -j RF-IN-0000002a
 [0:0] -A DOCKER-USER -j RETURN
 [2:120] -A RF-IN-0000002a -s 10.0.0.0/8 -m comment --comment \"rf#0123456789abcdef rf:0000000b \
 networkpolicy/a \\\"b\\\" ingress[0]\" -j RETURN
@@ -239,6 +253,6 @@ COMMIT
         assert_eq!(last.about(), Some(About::Reason(Reason::NoRule)));
         assert_eq!((last.chain_hash(), last.target.as_deref()), (None, Some("DROPPING")));
         assert_eq!(saved.table(Table::Raw), &SavedTable::default());
-        assert_eq!(saved.foreign_rules(), 2, "of the tables that we use");
+        assert_eq!(saved.foreign_rules(), 5, "of the tables that we use");
     }
 }

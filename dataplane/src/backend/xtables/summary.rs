@@ -34,6 +34,7 @@ pub(super) fn applied(desired: &Desired, situation: &Situation, course: &Course<
         hooks: Vec::new(),
         steps: steps(situation, course),
         warnings: warnings(situation),
+        left_undone: Vec::new(),
     }
 }
 

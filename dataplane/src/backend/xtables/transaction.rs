@@ -196,7 +196,7 @@ pub(super) fn foreign_jump(
     let others = now.chains.iter().filter(|(name, _)| !ours.contains(name));
     let rules = others.flat_map(|(name, rules)| rules.iter().map(move |rule| (name, rule)));
     let leads = |target: &String| ours.contains(target) && gone(target);
-    let mut foreign = rules.filter(|(_, rule)| !rule.is_ours());
+    let mut foreign = rules.filter(|(_, rule)| !rule.is_jump());
     let found = foreign.find(|(_, rule)| rule.target.as_ref().is_some_and(leads));
     found.map(|(name, rule)| (name, rule.text.as_str()))
 }

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::in_place::inverse;
 pub(super) use self::in_place::{ElementChange, count, differences, in_place};
-use self::listed::IPSET;
-pub(super) use self::listed::Listed;
+pub(super) use self::listed::{IPSET, Listed};
 use super::XtablesError;
 use crate::backend::chains::{About, Script};
 use crate::backend::ipset::{Set, Sets, element_line, set_lines};
