@@ -17,17 +17,20 @@ use super::writer::{Style, Who, Writer};
 use super::{Family, Rule, Table};
 use crate::backend::chains::{Entry, Guard};
 
+/// The chain for packets between interfaces.
+const FORWARD: &str = "RINGFENCE-FORWARD";
+
 impl<'p> Writer<'p> {
     /// The chains of the three hooks of the filter table, and those that hold them together.
     pub(super) fn hooks(&mut self) {
         let hooks = [
-            ("RINGFENCE-FORWARD", "packets between interfaces", self.forward()),
+            (FORWARD, "packets between interfaces", self.forward()),
             ("RINGFENCE-INPUT", "packets for this host", self.input()),
             ("RINGFENCE-OUTPUT", "packets of this host", self.output()),
         ];
         for (name, title, rules) in hooks {
             if !rules.is_empty() {
-                let mut all = self.known();
+                let mut all = self.known(name == FORWARD);
                 all.extend(rules);
                 self.add(Table::Filter, name, title, all);
             }
@@ -40,14 +43,18 @@ impl<'p> Writer<'p> {
     }
 
     /// What belongs to a known connection, and what hosts on a link say to each other.
-    fn known(&self) -> Vec<Rule> {
+    fn known(&self, is_forwarded: bool) -> Vec<Rule> {
         let established = Condition::default().and("-m conntrack --ctstate ESTABLISHED");
         let mut rules = vec![Self::passes(&established, Reason::Established)];
         if self.is_essential(essential::RELATED_ERRORS) {
             let related = self.related();
             rules.extend(related.iter().map(|when| Self::passes(when, Reason::Related)));
         }
-        rules.extend(self.discovery(Routers::Trusted));
+        let any = Condition::default();
+        // The kernel counts the hop limit down before it forwards: what has 1 left there may have
+        // come with 2 for someone behind this router. Groups are what listeners speak to.
+        let listeners = if is_forwarded { any.address(End::Destination, "ff00::/8") } else { any };
+        rules.extend(self.discovery(Routers::Trusted, &listeners));
         rules
     }
 

@@ -37,6 +37,13 @@ pub(super) fn listeners() -> String {
     format!("{LISTENER_TYPES} ip6 hoplimit 1")
 }
 
+/// As [`listeners`], where packets are forwarded. The kernel counts the hop limit down before: what
+/// has 1 left may have come with 2 for someone behind this router. Groups are what listeners speak
+/// to.
+fn forwarded_listeners() -> String {
+    format!("ip6 daddr ff00::/8 {}", listeners())
+}
+
 /// Errors, which quote the packet that they are about.
 const V4_ERRORS: &str =
     "icmp type { destination-unreachable, source-quench, time-exceeded, parameter-problem }";
@@ -67,7 +74,7 @@ const RECEIVER: Fields = Fields { interface: "oifname", address: "daddr" };
 /// Writes `forward`, `input` and `output`.
 pub(super) fn chains(draft: &mut Draft<'_>) {
     let mut forward = hook("forward", "forward", "What passes through this host");
-    forward.rules.extend(known_and_discovery(draft));
+    forward.rules.extend(known_and_discovery(draft, &forwarded_listeners()));
     let senders = from_workloads(draft);
     forward.rules.extend(senders.clone());
     let receivers =
@@ -79,7 +86,7 @@ pub(super) fn chains(draft: &mut Draft<'_>) {
 
     let mut input = hook("input", "input", "What is for this host itself");
     input.rules.extend(loopback("iifname"));
-    input.rules.extend(known_and_discovery(draft));
+    input.rules.extend(known_and_discovery(draft, &listeners()));
     input.rules.extend(dhcp(draft, SENDER, DHCP_TO_SERVER, DHCP_TO_CLIENT));
     input.rules.extend(picked_up(draft, SENDER));
     input.rules.extend(senders);
@@ -88,7 +95,7 @@ pub(super) fn chains(draft: &mut Draft<'_>) {
 
     let mut output = hook("output", "output", "What this host itself sends");
     output.rules.extend(loopback("oifname"));
-    output.rules.extend(known_and_discovery(draft));
+    output.rules.extend(known_and_discovery(draft, &listeners()));
     output.rules.extend(dhcp(draft, RECEIVER, DHCP_TO_CLIENT, DHCP_TO_SERVER));
     output.rules.extend(picked_up(draft, RECEIVER));
     output.rules.extend(of_host(draft, RECEIVER, Direction::Egress));
@@ -147,7 +154,7 @@ fn loopback(field: &str) -> [Rule; 1] {
 }
 
 /// Packets of known connections and errors about them, and what IPv6 cannot do without.
-fn known_and_discovery(draft: &Draft<'_>) -> Vec<Rule> {
+fn known_and_discovery(draft: &Draft<'_>, listeners: &str) -> Vec<Rule> {
     let mut rules = vec![draft.outcomes.passes("ct state established", Reason::Established)];
     let mut pass = |bit, matches: &str, reason| {
         if draft.is_essential(bit) {
@@ -159,7 +166,7 @@ fn known_and_discovery(draft: &Draft<'_>) -> Vec<Rule> {
         pass(essential::RELATED_ERRORS, &matches, Reason::Related);
     }
     pass(essential::NEIGHBOUR_DISCOVERY, &discovery(), Reason::NeighbourDiscovery);
-    pass(essential::MULTICAST_LISTENER, &listeners(), Reason::MulticastListener);
+    pass(essential::MULTICAST_LISTENER, listeners, Reason::MulticastListener);
     rules
 }
 
