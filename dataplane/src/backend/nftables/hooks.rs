@@ -81,6 +81,7 @@ pub(super) fn chains(draft: &mut Draft<'_>) {
         to_workloads(draft, "to", |guard, _| Endpoint::from(guard).chain(Direction::Ingress));
     forward.rules.extend(checked_receivers(draft));
     forward.rules.extend(receivers.clone());
+    forward.rules.extend(shared_dhcp(draft));
     forward.rules.extend(unknown_receivers(draft));
     draft.chain(forward);
 
@@ -291,15 +292,30 @@ fn checked_receivers(draft: &Draft<'_>) -> Option<Rule> {
     has_workloads.then(|| Rule::leads("oifname @workloads jump martian", "OnTheWire"))
 }
 
+/// DHCP to someone behind an interface that several workloads share, who may have no address yet.
+fn shared_dhcp(draft: &Draft<'_>) -> Vec<Rule> {
+    let shared = shared_interfaces(draft).filter(|_| draft.is_essential(essential::DHCP));
+    let pass = |shared: String| {
+        DHCP_TO_CLIENT
+            .map(|matches| draft.outcomes.passes(&format!("{shared} {matches}"), Reason::Dhcp))
+    };
+    shared.map(pass).into_iter().flatten().collect()
+}
+
 /// What goes to an interface that several workloads share, and to none of them.
 fn unknown_receivers(draft: &Draft<'_>) -> Option<Rule> {
+    let matches = shared_interfaces(draft)?;
+    Some(draft.outcomes.refuses(&matches, Reason::UnknownEndpoint))
+}
+
+/// The match for packets that go to interfaces that several workloads share.
+fn shared_interfaces(draft: &Draft<'_>) -> Option<String> {
     let shared = draft.plan.guards.iter().filter_map(|guard| match &guard.entry {
         Entry::Shared(name) => Some(interface(name).expect("names were looked at before")),
         _ => None,
     });
     let shared: std::collections::BTreeSet<String> = shared.collect();
-    let matches = (!shared.is_empty()).then(|| format!("oifname {}", one_of(shared)))?;
-    Some(draft.outcomes.refuses(&matches, Reason::UnknownEndpoint))
+    (!shared.is_empty()).then(|| format!("oifname {}", one_of(shared)))
 }
 
 /// Leads what is for the host, or from it, to its chain.
