@@ -13,6 +13,7 @@ use ringfence_common::verdict::Reason;
 
 use super::addresses::{cover_all, words};
 use super::condition::{Condition, End};
+use super::policy::listed;
 use super::writer::{Style, Writer};
 use super::{Family, Rule, Table};
 use crate::backend::chains::{Entry, Guard};
@@ -201,10 +202,15 @@ impl<'p> Writer<'p> {
         rules
     }
 
-    /// The addresses of the host and its workloads.
+    /// The guards whose interface is known. Where others sit is not: they may be anywhere.
+    pub(in crate::backend) fn placed(&self) -> impl Iterator<Item = &'p Guard> {
+        self.plan.guards.iter().filter(|guard| !matches!(guard.entry, Entry::Addresses))
+    }
+
+    /// The addresses of the host and of its workloads behind interfaces.
     fn local_addresses(&self) -> impl Iterator<Item = &IpAddr> {
         let host = self.plan.host.iter().flat_map(|host| &host.addresses);
-        self.plan.guards.iter().flat_map(|guard| &guard.addresses).chain(host)
+        self.placed().flat_map(|guard| &guard.addresses).chain(host)
     }
 
     /// `is_martian` of [`ringfence_common::decide`].
@@ -312,5 +318,5 @@ fn source_name(guards: &[&Guard]) -> String {
 
 fn names(guards: &[&Guard]) -> String {
     let names: Vec<&str> = guards.iter().map(|guard| guard.name.as_str()).collect();
-    names.join(",")
+    listed(&names)
 }
