@@ -14,7 +14,7 @@ pub type Sets = BTreeMap<String, Set>;
 /// A set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Set {
-    /// `hash:net`, `hash:net,port`, `bitmap:port` or another type of ipset.
+    /// The type in the words of ipset: `hash:net`, `hash:net,port` or `hash:net,iface`.
     pub kind: String,
     /// The family of its addresses.
     pub family: Family,

@@ -22,10 +22,11 @@ impl Writer<'_> {
         self.keep(format!("{}-own", prefix(self.family)), set)
     }
 
-    /// The set of the addresses of this host and its workloads; nothing where there are none.
+    /// The set of the addresses of this host and of its workloads behind interfaces; nothing where
+    /// there are none.
     pub(in crate::backend) fn local_addresses_set(&mut self) -> Option<String> {
         let mut set = of_senders("hash:net", self.family);
-        let guards = self.plan.guards.iter().map(|guard| (&guard.name, &guard.addresses));
+        let guards = self.placed().map(|guard| (&guard.name, &guard.addresses));
         let host = self.plan.host.iter().map(|host| (&host.name, &host.addresses));
         for (name, addresses) in guards.chain(host) {
             let own = addresses.iter().filter(|one| self.family.has(one));

@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 
 use ringfence_common::abi::config::essential;
+use ringfence_common::abi::policy::protocol::ICMP;
 
 use super::RenderError;
-use crate::backend::chains::{Entry, Line, Plan, Service};
+use super::writer::Style;
+use crate::backend::chains::{Entry, Line, Plan, PortRange, Service};
+use crate::backend::ipset::EXPANDED;
 use crate::compile::RuleDescription;
 
 /// Characters that no interface may have in its name in rules: quotes and what escapes them, and
 /// what separates the parts of an element of a set.
 const UNSAYABLE: &[char] = &['"', '\'', '\\', ',', '`'];
 
+/// The first code of type 255 of ICMP, as a service.
+const TYPE_255: u16 = 0xff00;
+
 /// Whether the plan can be said.
-pub(in crate::backend) fn check(plan: &Plan) -> Result<(), RenderError> {
+pub(in crate::backend) fn check(plan: &Plan, style: Style) -> Result<(), RenderError> {
     if plan.settings.essential & essential::NON_IP == 0 {
         return Err(RenderError::NonIp);
     }
@@ -27,7 +33,10 @@ pub(in crate::backend) fn check(plan: &Plan) -> Result<(), RenderError> {
         host.uplinks.iter().try_for_each(|uplink| interface(uplink, &host.name))?;
     }
     let mut lines = plan.sides.values().flat_map(|side| &side.lines);
-    lines.try_for_each(|line| protocol(line, &plan.rules))
+    lines.try_for_each(|line| {
+        protocol(line, &plan.rules)?;
+        icmp_type(line, &plan.rules, style)
+    })
 }
 
 fn interface(name: &str, workload: &str) -> Result<(), RenderError> {
@@ -55,6 +64,26 @@ fn protocol(line: &Line, rules: &BTreeMap<u32, RuleDescription>) -> Result<(), R
     let rule = rules.get(&line.decided.rule).cloned().unwrap_or_default();
     let why = "for the tools 0 is every protocol";
     Err(RenderError::Protocol { rule: rule.name, origin: rule.origin, protocol: 0, why })
+}
+
+/// For the kernel's match of ICMP types, type 255 is every type, with every code. Elements of sets
+/// are exact.
+fn icmp_type(
+    line: &Line,
+    rules: &BTreeMap<u32, RuleDescription>,
+    style: Style,
+) -> Result<(), RenderError> {
+    let Service::Ports { protocol: ICMP, ranges } = &line.service else { return Ok(()) };
+    let is_matched = |range: &PortRange| {
+        let is_all = (range.first, range.last) == (0, u16::MAX);
+        let codes = (u32::from(range.last) + 1).saturating_sub(range.first.max(TYPE_255).into());
+        !is_all && if style == Style::Sets { codes >= EXPANDED } else { codes > 0 }
+    };
+    if !ranges.iter().any(is_matched) {
+        return Ok(());
+    }
+    let rule = rules.get(&line.decided.rule).cloned().unwrap_or_default();
+    Err(RenderError::IcmpType { rule: rule.name, origin: rule.origin })
 }
 
 #[cfg(test)]
@@ -106,5 +135,30 @@ mod tests {
         );
         let other = Line { service: Service::Protocol(6), ..line };
         assert_eq!(protocol(&other, &BTreeMap::new()), Ok(()));
+    }
+
+    #[test]
+    fn type_255_of_icmp_is_refused_where_the_match_takes_it_for_all() {
+        let rule = RuleDescription { name: "policy/x in[0]".into(), origin: None };
+        let rules = BTreeMap::from([(9, rule)]);
+        let refused = |protocol, (first, last), style| {
+            let ranges = vec![PortRange { first, last }];
+            let line = Line {
+                form: Form::Ports,
+                peers: Peers::Anyone,
+                service: Service::Ports { protocol, ranges },
+                decided: Decided { allows: true, logs: false, rule: 9 },
+            };
+            icmp_type(&line, &rules, style).err().map(|error| error.to_string())
+        };
+        for range in [(0xff00, 0xffff), (0x0800, 0xff00), (0xff03, 0xff03)] {
+            let error = refused(ICMP, range, Style::Flat).unwrap();
+            assert!(error.starts_with("rule `policy/x in[0]` is about type 255"), "{error}");
+        }
+        assert_eq!(refused(ICMP, (0, u16::MAX), Style::Structured), None);
+        assert_eq!(refused(ICMP, (0x0800, 0xfeff), Style::Structured), None);
+        assert_eq!(refused(58, (0xff00, 0xffff), Style::Structured), None);
+        assert!(refused(ICMP, (0xff00, 0xffff), Style::Sets).is_some());
+        assert_eq!(refused(ICMP, (0xff00, 0xff00), Style::Sets), None, "elements are exact");
     }
 }

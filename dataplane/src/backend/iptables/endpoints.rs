@@ -20,8 +20,10 @@ use super::writer::{Style, Who, Writer};
 use super::{Rule, Table};
 use crate::backend::chains::Guard;
 
-/// TCP of a connection that was under way before the kernel looked.
-const MID_STREAM: &str = "-p tcp ! --tcp-flags SYN,ACK SYN -m conntrack --ctstate NEW";
+/// TCP that opens no connection.
+const MID_STREAM: &str = "-p tcp ! --tcp-flags SYN,ACK SYN";
+/// What the kernel takes for the first packet of a connection, as it does with those under way.
+const NEW: &str = "-m conntrack --ctstate NEW";
 
 /// UDP-Lite (IANA).
 const UDP_LITE: u8 = 136;
@@ -107,6 +109,9 @@ impl Writer<'_> {
                 rules.extend(answers.iter().flat_map(|answer| self.decides(answer)));
             }
         } else {
+            if who.is_host() && direction == Direction::Egress && self.host_reaches_workloads() {
+                rules.extend(self.of_workloads(End::Destination));
+            }
             let target = format!("-g {}", policy_name(who.subject, direction));
             rules.push(Self::leads(at, "Policy", &target));
         }
@@ -144,7 +149,7 @@ impl Writer<'_> {
         let asked =
             [direction, reverse(direction)].map(|one| self.side(who.subject, one).is_some());
         if let Some(time) = self.pick_up.as_ref().filter(|_| asked.contains(&true)) {
-            let when = at.clone().and(MID_STREAM).and(time);
+            let when = at.clone().and(MID_STREAM).and(NEW).and(time);
             rules.push(if asked == [true, true] {
                 let chain = backward_name(who.subject, direction, Backward::PickUp);
                 Self::leads(&when, "PickUp", &format!("-g {chain}"))
@@ -196,7 +201,7 @@ impl Writer<'_> {
         let (who, any) = (Who::from(guard), Condition::default());
         let mut rules = Vec::new();
         let picks_up = self.pick_up.as_ref().filter(|_| guard.isolated);
-        let picks_up = picks_up.map(|time| any.clone().and(MID_STREAM).and(time));
+        let picks_up = picks_up.map(|time| any.clone().and(MID_STREAM).and(NEW).and(time));
         rules.extend(picks_up.map(|when| Self::passes(&when, Reason::PickedUp)));
         let (way, strays) = if guard.isolated { ("Stray", STRAY) } else { ("Invalid", INVALID) };
         rules.push(Self::leads(&any, way, &format!("-j {strays}")));

@@ -34,6 +34,18 @@ pub enum RenderError {
         /// Why not.
         why: &'static str,
     },
+    /// A rule is about type 255 of ICMP, which rules cannot tell from the others.
+    #[error(
+        "rule `{rule}`{} is about type 255 of ICMP, and for iptables that is every type: leave it \
+         out of the rule, or use another backend",
+        origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default()
+    )]
+    IcmpType {
+        /// What the rule is called.
+        rule: String,
+        /// Where it stands.
+        origin: Option<String>,
+    },
     /// The end of the time in which connections are picked up is no date.
     #[error("connections cannot be picked up until {until} seconds after 1970: that is no date")]
     Date {

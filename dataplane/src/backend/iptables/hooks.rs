@@ -15,19 +15,27 @@ use super::condition::{Condition, End};
 use super::source::{Dhcp, Routers};
 use super::writer::{Style, Who, Writer};
 use super::{Family, Rule, Table};
-use crate::backend::chains::{Entry, Guard};
+use crate::backend::chains::{Entry, Guard, HostGuard};
+
+/// The chain for packets between interfaces.
+const FORWARD: &str = "RINGFENCE-FORWARD";
+/// The chain for packets to this host.
+const INPUT: &str = "RINGFENCE-INPUT";
+/// The chain for packets of this host.
+const OUTPUT: &str = "RINGFENCE-OUTPUT";
 
 impl<'p> Writer<'p> {
     /// The chains of the three hooks of the filter table, and those that hold them together.
     pub(super) fn hooks(&mut self) {
         let hooks = [
-            ("RINGFENCE-FORWARD", "packets between interfaces", self.forward()),
-            ("RINGFENCE-INPUT", "packets for this host", self.input()),
-            ("RINGFENCE-OUTPUT", "packets of this host", self.output()),
+            (FORWARD, "packets between interfaces", self.forward()),
+            (INPUT, "packets for this host", self.input()),
+            (OUTPUT, "packets of this host", self.output()),
         ];
         for (name, title, rules) in hooks {
             if !rules.is_empty() {
-                let mut all = self.known();
+                let mut all: Vec<Rule> = self.loopback(name).into_iter().collect();
+                all.extend(self.known(name == FORWARD));
                 all.extend(rules);
                 self.add(Table::Filter, name, title, all);
             }
@@ -39,15 +47,31 @@ impl<'p> Writer<'p> {
         }
     }
 
+    /// The loopback is never filtered; only addresses could be met there.
+    fn loopback(&self, chain: &str) -> Option<Rule> {
+        let any = Condition::default();
+        let on_loopback = match chain {
+            INPUT => any.arrives_on("lo"),
+            OUTPUT => any.leaves_by("lo"),
+            _ => return None,
+        };
+        let is_met = self.knows_by_address();
+        is_met.then(|| Self::leads(&on_loopback, "Loopback", "-j RETURN"))
+    }
+
     /// What belongs to a known connection, and what hosts on a link say to each other.
-    fn known(&self) -> Vec<Rule> {
+    fn known(&self, is_forwarded: bool) -> Vec<Rule> {
         let established = Condition::default().and("-m conntrack --ctstate ESTABLISHED");
         let mut rules = vec![Self::passes(&established, Reason::Established)];
         if self.is_essential(essential::RELATED_ERRORS) {
             let related = self.related();
             rules.extend(related.iter().map(|when| Self::passes(when, Reason::Related)));
         }
-        rules.extend(self.discovery(Routers::Trusted));
+        let any = Condition::default();
+        // The kernel counts the hop limit down before it forwards: what has 1 left there may have
+        // come with 2 for someone behind this router. Groups are what listeners speak to.
+        let listeners = if is_forwarded { any.address(End::Destination, "ff00::/8") } else { any };
+        rules.extend(self.discovery(Routers::Trusted, &listeners));
         rules
     }
 
@@ -92,7 +116,9 @@ impl<'p> Writer<'p> {
                 rules.push(to_host(&uplink, "-g"));
             }
         };
-        if !host.uplinks.is_empty() {
+        // Senders that are known by address may come in by an uplink, and are asked before.
+        let uplinks_first = !host.uplinks.is_empty() && !self.knows_by_address();
+        if uplinks_first {
             uplinks(&mut rules);
             rules.extend(host_dhcp(&any, Dhcp::Client));
         } else {
@@ -102,7 +128,7 @@ impl<'p> Writer<'p> {
         rules.extend(self.senders());
         let workloads = interfaces.keys().map(|name| any.clone().arrives_on(name));
         rules.extend(workloads.map(|when| to_host(&when, "-g")));
-        if host.uplinks.is_empty() {
+        if !uplinks_first {
             uplinks(&mut rules);
         }
         rules
@@ -122,6 +148,10 @@ impl<'p> Writer<'p> {
             }
         }
         if self.host_reaches_workloads() {
+            // Not everything that leaves by a workload's interface is for the workload.
+            if let Some((host, target)) = from_host.filter(|(host, _)| self.asks_about(host)) {
+                rules.extend(self.host_by_interface(host, &target));
+            }
             rules.extend(self.host_to_workloads());
             rules.extend(to_uplinks);
             return rules;
@@ -131,11 +161,7 @@ impl<'p> Writer<'p> {
             rules.append(&mut to_uplinks);
         }
         if let Some((host, target)) = &from_host {
-            for interface in self.workload_interfaces().keys() {
-                let when = any.clone().leaves_by(interface);
-                rules.extend(self.dhcp(&when, Dhcp::Server));
-                rules.push(Self::leads(&when, &host.name, &format!("-j {target}")));
-            }
+            rules.extend(self.host_by_interface(host, target));
         }
         rules.extend(self.receivers());
         if !names_uplinks {
@@ -146,6 +172,28 @@ impl<'p> Writer<'p> {
             rules.append(&mut to_uplinks);
         }
         rules
+    }
+
+    /// What the host sends by its workloads' interfaces, to the chain `target`.
+    fn host_by_interface(&self, host: &HostGuard, target: &str) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        for interface in self.workload_interfaces().keys() {
+            let when = Condition::default().leaves_by(interface);
+            rules.extend(self.dhcp(&when, Dhcp::Server));
+            rules.push(Self::leads(&when, &host.name, &format!("-j {target}")));
+        }
+        rules
+    }
+
+    /// Whether policy says anything about the host.
+    fn asks_about(&self, host: &HostGuard) -> bool {
+        let mut directions = [Direction::Egress, Direction::Ingress].into_iter();
+        host.isolated || directions.any(|one| self.side(host.subject, one).is_some())
+    }
+
+    /// Whether some workload is known by its addresses alone, on whatever interface.
+    fn knows_by_address(&self) -> bool {
+        self.plan.guards.iter().any(|guard| guard.entry == Entry::Addresses)
     }
 
     /// Who sends it.

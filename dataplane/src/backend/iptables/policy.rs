@@ -102,7 +102,7 @@ impl Writer<'_> {
         name: &str,
     ) {
         let Some(side) = self.side(who.subject, reverse(direction)) else { return };
-        let mut rules = self.host_backward(who, direction);
+        let mut rules = self.host_backward(who, direction, backward);
         let of = (who.subject, reverse(direction));
         for answer in self.answers(side, of, direction, Asked::Backward) {
             match backward {
@@ -123,22 +123,31 @@ impl Writer<'_> {
 
     /// Between the host and its workloads strays count as the host's connections, which it always
     /// may open (semantics 8).
-    fn host_backward(&self, who: Who<'_>, direction: Direction) -> Vec<Rule> {
+    fn host_backward(&self, who: Who<'_>, direction: Direction, backward: Backward) -> Vec<Rule> {
         if !self.host_reaches_workloads() {
             return Vec::new();
         }
-        let any = Condition::default();
-        let when = match (who.is_host(), direction) {
-            (false, Direction::Egress) => vec![any.and("-m addrtype --dst-type LOCAL")],
-            (true, Direction::Ingress) => {
-                let workloads = self.plan.guards.iter().flat_map(|guard| &guard.addresses);
-                let nets = cover_all(workloads, self.family);
-                let from = nets.iter().map(address_words);
-                from.map(|net| any.clone().address(End::Source, net)).collect()
+        match (who.is_host(), direction) {
+            (false, Direction::Egress) => {
+                let to_host = Condition::default().and("-m addrtype --dst-type LOCAL");
+                vec![Self::passes(&to_host, Reason::HostToWorkload)]
+            }
+            (true, Direction::Ingress) => self.of_workloads(End::Source),
+            // One orientation is enough, and the host's always is allowed.
+            (true, Direction::Egress) if backward == Backward::PickUp => {
+                self.of_workloads(End::Destination)
             }
             _ => Vec::new(),
-        };
-        when.iter().map(|when| Self::passes(when, Reason::HostToWorkload)).collect()
+        }
+    }
+
+    /// Rules of the host for packets that have a workload of this host at `end`: it always may
+    /// talk to them.
+    pub(super) fn of_workloads(&self, end: End) -> Vec<Rule> {
+        let workloads = self.plan.guards.iter().flat_map(|guard| &guard.addresses);
+        let nets = cover_all(workloads, self.family);
+        let when = nets.iter().map(|net| Condition::default().address(end, address_words(net)));
+        when.map(|when| Self::passes(&when, Reason::HostToWorkload)).collect()
     }
 
     /// Whether packets that are asked about so can be of that line: strays are TCP or answers of
@@ -158,10 +167,16 @@ impl Writer<'_> {
         let host = self.plan.host.iter().filter(|host| host.subject == subject);
         let names: Vec<&str> =
             guards.map(|guard| guard.name.as_str()).chain(host.map(|h| h.name.as_str())).collect();
-        match names.len() {
-            0..=NAMES => names.join(", "),
-            count => format!("{} and {} more", names[..NAMES].join(", "), count - NAMES),
-        }
+        listed(&names)
+    }
+}
+
+/// The names, or the first of them and how many more there are: the tools take lines of 10,240
+/// bytes.
+pub(super) fn listed(names: &[&str]) -> String {
+    match names.len() {
+        0..=NAMES => names.join(", "),
+        count => format!("{} and {} more", names[..NAMES].join(", "), count - NAMES),
     }
 }
 

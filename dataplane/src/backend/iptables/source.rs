@@ -13,6 +13,7 @@ use ringfence_common::verdict::Reason;
 
 use super::addresses::{cover_all, words};
 use super::condition::{Condition, End};
+use super::policy::listed;
 use super::writer::{Style, Writer};
 use super::{Family, Rule, Table};
 use crate::backend::chains::{Entry, Guard};
@@ -176,7 +177,7 @@ impl<'p> Writer<'p> {
     fn link(&self) -> Vec<Rule> {
         let any = Condition::default();
         let mut rules = self.rogue_routers();
-        rules.extend(self.discovery(Routers::Rogue));
+        rules.extend(self.discovery(Routers::Rogue, &any));
         rules.extend(self.dhcp(&any, Dhcp::Client));
         rules.extend(self.refuses(&any, Reason::Spoofed));
         rules
@@ -185,7 +186,7 @@ impl<'p> Writer<'p> {
     fn uplink(&mut self) -> Vec<Rule> {
         let any = Condition::default();
         let mut rules = vec![Self::leads(&any, "Martian", "-j RF-MARTIAN")];
-        rules.extend(self.discovery(Routers::Trusted));
+        rules.extend(self.discovery(Routers::Trusted, &any));
         rules.extend(self.dhcp(&any, Dhcp::Server));
         if self.style == Style::Sets {
             if let Some(local) = self.local_addresses_set() {
@@ -201,10 +202,15 @@ impl<'p> Writer<'p> {
         rules
     }
 
-    /// The addresses of the host and its workloads.
+    /// The guards whose interface is known. Where others sit is not: they may be anywhere.
+    pub(in crate::backend) fn placed(&self) -> impl Iterator<Item = &'p Guard> {
+        self.plan.guards.iter().filter(|guard| !matches!(guard.entry, Entry::Addresses))
+    }
+
+    /// The addresses of the host and of its workloads behind interfaces.
     fn local_addresses(&self) -> impl Iterator<Item = &IpAddr> {
         let host = self.plan.host.iter().flat_map(|host| &host.addresses);
-        self.plan.guards.iter().flat_map(|guard| &guard.addresses).chain(host)
+        self.placed().flat_map(|guard| &guard.addresses).chain(host)
     }
 
     /// `is_martian` of [`ringfence_common::decide`].
@@ -259,23 +265,26 @@ impl<'p> Writer<'p> {
         self.refuses(&when, Reason::RogueRouter)
     }
 
-    /// Neighbour and listener discovery that passes.
-    pub(super) fn discovery(&self, routers: Routers) -> Vec<Rule> {
+    /// Neighbour discovery that passes, and listener discovery where `listeners` holds.
+    pub(super) fn discovery(&self, routers: Routers, listeners: &Condition) -> Vec<Rule> {
         let mut rules = Vec::new();
         if self.family == Family::V4 {
             return rules;
         }
-        let mut passes = |kind: u8, hop_limit: u8, reason| {
-            let when = Condition::default().and(&Self::discovery_words(kind, hop_limit));
+        let any = Condition::default();
+        let mut passes = |when: &Condition, kind: u8, hop_limit: u8, reason| {
+            let when = when.clone().and(&Self::discovery_words(kind, hop_limit));
             rules.push(Self::passes(&when, reason));
         };
         if self.is_essential(essential::NEIGHBOUR_DISCOVERY) {
             let is_rogue = |kind: u8| kind == ROUTER_ADVERTISEMENT && routers == Routers::Rogue;
             let kinds = NEIGHBOUR.into_iter().filter(|kind| !is_rogue(*kind));
-            kinds.for_each(|kind| passes(kind, 255, Reason::NeighbourDiscovery));
+            kinds.for_each(|kind| passes(&any, kind, 255, Reason::NeighbourDiscovery));
         }
         if self.is_essential(essential::MULTICAST_LISTENER) {
-            MULTICAST_LISTENER.iter().for_each(|kind| passes(*kind, 1, Reason::MulticastListener));
+            for kind in MULTICAST_LISTENER {
+                passes(listeners, kind, 1, Reason::MulticastListener);
+            }
         }
         rules
     }
@@ -309,5 +318,5 @@ fn source_name(guards: &[&Guard]) -> String {
 
 fn names(guards: &[&Guard]) -> String {
     let names: Vec<&str> = guards.iter().map(|guard| guard.name.as_str()).collect();
-    names.join(",")
+    listed(&names)
 }

@@ -60,7 +60,9 @@ impl Ruleset {
 
     fn header(&self, script: &mut Script) {
         let command = self.family.command();
-        script.line(format!("# Ringfence, for {command}-restore --noflush."));
+        script.line(format!(
+            "# Ringfence, for {command}-restore --noflush: once, on a host without rules of ours."
+        ));
         script.line("# RETURN allows: other rules may still refuse. Comments say who decides:");
         script
             .line("# rf:<number> <rule of a document>, or rf:<reason>; rf#<hash> is the chain's.");

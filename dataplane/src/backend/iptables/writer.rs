@@ -82,7 +82,7 @@ impl<'p> From<&'p HostGuard> for Who<'p> {
 
 impl<'p> Writer<'p> {
     pub fn new(plan: &'p Plan, family: Family, style: Style) -> Result<Self, RenderError> {
-        super::check::check(plan)?;
+        super::check::check(plan, style)?;
         let pick_up = plan.settings.pick_up_until.map(pick_up).transpose()?;
         let (chains, sets) = (Vec::new(), Sets::new());
         let (made, led_to) = (BTreeSet::new(), BTreeSet::new());

@@ -37,6 +37,13 @@ pub(super) fn listeners() -> String {
     format!("{LISTENER_TYPES} ip6 hoplimit 1")
 }
 
+/// As [`listeners`], where packets are forwarded. The kernel counts the hop limit down before: what
+/// has 1 left may have come with 2 for someone behind this router. Groups are what listeners speak
+/// to.
+fn forwarded_listeners() -> String {
+    format!("ip6 daddr ff00::/8 {}", listeners())
+}
+
 /// Errors, which quote the packet that they are about.
 const V4_ERRORS: &str =
     "icmp type { destination-unreachable, source-quench, time-exceeded, parameter-problem }";
@@ -67,19 +74,20 @@ const RECEIVER: Fields = Fields { interface: "oifname", address: "daddr" };
 /// Writes `forward`, `input` and `output`.
 pub(super) fn chains(draft: &mut Draft<'_>) {
     let mut forward = hook("forward", "forward", "What passes through this host");
-    forward.rules.extend(known_and_discovery(draft));
+    forward.rules.extend(known_and_discovery(draft, &forwarded_listeners()));
     let senders = from_workloads(draft);
     forward.rules.extend(senders.clone());
     let receivers =
         to_workloads(draft, "to", |guard, _| Endpoint::from(guard).chain(Direction::Ingress));
     forward.rules.extend(checked_receivers(draft));
     forward.rules.extend(receivers.clone());
+    forward.rules.extend(shared_dhcp(draft));
     forward.rules.extend(unknown_receivers(draft));
     draft.chain(forward);
 
     let mut input = hook("input", "input", "What is for this host itself");
     input.rules.extend(loopback("iifname"));
-    input.rules.extend(known_and_discovery(draft));
+    input.rules.extend(known_and_discovery(draft, &listeners()));
     input.rules.extend(dhcp(draft, SENDER, DHCP_TO_SERVER, DHCP_TO_CLIENT));
     input.rules.extend(picked_up(draft, SENDER));
     input.rules.extend(senders);
@@ -88,7 +96,7 @@ pub(super) fn chains(draft: &mut Draft<'_>) {
 
     let mut output = hook("output", "output", "What this host itself sends");
     output.rules.extend(loopback("oifname"));
-    output.rules.extend(known_and_discovery(draft));
+    output.rules.extend(known_and_discovery(draft, &listeners()));
     output.rules.extend(dhcp(draft, RECEIVER, DHCP_TO_CLIENT, DHCP_TO_SERVER));
     output.rules.extend(picked_up(draft, RECEIVER));
     output.rules.extend(of_host(draft, RECEIVER, Direction::Egress));
@@ -147,7 +155,7 @@ fn loopback(field: &str) -> [Rule; 1] {
 }
 
 /// Packets of known connections and errors about them, and what IPv6 cannot do without.
-fn known_and_discovery(draft: &Draft<'_>) -> Vec<Rule> {
+fn known_and_discovery(draft: &Draft<'_>, listeners: &str) -> Vec<Rule> {
     let mut rules = vec![draft.outcomes.passes("ct state established", Reason::Established)];
     let mut pass = |bit, matches: &str, reason| {
         if draft.is_essential(bit) {
@@ -159,7 +167,7 @@ fn known_and_discovery(draft: &Draft<'_>) -> Vec<Rule> {
         pass(essential::RELATED_ERRORS, &matches, Reason::Related);
     }
     pass(essential::NEIGHBOUR_DISCOVERY, &discovery(), Reason::NeighbourDiscovery);
-    pass(essential::MULTICAST_LISTENER, &listeners(), Reason::MulticastListener);
+    pass(essential::MULTICAST_LISTENER, listeners, Reason::MulticastListener);
     rules
 }
 
@@ -284,15 +292,30 @@ fn checked_receivers(draft: &Draft<'_>) -> Option<Rule> {
     has_workloads.then(|| Rule::leads("oifname @workloads jump martian", "OnTheWire"))
 }
 
+/// DHCP to someone behind an interface that several workloads share, who may have no address yet.
+fn shared_dhcp(draft: &Draft<'_>) -> Vec<Rule> {
+    let shared = shared_interfaces(draft).filter(|_| draft.is_essential(essential::DHCP));
+    let pass = |shared: String| {
+        DHCP_TO_CLIENT
+            .map(|matches| draft.outcomes.passes(&format!("{shared} {matches}"), Reason::Dhcp))
+    };
+    shared.map(pass).into_iter().flatten().collect()
+}
+
 /// What goes to an interface that several workloads share, and to none of them.
 fn unknown_receivers(draft: &Draft<'_>) -> Option<Rule> {
+    let matches = shared_interfaces(draft)?;
+    Some(draft.outcomes.refuses(&matches, Reason::UnknownEndpoint))
+}
+
+/// The match for packets that go to interfaces that several workloads share.
+fn shared_interfaces(draft: &Draft<'_>) -> Option<String> {
     let shared = draft.plan.guards.iter().filter_map(|guard| match &guard.entry {
         Entry::Shared(name) => Some(interface(name).expect("names were looked at before")),
         _ => None,
     });
     let shared: std::collections::BTreeSet<String> = shared.collect();
-    let matches = (!shared.is_empty()).then(|| format!("oifname {}", one_of(shared)))?;
-    Some(draft.outcomes.refuses(&matches, Reason::UnknownEndpoint))
+    (!shared.is_empty()).then(|| format!("oifname {}", one_of(shared)))
 }
 
 /// Leads what is for the host, or from it, to its chain.

@@ -104,7 +104,12 @@ pub fn read(
             let mask = flags::SYN | flags::ACK | flags::RST | flags::FIN;
             Match::TcpFlags { mask, set: flags::SYN, negated }
         }
-        "--icmp-type" if is(protocol::ICMP) => icmp(options.value()?, negated)?,
+        "--icmp-type" if is(protocol::ICMP) => match icmp(options.value()?, negated)? {
+            Match::Icmp { kind: 255, .. } => {
+                return Err("for the kernel type 255 of ICMP is every type".to_owned());
+            }
+            one => one,
+        },
         "--icmpv6-type" if is(protocol::ICMPV6) => icmp(options.value()?, negated)?,
         "--match-set" if has("set") => {
             let name = options.value()?;

@@ -174,6 +174,7 @@ fn what_the_tools_would_not_take_is_an_error_with_its_line() {
         ("-A FORWARD -i sixteen-bytes-xx -j DROP", "no interface"),
         ("-A FORWARD -m set --match-set rf4-x src -j DROP", "no set `rf4-x`"),
         ("-A FORWARD -p icmp --icmp-type 300 -j DROP", "`300`"),
+        ("-A FORWARD -p icmp --icmp-type 255 -j DROP", "every type"),
         ("-A FORWARD -m comment --comment \"open -j DROP", "not closed"),
         ("-A FORWARD -m hl --hl-eq 255 -j DROP", "`-m hl`"),
         ("-D FORWARD -j DROP", "`-D`"),
