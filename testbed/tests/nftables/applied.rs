@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use ringfence_dataplane::backend::nftables::{Nftables, NftablesError};
 use ringfence_dataplane::backend::tool::Tools;
-use ringfence_dataplane::backend::{Backend as _, ChainState, Desired, How, Mode};
+use ringfence_dataplane::backend::{Backend as _, ChainState, Counters, Desired, How, Mode};
 use ringfence_testbed::require::{Tool, tools};
 
 use super::host::{Host, desired, many};
@@ -17,7 +17,7 @@ const ANOTHER: &str = "table inet another {\n\
         ct state established return comment \"rf:Established\"\n\
     }\n}\n";
 
-fn of_ports(ports: &[u16]) -> Desired {
+pub fn of_ports(ports: &[u16]) -> Desired {
     desired(&many(ports, 2))
 }
 
@@ -127,6 +127,7 @@ fn what_somebody_has_changed_is_noticed_and_restored() {
     }
     host.give("delete table inet ringfence\n");
     assert!(host.installed().chains.iter().all(|chain| chain.state == ChainState::Missing));
+    assert_eq!(host.with(|backend| backend.counters()).unwrap(), Some(Counters::default()));
     let applied = host.apply(&wanted);
     assert_eq!(applied.warnings, ["table `inet ringfence` was gone and is installed anew"]);
     assert_eq!(host.everything(), whole);
@@ -141,13 +142,14 @@ fn without_a_finished_record_the_table_is_replaced() {
     let record = fs::read_to_string(&file).unwrap();
     fs::write(&file, record.replace("\"unfinished\":false", "\"unfinished\":true")).unwrap();
     let applied = host.apply(&of_ports(&[80, 81]));
-    let why = "table `inet ringfence` is replaced as a whole: there is no record of what it was \
-               made of";
+    let why = "table `inet ringfence` is replaced as a whole: an apply was interrupted";
     assert_eq!((applied.how, applied.warnings), (How::Switched, vec![why.to_owned()]));
     fs::remove_file(&file).unwrap();
     let error = host.with(|backend| backend.read_back()).unwrap_err();
     assert!(matches!(error, NftablesError::Unrecorded), "{error}");
     let applied = host.apply(&of_ports(&[80, 81]));
+    let why = "table `inet ringfence` is replaced as a whole: there is no record of what it was \
+               made of";
     assert_eq!((applied.how, applied.warnings), (How::Switched, vec![why.to_owned()]));
     assert_eq!(host.odd(), []);
 }
@@ -187,15 +189,22 @@ fn off_takes_our_table_and_nobody_elses() {
     assert_eq!(host.with(|backend| backend.remove()).unwrap(), None);
 }
 
-/// An nft that is given a port that there is not, where the text has the port 81.
-fn refusing(host: &Host) -> Nftables {
+/// An nft that does `action` instead, where its arguments are like `pattern`.
+pub fn instead(host: &Host, pattern: &str, action: &str) -> Tools {
     let folder = host.records.path().join("bin");
-    fs::create_dir(&folder).unwrap();
-    let text = "#!/bin/sh\ncase \"$*\" in\n*-f*) sed 's/tcp \\. 81 /tcp . 70000 /' | \
-                /usr/sbin/nft \"$@\" ;;\n*) exec /usr/sbin/nft \"$@\" ;;\nesac\n";
+    fs::create_dir_all(&folder).unwrap();
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in\n{pattern}) {action} ;;\n*) exec /usr/sbin/nft \"$@\" ;;\nesac\n"
+    );
     fs::write(folder.join("nft"), text).unwrap();
     fs::set_permissions(folder.join("nft"), fs::Permissions::from_mode(0o755)).unwrap();
-    Nftables::new(host.records.path()).with_tools(Tools::in_folders([folder]))
+    Tools::in_folders([folder])
+}
+
+/// An nft that is given a port that there is not, where the text has the port 81.
+fn refusing(host: &Host) -> Nftables {
+    let tools = instead(host, "*-f*", "sed 's/tcp \\. 81 /tcp . 70000 /' | /usr/sbin/nft \"$@\"");
+    Nftables::new(host.records.path()).with_tools(tools)
 }
 
 #[test]

@@ -107,7 +107,9 @@ impl Host {
 fn nameless(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Some(name) = text.strip_suffix("_b").or(text.strip_suffix("_c")) {
+            if let Some((name, end)) = text.rsplit_once('_')
+                && matches!(end.as_bytes(), [b'b'..=b'z'])
+            {
                 *text = name.to_owned();
             }
             if let Some((_, about)) = text.strip_prefix("rf#").and_then(|text| text.split_once(' '))

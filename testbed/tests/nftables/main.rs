@@ -6,4 +6,5 @@ mod accepted;
 mod applied;
 mod generated;
 mod host;
+mod interrupted;
 mod plans;

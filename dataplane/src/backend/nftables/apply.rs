@@ -19,10 +19,8 @@ use super::script::{MARK, TABLE};
 use super::{NftablesError, Ruleset, ruleset};
 use crate::backend::chains::{Plan, Script};
 use crate::backend::record::{Record, RecordFile};
-use crate::backend::tool::Tools;
-use crate::backend::{
-    Applied, Backend, ChainState, Chained, Counters, Desired, How, Installed, Numbers,
-};
+use crate::backend::tool::{ToolError, Tools};
+use crate::backend::{Applied, Backend, Counters, Desired, How, Installed, Numbers};
 
 /// The tool.
 const NFT: &str = "nft";
@@ -51,6 +49,8 @@ struct Work {
     changes: Changes,
     how: How,
     warnings: Vec<String>,
+    /// Whether the kernel does not ask the table that is there.
+    dormant: bool,
 }
 
 impl Nftables {
@@ -74,11 +74,11 @@ impl Nftables {
         }
         // The mark is a comment of the table, which nft says in its own language alone.
         let terse = self.tools.ask(NFT, &["-t", "list", "table", "inet", "ringfence"])?;
-        if terse.lines().nth(1).map(str::trim) != Some(MARK) {
-            return Ok(Table::Foreign);
-        }
+        let Some(dormant) = head(&terse) else { return Ok(Table::Foreign) };
         let told = self.tools.ask(NFT, &["-j", "list", "table", "inet", "ringfence"])?;
-        Ok(Table::Ours(Observed::read(&told)?))
+        let mut observed = Observed::read(&told)?;
+        observed.dormant = dormant;
+        Ok(Table::Ours(observed))
     }
 
     /// Works out what makes the host behave as `desired` says, and has nft look at it.
@@ -93,11 +93,13 @@ impl Nftables {
             self.tools.feed(NFT, &["-c", "-f", "-"], &changes.whole(), &plan.rules)?;
         }
         let generation = if how == How::Nothing { before } else { before.wrapping_add(1).max(1) };
-        Ok(Work { plan, generation, changes, how, warnings })
+        let dormant = matches!(&table, Table::Ours(observed) if observed.dormant);
+        Ok(Work { plan, generation, changes, how, warnings, dormant })
     }
 
     /// Gives nft the steps for good. The record says so first, so that whatever interrupts this
-    /// leaves none that is taken for the kernel's state.
+    /// leaves none that is taken for the kernel's state; and it says that they are done only when
+    /// the kernel has what they make.
     fn install(&self, work: &Work) -> Result<(), NftablesError> {
         let before: Option<Record<Ruleset>> = self.record.read()?;
         let (mode, now, ruleset) = (work.plan.mode, nanoseconds(), work.changes.ruleset.clone());
@@ -106,20 +108,50 @@ impl Nftables {
         self.record.write(&record)?;
         for (place, step) in work.changes.steps.iter().enumerate() {
             if let Err(error) = self.tools.feed(NFT, &["-f", "-"], step, &work.plan.rules) {
+                // Only a line that is refused says that the kernel has taken none. Who did not
+                // answer, or answered anything else, may have changed it all the same.
+                let as_before = place == 0 && matches!(error, ToolError::Line { .. });
                 match before {
                     Some(mut before) => {
-                        before.unfinished |= place > 0;
+                        before.unfinished |= !as_before;
                         self.record.write(&before)?;
                     }
-                    None => self.record.remove()?,
+                    None if as_before => self.record.remove()?,
+                    None => {}
                 }
                 return Err(error.into());
             }
+        }
+        if work.dormant {
+            // On its own: the kernel does not change hooks and wake their table at once.
+            let mut script = Script::default();
+            script.line(format!("add table {TABLE} {{ {MARK}; }}"));
+            self.tools.feed(NFT, &["-f", "-"], &script, &work.plan.rules)?;
+        }
+        let odd = match self.look()? {
+            Table::Ours(observed) => observed.odd(&record.ruleset),
+            Table::None | Table::Foreign => Some("the table was missing".to_owned()),
+        };
+        if let Some(odd) = odd {
+            return Err(NftablesError::NotInstalled { odd });
         }
         record.unfinished = false;
         Ok(self.record.write(&record)?)
     }
 }
+
+/// Whether a table of ours is dormant, by what nft lists of it without elements; nothing if it is
+/// not ours. What is said of the table itself stands before what is in it, in no certain order.
+fn head(terse: &str) -> Option<bool> {
+    let lines = terse.lines().skip(1).map(str::trim);
+    let head: Vec<&str> = lines.take_while(|line| !line.ends_with('{')).collect();
+    let flags = head.iter().filter_map(|line| line.strip_prefix("flags "));
+    let mut flags = flags.flat_map(|flags| flags.split([',', ' ']));
+    head.contains(&MARK).then(|| flags.any(|flag| flag == "dormant"))
+}
+
+/// Why a record says nothing about the kernel.
+const INTERRUPTED: &str = "an apply was interrupted";
 
 /// What makes `ruleset` of what is there, and how.
 fn way(
@@ -134,8 +166,11 @@ fn way(
     let observed = match (table, record) {
         (Table::Foreign, _) => return Err(NftablesError::Foreign),
         (Table::None, None) => return whole(&nothing, Vec::new()),
-        (Table::None, Some(_)) => {
-            let warning = format!("table `{TABLE}` was gone and is installed anew");
+        (Table::None, Some(record)) => {
+            let warning = match record.unfinished {
+                true => format!("table `{TABLE}` is installed anew: {INTERRUPTED}"),
+                false => format!("table `{TABLE}` was gone and is installed anew"),
+            };
             return whole(&nothing, vec![warning]);
         }
         (Table::Ours(observed), _) => observed,
@@ -144,15 +179,14 @@ fn way(
         let warning = format!("table `{TABLE}` is replaced as a whole: {why}");
         whole(&observed.names(), vec![warning])
     };
-    let Some(record) = record.filter(|record| !record.unfinished) else {
+    let Some(record) = record else {
         return replaced("there is no record of what it was made of");
     };
-    let states = observed.states(&record.ruleset);
-    let odd = states.iter().filter(|state| state.state != ChainState::InPlace);
-    let odd: Vec<String> =
-        odd.map(|Chained { chain, state, .. }| format!("`{chain}` was {state}")).collect();
-    if !odd.is_empty() {
-        return replaced(&odd.join(", "));
+    if record.unfinished {
+        return replaced(INTERRUPTED);
+    }
+    if let Some(odd) = observed.odd(&record.ruleset) {
+        return replaced(&odd);
     }
     let changes = ruleset.changes(&record.ruleset);
     let how = match (changes.steps.is_empty(), changes.in_order) {
@@ -226,12 +260,14 @@ impl Backend for Nftables {
     }
 
     fn counters(&self) -> Result<Option<Counters>, NftablesError> {
-        if self.tools.find(NFT).is_none() && self.record.read::<Ruleset>()?.is_none() {
+        let is_recorded = self.record.read::<Ruleset>()?.is_some();
+        if !is_recorded && self.tools.find(NFT).is_none() {
             return Ok(None);
         }
         Ok(match self.look()? {
             Table::Ours(observed) => Some(observed.counters()),
-            Table::None | Table::Foreign => None,
+            // What has been installed and is gone counts nothing, which is not the same as none.
+            Table::None | Table::Foreign => is_recorded.then(Counters::default),
         })
     }
 

@@ -54,6 +54,15 @@ pub enum NftablesError {
          version: apply again, or take it away with `ringfence off`"
     )]
     Unrecorded,
+    /// nft has taken everything, and the kernel does not have it.
+    #[error(
+        "nft has taken the whole table, and it is not there as it should be ({odd}): something \
+         else changes table `inet ringfence`; stop that and apply again"
+    )]
+    NotInstalled {
+        /// What is not as it was written.
+        odd: String,
+    },
     /// nft tells of the table what we do not understand.
     #[error("what `nft -j list table inet ringfence` says is no JSON: is this nft from nftables?")]
     Unreadable {

@@ -26,6 +26,8 @@ pub(super) struct Observed {
     verdicts: BTreeSet<String>,
     /// What has been counted, in the order in which it was told.
     counts: Vec<Count>,
+    /// Whether the table is there and the kernel does not ask it.
+    pub(super) dormant: bool,
 }
 
 /// What one rule or element has counted.
@@ -70,6 +72,7 @@ impl Observed {
                 rules(chain).map(|(text, _)| comment_of(&text)).collect();
             let state = match self.chains.get(&chain.name) {
                 None => ChainState::Missing,
+                Some(_) if self.dormant && chain.hook.is_some() => ChainState::Changed,
                 Some(found) if *found == expected => ChainState::InPlace,
                 Some(_) => ChainState::Changed,
             };
@@ -86,9 +89,21 @@ impl Observed {
         let known = |name: &String| ruleset.chains.iter().any(|chain| chain.name == *name);
         let foreign = self.chains.keys().filter(|name| !known(name));
         let foreign = foreign.map(|name| chained(name.clone(), ChainState::Changed));
-        let mut states: Vec<Chained> = chains.chain(maps).chain(foreign).collect();
+        let stray = self.maps.keys().filter(|name| !ruleset.maps.contains_key(*name));
+        let stray = stray.map(|name| chained(format!("@{name}"), ChainState::Changed));
+        let mut states: Vec<Chained> = chains.chain(maps).chain(foreign).chain(stray).collect();
         states.sort_by(|a, b| (a.state, &a.chain).cmp(&(b.state, &b.chain)));
         states
+    }
+
+    /// What is not as it was left, in words; nothing where all of it is.
+    pub(super) fn odd(&self, ruleset: &Ruleset) -> Option<String> {
+        let states = self.states(ruleset).into_iter();
+        let odd = states.filter(|state| state.state != ChainState::InPlace);
+        let odd = odd.map(|Chained { chain, state, .. }| format!("`{chain}` was {state}"));
+        let dormant = self.dormant.then(|| "it was dormant".to_owned());
+        let odd: Vec<String> = dormant.into_iter().chain(odd).collect();
+        (!odd.is_empty()).then(|| odd.join(", "))
     }
 
     /// Sets and maps with their numbers of elements.
@@ -290,10 +305,15 @@ mod tests {
             observed.states(&ruleset).into_iter().map(|state| (state.chain, state.state)).collect();
         let expected = [
             ("out_7", ChainState::Missing),
+            ("@in4_7_1", ChainState::Changed),
+            ("@local4", ChainState::Changed),
             ("in_7", ChainState::Changed),
             ("empty", ChainState::InPlace),
         ];
         assert_eq!(states, expected.map(|(chain, state)| (chain.to_owned(), state)));
+        let odd = "`out_7` was missing, `@in4_7_1` was changed, `@local4` was changed, `in_7` was \
+                   changed";
+        assert_eq!(observed.odd(&ruleset).as_deref(), Some(odd));
     }
 
     #[test]
