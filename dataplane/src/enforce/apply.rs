@@ -82,7 +82,7 @@ pub fn apply(
         desired.settings.pick_up_until = until.filter(|_| !is_closed);
     }
     let change = Change { paths, options, policies, desired: &desired, known: known.as_ref() };
-    let (applied, before, mut errors) = match options.backend {
+    let Made { applied, before, mut errors } = match options.backend {
         BackendChoice::Ebpf => change.make(&mut Ebpf::new(Pins::below(paths.pins())))?,
         BackendChoice::Iptables { variant, layout } => {
             change.make(&mut Iptables::new(paths.records(), variant, layout))?
@@ -168,13 +168,18 @@ struct Change<'a> {
     known: Option<&'a InstalledPolicies>,
 }
 
+/// What came of a change.
+struct Made {
+    applied: Applied,
+    /// The policies of before.
+    before: BTreeMap<String, String>,
+    /// What went wrong after the change.
+    errors: Vec<EnforceError>,
+}
+
 impl Change<'_> {
-    /// Makes the change, or in a dry run says what it would be. With what was done come the
-    /// policies of before, and what went wrong after the change.
-    fn make<B: Backend>(
-        &self,
-        backend: &mut B,
-    ) -> Result<(Applied, BTreeMap<String, String>, Vec<EnforceError>), EnforceError>
+    /// Makes the change, or in a dry run says what it would be.
+    fn make<B: Backend>(&self, backend: &mut B) -> Result<Made, EnforceError>
     where
         EnforceError: From<B::Error>,
     {
@@ -185,7 +190,8 @@ impl Change<'_> {
         let before = enforced.map(|known| known.policies.clone()).unwrap_or_default();
         let numbers = enforced.filter(is_own).map(|known| &known.numbers);
         if self.options.dry_run {
-            return Ok((backend.preview(self.desired, numbers)?, before, Vec::new()));
+            let applied = backend.preview(self.desired, numbers)?;
+            return Ok(Made { applied, before, errors: Vec::new() });
         }
         let file = Unwritten::prepare(&self.paths.installed())?;
         let applied = backend.apply(self.desired, numbers)?;
@@ -199,7 +205,7 @@ impl Change<'_> {
         if let Err(error) = file.write(&installed) {
             errors.push(EnforceError::NotKept { backend: name, source: Box::new(error) });
         }
-        Ok((applied, before, errors))
+        Ok(Made { applied, before, errors })
     }
 
     fn summary(

@@ -39,6 +39,6 @@ pub use self::placement::{
     described, place,
 };
 pub use self::rendered::{RenderError, RenderedText, Rendering, rendered};
-pub use self::status::{RuleStatus, Status, status};
+pub use self::status::{RuleStatus, Status, readable_status, status};
 pub use self::summary::{Change, Summary};
 pub use self::wires::{Ends, WireError, WireWarning, Wires, wires};

@@ -47,22 +47,46 @@ pub struct RuleStatus {
 ///
 /// [`EnforceError`] when it cannot be read.
 pub fn status(paths: &Paths) -> Result<Vec<Status>, EnforceError> {
+    let (all, unreadable) = readable_status(paths)?;
+    unreadable.map_or(Ok(all), Err)
+}
+
+/// As [`status`], with the backends that can be read although others cannot, and why not.
+///
+/// # Errors
+///
+/// [`EnforceError`] when nothing can be read.
+pub fn readable_status(paths: &Paths) -> Result<(Vec<Status>, Option<EnforceError>), EnforceError> {
     privilege::check("status", privilege::needed_for_installed(paths))?;
     let known = InstalledPolicies::read(&paths.installed())?;
-    let mut all = Vec::new();
-    let ebpf = Ebpf::new(Pins::below(paths.pins()));
-    if let Some(mut status) = of(&ebpf, BackendChoice::Ebpf, known.as_ref())? {
-        status.foreign = ebpf.foreign(&interfaces(&status.installed))?;
-        all.push(status);
-    }
+    let known = known.as_ref();
     let iptables = BackendChoice::Iptables { variant: None, layout: Layout::default() };
     let backend = Iptables::new(paths.records(), None, Layout::default());
-    all.extend(of(&backend, iptables, known.as_ref())?);
     let ipset = Ipset::new(paths.records(), None);
-    all.extend(of(&ipset, BackendChoice::Ipset { variant: None }, known.as_ref())?);
     let nftables = Nftables::new(&paths.records());
-    all.extend(of(&nftables, BackendChoice::Nftables, known.as_ref())?);
-    Ok(all)
+    let (mut all, mut errors) = (Vec::new(), Vec::new());
+    for read in [
+        of_programs(&Ebpf::new(Pins::below(paths.pins())), known),
+        of(&backend, iptables, known),
+        of(&ipset, BackendChoice::Ipset { variant: None }, known),
+        of(&nftables, BackendChoice::Nftables, known),
+    ] {
+        match read {
+            Ok(status) => all.extend(status),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((all, EnforceError::of_all(errors)))
+}
+
+/// What programs enforce, and which others there are beside them.
+fn of_programs(
+    ebpf: &Ebpf,
+    known: Option<&InstalledPolicies>,
+) -> Result<Option<Status>, EnforceError> {
+    let Some(mut status) = of(ebpf, BackendChoice::Ebpf, known)? else { return Ok(None) };
+    status.foreign = ebpf.foreign(&interfaces(&status.installed))?;
+    Ok(Some(status))
 }
 
 /// What one backend enforces.

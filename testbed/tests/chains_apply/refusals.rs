@@ -198,3 +198,26 @@ fn off_needs_the_tools_of_all_that_is_recorded() {
         assert!(!scene.records().join("ipset.json").exists());
     }
 }
+
+#[test]
+fn a_change_that_cannot_be_recorded_is_in_force_and_says_so() {
+    for scene in Scene::each() {
+        let restore = r#"$real "$@" || exit 1
+            case "$*" in *--test*) ;; *) touch $here/changed;; esac"#;
+        let save = r#"[ -e $here/changed ] || exec $real "$@"
+            echo "no memory" >&2; exit 1"#;
+        let folder = Folder::new()
+            .with(&scene.variant.restore(Family::V6), restore)
+            .with(&scene.variant.save(Family::V4), save);
+        let mut crippled = scene.iptables().with_tools(folder.tools());
+        let applied = scene.apply(&mut crippled, &shop()).unwrap();
+        let [undone] = applied.left_undone.as_slice() else { panic!("{:?}", applied.left_undone) };
+        assert!(undone.starts_with("what is installed could not be recorded"), "{undone}");
+        assert!(undone.ends_with("no memory"), "{undone}");
+        let installed = scene.saved();
+        assert!(installed.iter().any(|line| line.starts_with(":RINGFENCE-FORWARD")));
+        let again = scene.applied(&mut scene.iptables(), &shop());
+        assert_eq!((again.how, again.left_undone.len()), (How::Switched, 0), "{:?}", again.steps);
+        assert_eq!(scene.saved(), installed);
+    }
+}

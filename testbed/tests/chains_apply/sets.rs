@@ -128,6 +128,9 @@ fn a_changed_element_is_noticed_and_made_good() {
         assert!(astray[0].starts_with("ipset rf4-in-") && astray[0].ends_with(".0 changed"));
         let applied = scene.applied(&mut scene.ipset(), &shop());
         assert_eq!(applied.how, How::Switched, "{:?}", applied.steps);
+        let [warning] = applied.warnings.as_slice() else { panic!("{:?}", applied.warnings) };
+        let begins = "what was not as the last apply left it is put right: `ipset rf4-in-";
+        assert!(warning.starts_with(begins) && warning.ends_with("` was changed"), "{warning}");
         assert_eq!(elements(&scene), before);
     }
 }

@@ -71,3 +71,17 @@ fn a_rule_that_keeps_the_other_variant_from_going_is_found_before_the_change() {
         scene.applied(&mut backend, &shop());
     }
 }
+
+#[test]
+fn chains_that_somebody_has_emptied_are_known_to_the_other_backend() {
+    for scene in Scene::each() {
+        let others = scene.saved();
+        scene.applied(&mut scene.iptables(), &shop());
+        scene.shell("iptables -t raw -F; iptables -t raw -A PREROUTING -i eth7 -j ACCEPT");
+        scene.applied(&mut scene.ipset(), &shop());
+        scene.shell("iptables -t raw -F; iptables -t raw -A PREROUTING -i eth7 -j ACCEPT");
+        scene.applied(&mut scene.iptables(), &shop());
+        scene.run(|| scene.iptables().remove()).unwrap().unwrap();
+        assert_eq!(scene.saved(), others);
+    }
+}

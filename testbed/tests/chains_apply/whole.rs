@@ -114,14 +114,14 @@ fn the_flat_layout_is_applied_and_changed_like_the_other() {
 }
 
 #[test]
-fn connections_are_picked_up_until_the_time_that_was_said_first() {
+fn connections_are_picked_up_until_the_time_that_is_said() {
     for scene in Scene::each() {
         let mut first = shop();
         first.settings.pick_up_until = Some(2_000_000_000);
         scene.applied(&mut scene.iptables(), &first);
         let before = scene.saved();
         assert!(before.iter().any(|line| line.contains("--datestop 2033-05-18")), "{before:#?}");
-        let again = scene.applied(&mut scene.iptables(), &shop());
+        let again = scene.applied(&mut scene.iptables(), &first);
         assert_eq!(again.how, How::Nothing, "{:?}", again.steps);
         assert_eq!(scene.saved(), before);
     }

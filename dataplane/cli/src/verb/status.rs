@@ -37,9 +37,11 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments) -> Result {
-    let all = enforce::status(&Paths::below(&arguments.root))?;
+    let (all, unreadable) = enforce::readable_status(&Paths::below(&arguments.root))?;
     let mut out = anstream::stdout().lock();
     match (all.split_first(), arguments.output) {
+        // Something may be installed that cannot be read.
+        (None, _) if unreadable.is_some() => {}
         (None, Format::Json) => writeln!(out, r#"{{"version":1,"installed":false}}"#)?,
         (None, _) => writeln!(out, "Nothing is installed: this host is open.")?,
         (Some((first, others)), Format::Json) => {
@@ -58,7 +60,10 @@ pub fn run(arguments: &Arguments) -> Result {
             }
         }
     }
-    Ok(Outcome::Success)
+    match unreadable {
+        None => Ok(Outcome::Success),
+        Some(error) => Err(error.into()),
+    }
 }
 
 fn print(out: &mut impl Write, status: &Status, wide: bool) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::host::{Kept, XtablesHost, made};
 use super::install::{Goal, Xtables};
-use super::prints::{Print, prints};
+use super::prints::{Print, compare, prints};
 use super::saved::Saved;
 use super::sets::{ElementChange, Ipset, KeptSet, Listed, in_place, is_as_left, names, with_names};
 use super::{Variant, XtablesError, summary};
@@ -13,7 +13,8 @@ use crate::backend::chains::Plan;
 use crate::backend::ipset::{Set, Sets};
 use crate::backend::iptables::Ruleset;
 use crate::backend::record::Record;
-use crate::backend::{Applied, Desired, How, with_sources};
+use crate::backend::{Applied, ChainState, Chained, Desired, How, with_sources};
+use crate::compile::RuleDescription;
 
 /// Rules as generators give them.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub(super) struct Situation {
     pub(super) other: Option<[Saved; 2]>,
     /// Whether the other backend of this module has installed what is there.
     pub(super) is_taken_over: bool,
+    /// What either backend of this module is known to have made in each variant.
+    made: BTreeMap<Variant, Vec<Print>>,
 }
 
 /// What is to be done.
@@ -121,13 +124,29 @@ impl XtablesHost {
         if !wanted.sets.is_empty() {
             self.tools.require("ipset")?;
         }
-        let recorded = record.as_ref();
-        let saved = self.look(variant, recorded)?;
+        let other_record = self.other_record().read::<Kept>()?;
+        let made = Variant::ALL.map(|variant| {
+            let records = [record.as_ref(), other_record.as_ref()];
+            let made = records.into_iter().flat_map(|record| made(record, variant));
+            (variant, made.cloned().collect())
+        });
+        let made = BTreeMap::from(made);
+        let saved = self.xtables(variant, &made).look()?;
         let listed = Listed::ask(&self.tools)?;
         let other = variant.other();
-        let other = if self.has(other) { Some(self.removable(other, recorded)?) } else { None };
-        let is_taken_over = self.other_record().read::<Kept>()?.is_some();
-        Ok(Situation { variant, record, plan, wanted, saved, listed, other, is_taken_over })
+        let other = if self.has(other) { Some(self.removable(other, &made)?) } else { None };
+        let is_taken_over = other_record.is_some();
+        Ok(Situation { variant, record, plan, wanted, saved, listed, other, is_taken_over, made })
+    }
+
+    /// Who talks about rules that stand for nothing in a document.
+    fn xtables<'a>(
+        &'a self,
+        variant: Variant,
+        made: &'a BTreeMap<Variant, Vec<Print>>,
+    ) -> Xtables<'a> {
+        const NO_RULES: &BTreeMap<u32, RuleDescription> = &BTreeMap::new();
+        Xtables { tools: &self.tools, variant, rules: NO_RULES, made: &made[&variant] }
     }
 
     /// What a variant holds from which all of ours is to go. That it can is seen before anything
@@ -135,10 +154,9 @@ impl XtablesHost {
     fn removable(
         &self,
         variant: Variant,
-        recorded: Option<&Record<Kept>>,
+        made: &BTreeMap<Variant, Vec<Print>>,
     ) -> Result<[Saved; 2], XtablesError> {
-        let made = made(recorded, variant);
-        let xtables = Xtables { tools: &self.tools, variant, rules: &BTreeMap::new(), made };
+        let xtables = self.xtables(variant, made);
         let saved = xtables.look()?;
         xtables.refuse_foreign_jumps(&saved)?;
         Ok(saved)
@@ -170,8 +188,7 @@ impl XtablesHost {
     ) -> Result<(), XtablesError> {
         let other = situation.variant.other();
         if situation.other.as_ref().is_some_and(|saved| !prints(saved).is_empty()) {
-            let made = made(situation.record.as_ref(), other);
-            let xtables = Xtables { variant: other, made, ..situation.xtables(self) };
+            let xtables = self.xtables(other, &situation.made);
             applied
                 .steps
                 .extend(xtables.remove()?.into_iter().map(|line| format!("{line} removed")));
@@ -216,8 +233,7 @@ impl XtablesHost {
 
 impl Situation {
     fn xtables<'a>(&'a self, host: &'a XtablesHost) -> Xtables<'a> {
-        let made = made(self.record.as_ref(), self.variant);
-        Xtables { tools: &host.tools, variant: self.variant, rules: &self.plan.rules, made }
+        Xtables { rules: &self.plan.rules, ..host.xtables(self.variant, &self.made) }
     }
 
     fn ipset<'a>(&'a self, host: &'a XtablesHost) -> Ipset<'a> {
@@ -266,6 +282,20 @@ impl Situation {
     ) -> Result<Vec<Goal<'_>>, XtablesError> {
         let rulesets = with_names(&self.wanted.rulesets, names);
         self.xtables(host).goals(&self.saved, &rulesets, self.known())
+    }
+
+    /// What is not as the last apply has left it, each with how it is.
+    pub(super) fn astray(&self) -> Vec<String> {
+        let Some(kept) = self.usable() else { return Vec::new() };
+        let chains = compare(&kept.prints, &self.saved).into_iter();
+        let chains = chains.filter(|chained| chained.state != ChainState::InPlace);
+        let chain = |Chained { table, chain, state }| format!("`{table} {chain}` was {state}");
+        let sets = kept.sets.values().filter(|set| !is_as_left(set, &self.listed));
+        let set = |set: &KeptSet| match self.listed.sets.contains_key(&set.name) {
+            true => format!("`ipset {}` was {}", set.name, ChainState::Changed),
+            false => format!("`ipset {}` was {}", set.name, ChainState::Missing),
+        };
+        chains.map(chain).chain(sets.map(set)).collect()
     }
 
     /// Whether there is anything of ours.

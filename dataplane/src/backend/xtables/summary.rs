@@ -6,6 +6,9 @@ use super::sets::{count, differences};
 use crate::backend::ipset::Sets;
 use crate::backend::{Applied, Desired, How, Numbers};
 
+/// How many things that are not as they were left are named.
+const TOLD: usize = 5;
+
 /// What is done, or would be, in `situation` on `course`.
 pub(super) fn applied(desired: &Desired, situation: &Situation, course: &Course<'_>) -> Applied {
     let how = how(desired, situation, course);
@@ -110,6 +113,15 @@ fn warnings(situation: &Situation) -> Vec<String> {
              gone: everything is installed as a whole"
                 .to_owned(),
         );
+    }
+    let astray = situation.astray();
+    if !astray.is_empty() {
+        let more = match astray.len().saturating_sub(TOLD) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let told = astray.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
+        warnings.push(format!("what was not as the last apply left it is put right: {told}{more}"));
     }
     warnings
 }

@@ -51,7 +51,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backend::chains::About;
-use crate::backend::ipset::{Set, Sets};
+use crate::backend::ipset::{ELEMENTS, Set, Sets};
 
 /// A change of one element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,10 @@ pub(in crate::backend) fn in_place(old: &Sets, new: &Sets) -> Option<Vec<Element
             == (&b.kind, b.family, b.form, b.denies, b.direction)
     };
     if !old.keys().eq(new.keys()) || !old.values().zip(new.values()).all(is_alike) {
+        return None;
+    }
+    // Elements are added before others go.
+    if old.values().zip(new.values()).any(|(old, new)| together(old, new) > ELEMENTS) {
         return None;
     }
     let mut added = Vec::new();
@@ -99,6 +103,12 @@ pub(in crate::backend) fn in_place(old: &Sets, new: &Sets) -> Option<Vec<Element
         return None;
     }
     Some(added.into_iter().chain(removed).collect())
+}
+
+/// How many elements there are while the new ones have come and the old ones have not gone.
+fn together(old: &Set, new: &Set) -> usize {
+    let come = new.elements.keys().filter(|element| !old.elements.contains_key(*element));
+    old.elements.len() + come.count()
 }
 
 /// Whether some element stands for several.

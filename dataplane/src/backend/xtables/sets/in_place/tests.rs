@@ -206,3 +206,24 @@ fn an_element_that_is_about_another_rule_now_is_changed_where_it_is() {
     assert_eq!((count(&changes), differences(&old, &new)), ([0, 1, 0], [0, 1, 0]));
     assert_eq!(inverse(&changes)[0].about, changes[0].before);
 }
+
+#[test]
+fn what_old_and_new_elements_need_together_is_counted() {
+    let set = |numbers: std::ops::Range<u32>| Set {
+        kind: "hash:net".to_owned(),
+        family: Family::V4,
+        form: Some(Form::Peer),
+        denies: false,
+        direction: Some(Direction::Ingress),
+        elements: numbers
+            .map(|number| (Ipv4Addr::from(number).to_string(), About::way("Test")))
+            .collect(),
+    };
+    assert_eq!(together(&set(0..10), &set(5..20)), 20);
+    let full = u32::try_from(ELEMENTS).unwrap();
+    let sets = |set| Sets::from([("rf4-in-0000002a-3a".to_owned(), set)]);
+    let (old, less) = (sets(set(0..full)), sets(set(1..full)));
+    let moved = sets(set(1..full + 1));
+    assert!(in_place(&old, &moved).is_none(), "the new element has no room beside the old");
+    assert_eq!(in_place(&old, &less).map(|changes| changes.len()), Some(1));
+}
