@@ -75,7 +75,9 @@ pub(in crate::backend) fn chain(ruleset: &Ruleset, name: &str) -> Vec<String> {
     chain.rules.iter().map(text).collect()
 }
 
-const STRAY: &str = "-p tcp ! --tcp-flags SYN,ACK SYN -m conntrack --ctstate NEW";
+const STRAY: &str = "-p tcp ! --tcp-flags SYN,ACK SYN";
+
+const NEW: &str = "-m conntrack --ctstate NEW";
 
 #[test]
 fn who_guards_nobody_has_no_rules() {
@@ -186,13 +188,13 @@ fn older_connections_are_picked_up_if_one_orientation_allows_them() {
     let mut one = plan(guards(), &[(Direction::Ingress, side())]);
     one.settings.pick_up_until = Some(1_795_342_272);
     for name in ["RF-TO-0000000b", "RF-FROM-0000000b", "RF-BY-HOST-ISOLATED"] {
-        let rule = format!("{STRAY} {until} -j RETURN rf:PickedUp");
+        let rule = format!("{STRAY} {NEW} {until} -j RETURN rf:PickedUp");
         assert!(chain(&v4(&one), name).contains(&rule), "{name}");
     }
     let mut both = plan(guards(), &[(Direction::Ingress, side()), (Direction::Egress, side())]);
     both.settings.pick_up_until = Some(1_795_342_272);
     let ruleset = v4(&both);
-    let rule = format!("{STRAY} {until} -g RF-OUT-0000000a-P rf:PickUp");
+    let rule = format!("{STRAY} {NEW} {until} -g RF-OUT-0000000a-P rf:PickUp");
     assert!(chain(&ruleset, "RF-FROM-0000000b").contains(&rule));
     assert_eq!(
         chain(&ruleset, "RF-OUT-0000000a-P"),
@@ -250,4 +252,92 @@ fn the_hosts_way_to_its_workloads_can_be_made_to_follow_policy() {
     plan.settings.essential = 0;
     let refused = super::ruleset(&plan, Family::V4, Layout::Structured);
     assert_eq!(refused, Err(super::RenderError::NonIp));
+}
+
+#[test]
+fn what_leaves_by_a_workloads_interface_for_others_meets_the_hosts_policy() {
+    let mut plan = plan(vec![guard(7, behind("a"), false)], &[]);
+    plan.host = Some(host(&["eth0"]));
+    let open = chain(&v4(&plan), "RINGFENCE-OUTPUT");
+    assert!(!open[2].contains("n/host"), "nobody asks about the host: {open:?}");
+    plan.sides.insert((0xb, Direction::Egress), side());
+    plan.host.as_mut().unwrap().isolated = true;
+    let ruleset = v4(&plan);
+    assert_eq!(
+        chain(&ruleset, "RINGFENCE-OUTPUT")[2..],
+        [
+            "-o a -p udp --sport 67 --dport 68 -j RETURN rf:Dhcp",
+            "-o a -j RF-FROM-00000001 rf:n/host",
+            "-o a -g RF-BY-HOST rf:n/w7",
+            "-o eth0 -p udp --sport 68 --dport 67 -j RETURN rf:Dhcp",
+            "-o eth0 -j RF-FROM-00000001 rf:n/host",
+        ]
+    );
+    assert_eq!(
+        chain(&ruleset, "RF-FROM-00000001"),
+        [
+            "-j RF-STRAY rf:Stray",
+            "-d 10.0.0.7 -j RETURN rf:HostToWorkload",
+            "-g RF-OUT-0000000b rf:Policy",
+        ]
+    );
+}
+
+#[test]
+fn who_is_known_by_address_may_come_in_by_an_uplink_but_not_on_the_loopback() {
+    let guards = vec![guard(7, Entry::Addresses, true), guard(8, behind("a"), false)];
+    let mut plan = plan(guards, &[(Direction::Egress, side())]);
+    plan.host = Some(host(&["eth0"]));
+    for layout in [Layout::Structured, Layout::Flat] {
+        let ruleset = ruleset(&plan, Family::V4, layout).unwrap();
+        let input = chain(&ruleset, "RINGFENCE-INPUT");
+        assert_eq!(input[0], "-i lo -j RETURN rf:Loopback");
+        assert_eq!(chain(&ruleset, "RINGFENCE-OUTPUT")[0], "-o lo -j RETURN rf:Loopback");
+        let place = |what: &str| input.iter().position(|rule| rule.contains(what)).unwrap();
+        let asked = if layout == Layout::Flat { "RF-OUT" } else { "-s 10.0.0.7 -j RF-FROM" };
+        assert!(place(asked) < place("-i eth0"), "{input:#?}");
+        let uplink = chain(&ruleset, "RF-UPLINK");
+        let refused = |address: &str| uplink.contains(&format!("-s {address} -j DROP rf:Spoofed"));
+        assert!(refused("10.0.0.8") && refused("192.0.2.1"), "{uplink:?}");
+        assert!(!refused("10.0.0.7"), "nobody knows where it is: {uplink:?}");
+    }
+    let (sets, _) = crate::backend::ipset::rules(&plan).unwrap();
+    assert_eq!(sets["rf4-local"].elements.keys().collect::<Vec<_>>(), ["10.0.0.8", "192.0.2.1"]);
+}
+
+/// `iptables-restore` gives up at a line of 10,240 bytes, a comment or not.
+#[test]
+fn no_line_is_longer_than_the_tools_take() {
+    let shared = |endpoint| {
+        let mut guard = guard(7, Entry::Shared("br0".to_owned()), true);
+        guard.endpoint = endpoint;
+        guard.name = format!("{}/{endpoint}", "n".repeat(300));
+        guard
+    };
+    let mut plan = plan((2..200).map(shared).collect(), &[(Direction::Egress, side())]);
+    plan.host = Some(host(&[]));
+    let short = |script: &crate::backend::chains::Script| {
+        let longest = script.lines.iter().map(|line| line.text.len()).max().unwrap();
+        assert!(longest < 2_048, "{longest} bytes");
+    };
+    for layout in [Layout::Structured, Layout::Flat] {
+        short(&ruleset(&plan, Family::V4, layout).unwrap().script());
+    }
+    let (sets, rules) = crate::backend::ipset::rules(&plan).unwrap();
+    short(&crate::backend::ipset::script(&sets));
+    rules.iter().for_each(|rules| short(&rules.script()));
+}
+
+#[test]
+fn forwarded_listener_discovery_is_for_groups() {
+    let plan = plan(vec![guard(11, behind("a"), true)], &[]);
+    let ruleset = ruleset(&plan, Family::V6, Layout::Structured).unwrap();
+    let of = |name| -> Vec<String> {
+        let rules = chain(&ruleset, name).into_iter();
+        rules.filter(|rule| rule.ends_with("rf:MulticastListener")).collect()
+    };
+    let (forward, input) = (of("RINGFENCE-FORWARD"), of("RINGFENCE-INPUT"));
+    assert_eq!((forward.len(), input.len()), (4, 4));
+    assert!(forward.iter().all(|rule| rule.starts_with("-d ff00::/8 ")), "{forward:?}");
+    assert!(input.iter().all(|rule| rule.starts_with("-p ipv6-icmp ")), "{input:?}");
 }
