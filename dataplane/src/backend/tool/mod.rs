@@ -7,7 +7,8 @@ mod error;
 mod said;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write as _};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 pub use self::error::ToolError;
 use super::chains::Script;
@@ -108,7 +111,7 @@ impl Tools {
         let path = self.find(tool).ok_or_else(|| ToolError::missing(tool))?;
         let mut command = Command::new(path);
         command.args(arguments).env("LC_ALL", "C");
-        let ended = run(command, script.to_string(), self.longest)
+        let ended = run(command, &script.to_string(), self.longest)
             .map_err(|source| ToolError::Host { tool: tool.to_owned(), source })?;
         match ended {
             None => Err(ToolError::TimedOut {
@@ -137,20 +140,25 @@ impl Ended {
 }
 
 /// Runs a program to its end; nothing if it took longer than `longest` and was stopped.
-fn run(mut command: Command, input: String, longest: Duration) -> io::Result<Option<Ended>> {
+fn run(mut command: Command, input: &str, longest: Duration) -> io::Result<Option<Ended>> {
     let deadline = Instant::now() + longest;
     // In a group of its own: whoever interrupts this process does not stop a tool halfway.
-    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).stdin(whole(input)?).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A tool that ends before it has read everything says why in its own words.
-        thread::spawn(move || stdin.write_all(input.as_bytes()));
-    }
     let output = child.stdout.take().map(read_aside);
     let errors = child.stderr.take().map(read_aside);
     let Some(status) = wait(&mut child, deadline)? else { return Ok(None) };
     let (output, errors) = (received(output, deadline), received(errors, deadline));
     Ok(Some(Ended { status, output: output?, errors: errors? }))
+}
+
+/// A file in memory with all of `input`. A pipe would end early if this process did, and a text that
+/// is cut can be a text that a tool takes.
+fn whole(input: &str) -> io::Result<File> {
+    let mut file = File::from(memfd_create(c"ringfence", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(input.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Waits for `child`; at `deadline` it is stopped.
