@@ -20,7 +20,7 @@ use super::{NftablesError, Ruleset, ruleset};
 use crate::backend::chains::{Plan, Script};
 use crate::backend::record::{Record, RecordFile};
 use crate::backend::tool::{ToolError, Tools};
-use crate::backend::{Applied, Backend, Counters, Desired, How, Installed, Numbers};
+use crate::backend::{Applied, Backend, Counters, Desired, How, Installed, Numbers, with_sources};
 
 /// The tool.
 const NFT: &str = "nft";
@@ -99,8 +99,8 @@ impl Nftables {
 
     /// Gives nft the steps for good. The record says so first, so that whatever interrupts this
     /// leaves none that is taken for the kernel's state; and it says that they are done only when
-    /// the kernel has what they make.
-    fn install(&self, work: &Work) -> Result<(), NftablesError> {
+    /// the kernel has what they make. What was left undone then is no reason to take it for refused.
+    fn install(&self, work: &Work) -> Result<Option<String>, NftablesError> {
         let before: Option<Record<Ruleset>> = self.record.read()?;
         let (mode, now, ruleset) = (work.plan.mode, nanoseconds(), work.changes.ruleset.clone());
         let mut record = Record::new(NFTABLES, work.generation, mode, now, ruleset);
@@ -136,7 +136,14 @@ impl Nftables {
             return Err(NftablesError::NotInstalled { odd });
         }
         record.unfinished = false;
-        Ok(self.record.write(&record)?)
+        let left = |error| {
+            format!(
+                "what is installed could not be recorded, and the next apply installs all of it \
+                 anew: {}",
+                with_sources(&error)
+            )
+        };
+        Ok(self.record.write(&record).err().map(left))
     }
 }
 
@@ -285,10 +292,9 @@ impl Backend for Nftables {
         _known: Option<&Numbers>,
     ) -> Result<Applied, NftablesError> {
         let work = self.work(desired)?;
-        if work.how != How::Nothing {
-            self.install(&work)?;
-        }
-        Ok(work.applied(desired))
+        let left = if work.how == How::Nothing { None } else { self.install(&work)? };
+        let left_undone = left.into_iter().collect();
+        Ok(Applied { left_undone, ..work.applied(desired) })
     }
 
     fn remove(&mut self) -> Result<Option<Vec<String>>, NftablesError> {
