@@ -10,7 +10,7 @@ use ringfence_bench::workload::server_of_both_families;
 use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::chains::Plan;
 use ringfence_dataplane::backend::iptables::{Family, Layout};
-use ringfence_dataplane::backend::{ipset, iptables};
+use ringfence_dataplane::backend::{ipset, iptables, nftables};
 
 const ENTRIES: usize = 10_000;
 
@@ -32,6 +32,11 @@ fn sets(desired: &Desired) -> (usize, usize) {
     (of_rules(&script), text + script.to_string().len())
 }
 
+fn table(desired: &Desired) -> (usize, usize) {
+    let script = nftables::ruleset(&Plan::of(desired)).expect("it has words").script();
+    (of_rules(&script), script.to_string().len())
+}
+
 fn of_rules(script: &ringfence_dataplane::backend::chains::Script) -> usize {
     script.lines.iter().filter(|line| line.rule != 0).count()
 }
@@ -48,6 +53,7 @@ fn whole(criterion: &mut Criterion) {
     measure("iptables", &|desired| xtables(desired, Layout::Structured));
     measure("iptables-flat", &|desired| xtables(desired, Layout::Flat));
     measure("ipset", &sets);
+    measure("nftables", &table);
 }
 
 criterion_group! {
