@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackendChoice, EnforceError};
 use crate::backend::Numbers;
+use crate::backend::record::boot;
 
 /// The number of this format.
 const VERSION: u32 = 1;
@@ -92,12 +93,6 @@ impl InstalledPolicies {
 /// The backend of records that name none, which are older than the others.
 fn ebpf() -> String {
     BackendChoice::Ebpf.name().to_owned()
-}
-
-/// The kernel's name for this boot (random(4)); empty where it gives none.
-fn boot() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    name.trim().to_owned()
 }
 
 /// The file before it is written. It is made before the kernel is changed, so that a state

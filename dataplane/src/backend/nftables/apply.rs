@@ -11,14 +11,13 @@
 //! mark (c).
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::changes::{Changes, There};
 use super::observed::Observed;
 use super::script::{MARK, TABLE};
 use super::{NftablesError, Ruleset, ruleset};
 use crate::backend::chains::{Plan, Script};
-use crate::backend::record::{Record, RecordFile};
+use crate::backend::record::{Record, RecordFile, now};
 use crate::backend::tool::{ToolError, Tools};
 use crate::backend::{Applied, Backend, Counters, Desired, How, Installed, Numbers, with_sources};
 
@@ -102,8 +101,8 @@ impl Nftables {
     /// the kernel has what they make. What was left undone then is no reason to take it for refused.
     fn install(&self, work: &Work) -> Result<Option<String>, NftablesError> {
         let before: Option<Record<Ruleset>> = self.record.read()?;
-        let (mode, now, ruleset) = (work.plan.mode, nanoseconds(), work.changes.ruleset.clone());
-        let mut record = Record::new(NFTABLES, work.generation, mode, now, ruleset);
+        let (mode, ruleset) = (work.plan.mode, work.changes.ruleset.clone());
+        let mut record = Record::new(NFTABLES, work.generation, mode, now(), ruleset);
         record.unfinished = true;
         self.record.write(&record)?;
         for (place, step) in work.changes.steps.iter().enumerate() {
@@ -202,12 +201,6 @@ fn way(
         (false, false) => How::Switched,
     };
     Ok((changes, how, Vec::new()))
-}
-
-/// Now, in nanoseconds since the epoch.
-fn nanoseconds() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Work {

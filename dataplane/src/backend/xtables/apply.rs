@@ -1,7 +1,6 @@
 //! From a desired state to installed rules, and what is kept of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::host::{Kept, XtablesHost, made};
 use super::install::{Goal, Xtables};
@@ -12,7 +11,7 @@ use super::{Variant, XtablesError, summary};
 use crate::backend::chains::Plan;
 use crate::backend::ipset::{Set, Sets};
 use crate::backend::iptables::Ruleset;
-use crate::backend::record::Record;
+use crate::backend::record::{Record, now};
 use crate::backend::{Applied, ChainState, Chained, Desired, How, with_sources};
 use crate::compile::RuleDescription;
 
@@ -313,10 +312,4 @@ impl Situation {
 fn usable(record: Option<&Record<Kept>>, variant: Variant) -> Option<&Kept> {
     let record = record.filter(|record| !record.unfinished)?;
     Some(&record.ruleset).filter(|kept| kept.variant == variant)
-}
-
-/// Nanoseconds since the epoch.
-fn now() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
