@@ -28,6 +28,15 @@ fn add(counter: *mut Counter, length: usize) {
     counter.bytes += length as u64;
 }
 
+/// The number of the rule at `place` of the table of rules.
+#[inline(always)]
+fn number(place: u32) -> u32 {
+    match place {
+        0 => 0,
+        place => maps::RULES.get(place).copied().unwrap_or(0),
+    }
+}
+
 /// Puts an event into the ring buffer, or counts that it was full.
 #[inline(never)]
 pub fn event(place: &Place, time_ns: u64, work: &Work, length: usize) {
@@ -42,7 +51,7 @@ pub fn event(place: &Place, time_ns: u64, work: &Work, length: usize) {
     entry.write(Event {
         time_ns,
         generation: outcome.generation,
-        rule: outcome.decision.rule,
+        rule: number(outcome.decision.rule),
         source_identity: outcome.source_identity,
         destination_identity: outcome.destination_identity,
         endpoint: outcome.endpoint,

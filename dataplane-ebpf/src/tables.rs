@@ -6,7 +6,9 @@ use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, iden
 use ringfence_common::abi::policy::{
     BLOCK_PORTS, BLOCKS, Endpoint, PolicyEntry, PolicyKey, class_table,
 };
+use ringfence_common::abi::table::{self, Layout, chunks};
 use ringfence_common::decide::{State, Tables};
+use ringfence_common::table::{address_v4, address_v6, halves, narrow};
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 
@@ -18,33 +20,52 @@ const ANY: u64 = 0;
 /// The tables of the generation that counts, chosen once per packet.
 pub struct KernelTables {
     slot: u32,
+    /// The selector's epoch.
+    pub epoch: u32,
 }
 
 impl KernelTables {
     #[inline(always)]
     pub fn select() -> Self {
-        // The selector always exists; 0 is what it holds before the first apply.
-        Self { slot: maps::SELECTOR.get(0).map_or(0, |selector| selector.slot & 1) }
+        // The selector always exists; zero is what it holds before the first apply.
+        match maps::SELECTOR.get(0) {
+            Some(selector) => Self { slot: selector.slot & 1, epoch: selector.epoch },
+            None => Self { slot: 0, epoch: 0 },
+        }
     }
+
+    #[inline(always)]
+    fn layout(&self) -> Option<&'static Layout> {
+        maps::LAYOUT.get(self.slot)
+    }
+}
+
+/// A function that finds a bucket of the table `$map` in the slot that counts.
+macro_rules! buckets {
+    ($map:ident, $tables:expr) => {{
+        let first = $tables.slot * chunks::$map;
+        move |chunk: u32, bucket: u32| maps::$map.get(first + chunk)?.get(bucket)
+    }};
 }
 
 impl Tables for KernelTables {
     #[inline(always)]
-    fn config(&self) -> Option<Config> {
-        maps::CONFIG.get(self.slot).copied()
+    fn config(&self) -> Option<&Config> {
+        maps::CONFIG.get(self.slot)
     }
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        let key = AttachmentKey { ifindex, hook: hook as u32 };
-        // SAFETY: the value is copied at once; entries are replaced whole, never changed.
-        unsafe { maps::ATTACHMENTS.get(self.slot)?.get(key) }.copied()
+        let key = table::attachment_key(&AttachmentKey { ifindex, hook: hook as u32 });
+        let shape = &self.layout()?.attachments;
+        let slot = narrow(shape, &key, &table::ATTACHMENT_KEY, buckets!(ATTACHMENTS, self));
+        (slot[0] != 0).then_some(table::attachment(slot))
     }
 
     #[inline(always)]
     fn address(&self, config: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
         let known = if of_family == family::V4 {
-            self.address_v4(config, &[address[12], address[13], address[14], address[15]])
+            self.address_v4(config, address)
         } else {
             self.address_v6(config, address)
         };
@@ -53,8 +74,9 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn endpoint(&self, number: u32) -> Option<Endpoint> {
-        // SAFETY: as in `attachment`.
-        unsafe { maps::ENDPOINTS.get(self.slot)?.get(number) }.copied()
+        let (key, shape) = (table::endpoint_key(number), &self.layout()?.endpoints);
+        let slot = narrow(shape, &key, &table::ENDPOINT_KEY, buckets!(ENDPOINTS, self));
+        (slot[0] != 0).then_some(table::endpoint(slot))
     }
 
     #[inline(always)]
@@ -68,28 +90,30 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        // SAFETY: as in `attachment`.
-        unsafe { maps::POLICY.get(self.slot)?.get(key) }.copied()
+        let (key, shape) = (table::policy_key(key), &self.layout()?.policy);
+        let slot = narrow(shape, &key, &table::POLICY_KEY, buckets!(POLICY, self));
+        (slot[0] != 0).then_some(table::policy_entry(slot).unpack())
     }
 }
 
 impl KernelTables {
     #[inline(always)]
-    fn address_v4(&self, config: &Config, address: &[u8; 4]) -> Option<AddressEntry> {
-        // SAFETY: as in `attachment`.
-        let host = unsafe { maps::ADDRESSES_V4.get(self.slot)?.get(address) }.copied();
-        if host.is_some() || config.flags & flags::PREFIXES_V4 == 0 {
-            return host;
+    fn address_v4(&self, config: &Config, address: &AddressBytes) -> Option<AddressEntry> {
+        let [.., a, b, c, d] = *address;
+        let number = u32::from_be_bytes([a, b, c, d]);
+        let found = address_v4(self.layout()?, number, buckets!(ADDRESSES_V4, self));
+        if found.is_some() || config.flags & flags::TRIE_V4 == 0 {
+            return found;
         }
-        maps::PREFIXES_V4.get(self.slot)?.get(&Key::new(32, *address)).map(outside)
+        maps::PREFIXES_V4.get(self.slot)?.get(&Key::new(32, [a, b, c, d])).map(outside)
     }
 
     #[inline(always)]
-    fn address_v6(&self, config: &Config, address: &[u8; 16]) -> Option<AddressEntry> {
-        // SAFETY: as in `attachment`.
-        let host = unsafe { maps::ADDRESSES_V6.get(self.slot)?.get(address) }.copied();
-        if host.is_some() || config.flags & flags::PREFIXES_V6 == 0 {
-            return host;
+    fn address_v6(&self, config: &Config, address: &AddressBytes) -> Option<AddressEntry> {
+        let halves = halves(address);
+        let found = address_v6(self.layout()?, halves, buckets!(ADDRESSES_V6, self));
+        if found.is_some() || config.flags & flags::TRIE_V6 == 0 {
+            return found;
         }
         maps::PREFIXES_V6.get(self.slot)?.get(&Key::new(128, *address)).map(outside)
     }

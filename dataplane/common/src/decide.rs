@@ -45,7 +45,7 @@ use crate::verdict::{Decision, Reason, Verdict};
 /// The installed tables of one generation.
 pub trait Tables {
     /// The generation's configuration; `None` where nothing is installed.
-    fn config(&self) -> Option<Config>;
+    fn config(&self) -> Option<&Config>;
     /// What the hook on the interface checks.
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment>;
     /// Who the address is; an address nobody knows is `WORLD` and no endpoint.
@@ -210,7 +210,7 @@ pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
         Some(attachment) => match packet::parse(frame, &mut work.packet) {
             Err(reason) => Decision::deny(reason, 0),
             Ok(()) => {
-                let context = Context { place, tables, config: &config, attachment: &attachment };
+                let context = Context { place, tables, config, attachment: &attachment };
                 context.decide(frame, state, work);
                 work.outcome.decision
             }

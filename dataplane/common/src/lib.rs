@@ -17,5 +17,6 @@ pub mod abi;
 pub mod decide;
 pub mod fragment;
 pub mod packet;
+pub mod table;
 pub mod track;
 pub mod verdict;

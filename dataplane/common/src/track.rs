@@ -273,7 +273,7 @@ fn syn_ack(
         }
         state::SYN_RECEIVED => {
             if from_local {
-                entry.remote_end = packet.tcp_acknowledgement;
+                entry.numbers.remote_end = packet.tcp_acknowledgement;
             }
             belongs
         }
@@ -282,8 +282,8 @@ fn syn_ack(
             if from_local {
                 entry.state = state::SYN_RECEIVED;
                 entry.flags &= !(flow_flags::LOCAL_FIN | flow_flags::REMOTE_FIN);
-                entry.remote_end = packet.tcp_acknowledgement;
-                entry.remote_ack = 0;
+                entry.numbers.remote_end = packet.tcp_acknowledgement;
+                entry.numbers.remote_ack = 0;
             }
             belongs
         }
@@ -391,8 +391,8 @@ struct End<'a> {
 /// The sender's and the receiver's numbers.
 #[inline(always)]
 fn ends(entry: &mut FlowEntry, from_local: bool) -> (End<'_>, End<'_>) {
-    let local = End { end: &mut entry.local_end, acknowledged: &mut entry.local_ack };
-    let remote = End { end: &mut entry.remote_end, acknowledged: &mut entry.remote_ack };
+    let local = End { end: &mut entry.numbers.local_end, acknowledged: &mut entry.numbers.local_ack };
+    let remote = End { end: &mut entry.numbers.remote_end, acknowledged: &mut entry.numbers.remote_ack };
     if from_local { (local, remote) } else { (remote, local) }
 }
 

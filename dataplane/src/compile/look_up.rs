@@ -131,7 +131,7 @@ impl Tables {
 struct Policy<'a>(&'a Tables);
 
 impl decide::Tables for Policy<'_> {
-    fn config(&self) -> Option<Config> {
+    fn config(&self) -> Option<&Config> {
         None
     }
 

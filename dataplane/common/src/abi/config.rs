@@ -35,8 +35,9 @@ pub struct Config {
 pub struct Selector {
     /// 0 or 1.
     pub slot: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Changes whenever what the fast path remembers must not count any more though the generation
+    /// has not changed.
+    pub epoch: u32,
 }
 
 /// Bits of [`Config::flags`].
@@ -45,10 +46,11 @@ pub mod flags {
     pub const AUDIT: u32 = 1 << 0;
     /// Flows keep their verdict when policy changes (`established: keep`).
     pub const KEEP_ESTABLISHED: u32 = 1 << 1;
-    /// Some IPv4 prefix is named by policy; without it the trie is not asked.
-    pub const PREFIXES_V4: u32 = 1 << 2;
-    /// Some IPv6 prefix is named by policy.
-    pub const PREFIXES_V6: u32 = 1 << 3;
+    /// The IPv4 prefixes that policy names have more lengths than tables are made for
+    /// ([`super::table::LENGTHS`]), and lie in a trie.
+    pub const TRIE_V4: u32 = 1 << 2;
+    /// As [`TRIE_V4`], for IPv6.
+    pub const TRIE_V6: u32 = 1 << 3;
 }
 
 /// Essential traffic (semantics 8): each bit is a rule that can be switched off.

@@ -88,13 +88,25 @@ pub struct FlowEntry {
     pub audit_reason: u8,
     /// The reason it was allowed for.
     pub allow_reason: u8,
-    /// TCP: one past the last sequence number the local side has sent.
+    /// TCP: how far both sides have come.
+    pub numbers: Numbers,
+    /// TCP: the token of the flow's window ([`super::cache::Window`]); 0 if it never had one.
+    pub token: u64,
+}
+
+/// How far both sides of a TCP connection have come.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Numbers {
+    /// One past the last sequence number the local side has sent.
     pub local_end: u32,
-    /// TCP: one past the last sequence number the remote side has sent.
+    /// One past the last sequence number the remote side has sent.
     pub remote_end: u32,
-    /// TCP: what the local side has acknowledged.
+    /// What the local side has acknowledged.
     pub local_ack: u32,
-    /// TCP: what the remote side has acknowledged.
+    /// What the remote side has acknowledged.
     pub remote_ack: u32,
 }
 
@@ -182,4 +194,4 @@ pub mod fragment_flags {
     pub const END_SEEN: u8 = 1 << 1;
 }
 
-shared_with_kernel!(FlowKey: 44, FlowEntry: 32, FragmentKey: 44, FragmentEntry: 48);
+shared_with_kernel!(FlowKey: 44, FlowEntry: 40, Numbers: 16, FragmentKey: 44, FragmentEntry: 48);

@@ -25,6 +25,20 @@ pub const SIDES: usize = 2;
 /// 120 bytes of kernel memory, so a full table is 30 MB.
 pub const FLOWS: u32 = 262_144;
 
+/// Flows that nobody has answered yet: a table of their own, so that a flood of them displaces no
+/// connection.
+pub const HALF_OPEN_FLOWS: u32 = 65_536;
+
+/// Values of the flow cache of one CPU: 8,192 places, 1 MB.
+pub const CACHE_BLOCKS: u32 = 128;
+
+/// Established TCP connections that the fast path lets through at a time: 4 MB. More of them go
+/// the full way.
+pub const WINDOWS: u32 = 32_768;
+
+/// Places that say until when a flow may be alive: 1 MB.
+pub const PRESENCES: u32 = 131_072;
+
 /// Fragmented packets followed at once (Linux' own reassembly queue is of this order).
 pub const FRAGMENTED_PACKETS: u32 = 8_192;
 
@@ -38,6 +52,9 @@ pub const EVENT_BYTES: u32 = 1 << 20;
 
 /// Rules with counters of their own. Rules beyond it are enforced all the same, not counted.
 pub const COUNTED_RULES: u32 = 65_536;
+
+/// Rules of one host: 4 MB of numbers.
+pub const RULES: u32 = 1_048_576;
 
 /// Interfaces times hooks.
 pub const ATTACHMENTS: u32 = 16_384;

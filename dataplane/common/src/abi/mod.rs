@@ -4,16 +4,18 @@
 //! it when compiling) and a size assertion beside each type. Reserved bytes are named and zero.
 //! Integers are in host order, except where a name ends in `_be`.
 
+pub mod cache;
 pub mod config;
 pub mod event;
 pub mod flow;
 pub mod identity;
 pub mod limits;
 pub mod policy;
+pub mod table;
 
 /// The number of this layout. It sits in every generation's [`config::Config`]; the loader
 /// refuses pinned maps with another number, and the programs deny everything under one.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Declares that a type may be a map key or value, after proving it has no padding.
 macro_rules! shared_with_kernel {

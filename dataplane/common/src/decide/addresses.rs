@@ -4,6 +4,7 @@ use crate::abi::flow::family;
 use crate::abi::identity::AddressBytes;
 use crate::abi::policy::protocol;
 use crate::packet::{Icmp, Packet};
+use crate::table::halves;
 
 /// Addresses that may not be on a wire: loopback on either side, a source that is a group or
 /// nobody, an IPv6 address that embeds IPv4 (RFC 1122 §3.2.1.3, RFC 4291 §2.5, RFC 4942 §2.2).
@@ -88,13 +89,4 @@ fn is_dhcp_v4(packet: &Packet) -> bool {
 #[inline(always)]
 fn last_four(address: &AddressBytes) -> u32 {
     u32::from_be_bytes([address[12], address[13], address[14], address[15]])
-}
-
-#[inline(always)]
-fn halves(address: &AddressBytes) -> [u64; 2] {
-    let a = address;
-    [
-        u64::from_be_bytes([a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]]),
-        u64::from_be_bytes([a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]]),
-    ]
 }

@@ -78,8 +78,8 @@ impl Lookup {
 }
 
 impl Tables for Lookup {
-    fn config(&self) -> Option<Config> {
-        Some(self.config)
+    fn config(&self) -> Option<&Config> {
+        Some(&self.config)
     }
 
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
