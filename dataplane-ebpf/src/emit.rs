@@ -1,7 +1,7 @@
 //! Counters and events.
 
 use ringfence_common::abi::event::{Counter, Event, reason_counter};
-use ringfence_common::decide::{Outcome, Place, Work};
+use ringfence_common::decide::{Desk, Outcome};
 
 use crate::maps;
 
@@ -39,8 +39,9 @@ fn number(place: u32) -> u32 {
 
 /// Puts an event into the ring buffer, or counts that it was full.
 #[inline(never)]
-pub fn event(place: &Place, time_ns: u64, work: &Work, length: usize) {
-    let (packet, outcome) = (&work.packet, &work.outcome);
+pub fn event(time_ns: u64, desk: &Desk, length: usize) {
+    let (packet, outcome) = (&desk.work.packet, &desk.work.outcome);
+    let place = &desk.given.place;
     let Some(mut entry) = maps::EVENTS.reserve(0) else {
         if let Some(lost) = maps::LOST_EVENTS.get_ptr_mut(0) {
             // SAFETY: as in `add`.

@@ -12,7 +12,7 @@ use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey
 use ringfence_common::abi::limits;
 use ringfence_common::abi::policy::{BLOCKS, CLASSED_PROTOCOLS, ClassBlock};
 use ringfence_common::abi::table::{CHUNK_BUCKETS, Layout, NarrowBucket, WideBucket, chunks};
-use ringfence_common::decide::Work;
+use ringfence_common::decide::Desk;
 
 /// `BPF_F_MMAPABLE`: user space writes through its own mapping.
 const MMAPABLE: usize = 1 << 10;
@@ -78,7 +78,7 @@ pub static RULES: Array<u32, { limits::RULES as usize }, MMAPABLE> = Array::new(
 
 /// What the packet being decided takes; the stack is too small for it.
 #[btf_map]
-pub static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
+pub static DESK: PerCpuArray<Desk, 1> = PerCpuArray::new();
 
 /// Tracked flows: the truth.
 #[btf_map]
@@ -100,7 +100,7 @@ pub static PRESENCE: Array<u64, { limits::PRESENCES as usize }> = Array::new();
 
 /// The tick of the last packet that went the full way.
 #[btf_map]
-pub static CLOCK: Array<u32, 1> = Array::new();
+pub static CLOCK: Array<u64, 1> = Array::new();
 
 #[btf_map]
 pub static FRAGMENTS: LruHashMap<

@@ -1,27 +1,33 @@
 //! The maps behind the traits of [`ringfence_common::decide`].
 
+use ringfence_common::abi::cache::{BLOCK_FLOWS, CachedFlow, Window};
 use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, flags};
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, family};
 use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
 use ringfence_common::abi::policy::{
     BLOCK_PORTS, BLOCKS, Endpoint, PolicyEntry, PolicyKey, class_table,
 };
-use ringfence_common::abi::table::{self, Layout, chunks};
-use ringfence_common::decide::{State, Tables};
+use ringfence_common::abi::table::{self, Layout, NarrowSlot, PackedEntry, chunks};
+use ringfence_common::decide::{Desk, Given, Place, State, Tables, Work, cache, presence, side};
+use ringfence_common::packet::PacketRead;
 use ringfence_common::table::{address_v4, address_v6, halves, narrow};
+use ringfence_common::track::is_half_open;
 
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::btf_maps::lpm_trie::Key;
+use aya_ebpf::programs::{TcContext, XdpContext};
 
+use crate::context::{SkbFrame, XdpFrame};
 use crate::maps;
 
 /// `BPF_ANY`: add or replace.
 const ANY: u64 = 0;
 
 /// The tables of the generation that counts, chosen once per packet.
+#[derive(Clone, Copy)]
 pub struct KernelTables {
     slot: u32,
-    /// The selector's epoch.
-    pub epoch: u32,
+    epoch: u32,
 }
 
 impl KernelTables {
@@ -32,6 +38,24 @@ impl KernelTables {
             Some(selector) => Self { slot: selector.slot & 1, epoch: selector.epoch },
             None => Self { slot: 0, epoch: 0 },
         }
+    }
+
+    /// The slot.
+    #[inline(always)]
+    pub const fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// The selector's epoch.
+    #[inline(always)]
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The tables in a slot, for what does not ask for the epoch.
+    #[inline(always)]
+    pub const fn of_slot(slot: u32) -> Self {
+        Self { slot: slot & 1, epoch: 0 }
     }
 
     #[inline(always)]
@@ -48,7 +72,59 @@ macro_rules! buckets {
     }};
 }
 
+/// The tables for the short way, where no look-up is a call.
+pub struct Inline<'a>(pub &'a KernelTables);
+
+impl Tables for Inline<'_> {
+    #[inline(always)]
+    fn epoch(&self) -> u32 {
+        self.0.epoch
+    }
+
+    #[inline(always)]
+    fn config(&self) -> Option<&Config> {
+        maps::CONFIG.get(self.0.slot)
+    }
+
+    #[inline(always)]
+    fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
+        self.0.find_attachment(ifindex, hook)
+    }
+
+    #[inline(always)]
+    fn address(&self, config: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
+        let [_, low] = halves(address);
+        if of_family == family::V4 {
+            self.0.address_v4(config, low as u32)
+        } else {
+            self.0.address(config, of_family, address)
+        }
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, number: u32) -> Option<Endpoint> {
+        self.0.find_endpoint(number)
+    }
+
+    #[inline(always)]
+    fn class(&self, protocol: u8, port: u16) -> u16 {
+        self.0.find_class(protocol, port)
+    }
+
+    #[inline(always)]
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        self.0.find_policy(key)
+    }
+}
+
+/// The same look-ups for the full way, as functions that the verifier walks once and not at every
+/// place that asks ([`global`]).
 impl Tables for KernelTables {
+    #[inline(always)]
+    fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
         maps::CONFIG.get(self.slot)
@@ -56,6 +132,89 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
+        self.find_attachment(ifindex, hook)
+    }
+
+    #[inline(always)]
+    fn address(&self, _: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
+        let [high, low] = halves(address);
+        table::address_entry(if of_family == family::V4 {
+            global::ringfence_address_v4(self.slot, low as u32)
+        } else {
+            global::ringfence_address_v6(self.slot, high, low)
+        })
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, number: u32) -> Option<Endpoint> {
+        let first = global::ringfence_endpoint(self.slot, number, 0);
+        let second = global::ringfence_endpoint(self.slot, number, 1);
+        (first != 0).then_some(table::endpoint([first, second]))
+    }
+
+    #[inline(always)]
+    fn class(&self, protocol: u8, port: u16) -> u16 {
+        self.find_class(protocol, port)
+    }
+
+    #[inline(always)]
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        let PolicyKey { subject, peer, service } = *key;
+        let word = global::ringfence_policy(self.slot, subject, peer, service);
+        (word != 0).then_some(PackedEntry((word >> 32) as u32).unpack())
+    }
+}
+
+/// Look-ups as global functions: the verifier checks each by itself, for all arguments.
+mod global {
+    use ringfence_common::abi::config::Config;
+    use ringfence_common::abi::policy::PolicyKey;
+    use ringfence_common::abi::table::{self, policy_key};
+
+    use super::KernelTables;
+    use crate::maps;
+
+    /// The address word of an IPv4 address.
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    pub extern "C" fn ringfence_address_v4(slot: u32, address: u32) -> u64 {
+        let tables = KernelTables::of_slot(slot);
+        let nothing = Config::default();
+        let config = maps::CONFIG.get(tables.slot).unwrap_or(&nothing);
+        table::address_word(&tables.address_v4(config, address))
+    }
+
+    /// The address word of an IPv6 address.
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    pub extern "C" fn ringfence_address_v6(slot: u32, high: u64, low: u64) -> u64 {
+        let tables = KernelTables::of_slot(slot);
+        let nothing = Config::default();
+        let config = maps::CONFIG.get(tables.slot).unwrap_or(&nothing);
+        table::address_word(&tables.address_v6(config, [high, low]))
+    }
+
+    /// A word of the slot of an endpoint; 0 if it is not there.
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    pub extern "C" fn ringfence_endpoint(slot: u32, number: u32, word: u32) -> u64 {
+        let tables = KernelTables::of_slot(slot);
+        let [first, second] = tables.endpoint_slot(number);
+        if word == 0 { first } else { second }
+    }
+
+    /// The second word of the slot of a policy entry; 0 if it is not there.
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    pub extern "C" fn ringfence_policy(slot: u32, subject: u32, peer: u32, service: u32) -> u64 {
+        let tables = KernelTables::of_slot(slot);
+        tables.policy_slot(&policy_key(&PolicyKey { subject, peer, service }))[1]
+    }
+}
+
+impl KernelTables {
+    #[inline(always)]
+    fn find_attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
         let key = table::attachment_key(&AttachmentKey { ifindex, hook: hook as u32 });
         let shape = &self.layout()?.attachments;
         let slot = narrow(shape, &key, &table::ATTACHMENT_KEY, buckets!(ATTACHMENTS, self));
@@ -63,24 +222,22 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn address(&self, config: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
-        let known = if of_family == family::V4 {
-            self.address_v4(config, address)
-        } else {
-            self.address_v6(config, address)
-        };
-        known.unwrap_or(AddressEntry { identity: identity::WORLD, endpoint: endpoint::NONE })
-    }
-
-    #[inline(always)]
-    fn endpoint(&self, number: u32) -> Option<Endpoint> {
-        let (key, shape) = (table::endpoint_key(number), &self.layout()?.endpoints);
-        let slot = narrow(shape, &key, &table::ENDPOINT_KEY, buckets!(ENDPOINTS, self));
+    fn find_endpoint(&self, number: u32) -> Option<Endpoint> {
+        let slot = self.endpoint_slot(number);
         (slot[0] != 0).then_some(table::endpoint(slot))
     }
 
     #[inline(always)]
-    fn class(&self, protocol: u8, port: u16) -> u16 {
+    fn endpoint_slot(&self, number: u32) -> NarrowSlot {
+        let (key, mask) = (table::endpoint_key(number), &table::ENDPOINT_KEY);
+        match self.layout() {
+            Some(layout) => narrow(&layout.endpoints, &key, mask, buckets!(ENDPOINTS, self)),
+            None => [0; 2],
+        }
+    }
+
+    #[inline(always)]
+    fn find_class(&self, protocol: u8, port: u16) -> u16 {
         let Some(table) = class_table(protocol) else { return 0 };
         let Some(classes) = maps::CLASSES.get(self.slot) else { return 0 };
         let port = port as usize;
@@ -89,35 +246,52 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        let (key, shape) = (table::policy_key(key), &self.layout()?.policy);
-        let slot = narrow(shape, &key, &table::POLICY_KEY, buckets!(POLICY, self));
+    fn find_policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        let slot = self.policy_slot(&table::policy_key(key));
         (slot[0] != 0).then_some(table::policy_entry(slot).unpack())
     }
-}
 
-impl KernelTables {
     #[inline(always)]
-    fn address_v4(&self, config: &Config, address: &AddressBytes) -> Option<AddressEntry> {
-        let [.., a, b, c, d] = *address;
-        let number = u32::from_be_bytes([a, b, c, d]);
-        let found = address_v4(self.layout()?, number, buckets!(ADDRESSES_V4, self));
-        if found.is_some() || config.flags & flags::TRIE_V4 == 0 {
-            return found;
+    fn policy_slot(&self, key: &NarrowSlot) -> NarrowSlot {
+        match self.layout() {
+            Some(layout) => narrow(&layout.policy, key, &table::POLICY_KEY, buckets!(POLICY, self)),
+            None => [0; 2],
         }
-        maps::PREFIXES_V4.get(self.slot)?.get(&Key::new(32, [a, b, c, d])).map(outside)
     }
 
     #[inline(always)]
-    fn address_v6(&self, config: &Config, address: &AddressBytes) -> Option<AddressEntry> {
-        let halves = halves(address);
-        let found = address_v6(self.layout()?, halves, buckets!(ADDRESSES_V6, self));
-        if found.is_some() || config.flags & flags::TRIE_V6 == 0 {
-            return found;
+    fn address_v4(&self, config: &Config, address: u32) -> AddressEntry {
+        let Some(layout) = self.layout() else { return NOBODY };
+        if let Some(known) = address_v4(layout, address, buckets!(ADDRESSES_V4, self)) {
+            return known;
         }
-        maps::PREFIXES_V6.get(self.slot)?.get(&Key::new(128, *address)).map(outside)
+        if config.flags & flags::TRIE_V4 == 0 {
+            return NOBODY;
+        }
+        let Some(trie) = maps::PREFIXES_V4.get(self.slot) else { return NOBODY };
+        trie.get(&Key::new(32, address.to_be_bytes())).map_or(NOBODY, outside)
+    }
+
+    #[inline(always)]
+    fn address_v6(&self, config: &Config, address: [u64; 2]) -> AddressEntry {
+        let Some(layout) = self.layout() else { return NOBODY };
+        if let Some(known) = address_v6(layout, address, buckets!(ADDRESSES_V6, self)) {
+            return known;
+        }
+        if config.flags & flags::TRIE_V6 == 0 {
+            return NOBODY;
+        }
+        let [high, low] = address.map(u64::to_be_bytes);
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&high);
+        bytes[8..].copy_from_slice(&low);
+        let Some(trie) = maps::PREFIXES_V6.get(self.slot) else { return NOBODY };
+        trie.get(&Key::new(128, bytes)).map_or(NOBODY, outside)
     }
 }
+
+/// What an address is that neither a workload nor a prefix has.
+const NOBODY: AddressEntry = AddressEntry { identity: identity::WORLD, endpoint: endpoint::NONE };
 
 /// An address that only a prefix knows.
 #[inline(always)]
@@ -125,17 +299,201 @@ fn outside(identity: &u32) -> AddressEntry {
     AddressEntry { identity: *identity, endpoint: endpoint::NONE }
 }
 
-/// Flows and fragments.
-pub struct KernelState;
+/// Reads a word that other CPUs write.
+#[inline(always)]
+fn load(word: *const u64) -> u64 {
+    // SAFETY: the pointer is to a value of an array, eight aligned bytes that stay.
+    unsafe { word.read_volatile() }
+}
 
-impl State for KernelState {
+/// Writes a word that other CPUs read and write.
+#[inline(always)]
+fn store(word: *mut u64, new: u64) {
+    // SAFETY: as in `load`.
+    unsafe { word.write_volatile(new) };
+}
+
+/// Makes `word` `new` if it is `old`; what it was. The compiler's library has no atomic operations
+/// for this target, though its instruction set does (`BPF_CMPXCHG`, Linux 5.12).
+#[inline(always)]
+fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
+    let found;
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: as in `load`; nothing but the word changes.
+    unsafe {
+        core::arch::asm!(
+            "r0 = cmpxchg_64({word} + 0, r0, {new})",
+            word = in(reg) word,
+            new = in(reg) new,
+            inlateout("r0") old => found,
+        );
+    }
+    // For the checks of this source on the developer's own processor.
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+        // SAFETY: as in `load`.
+        let word = unsafe { AtomicU64::from_ptr(word) };
+        found = word.compare_exchange(old, new, SeqCst, SeqCst).unwrap_or_else(|found| found);
+    }
+    found
+}
+
+/// What the packet being decided takes.
+#[inline(always)]
+pub fn desk() -> Option<&'static mut Desk> {
+    // SAFETY: the value is this CPU's own. No other program of ours runs on it meanwhile: XDP and
+    // tc programs run with softirqs off, and nothing here sends a packet. Whoever calls this while
+    // somebody up the call has the reference does not use that one until it is back.
+    maps::DESK.get_ptr_mut(0).map(|desk| unsafe { &mut *desk })
+}
+
+/// [`cache::find_windows`], walked once by the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ringfence_find_windows(_: u32) -> u32 {
+    if let Some(Desk { work, .. }) = desk() {
+        cache::find_windows(&mut KernelState::new(NoFrame), work);
+    }
+    0
+}
+
+/// [`cache::conclude`], walked once by the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ringfence_conclude(now: u32) -> u32 {
+    if let Some(Desk { work, .. }) = desk() {
+        cache::conclude(&mut KernelState::new(NoFrame), now, work);
+    }
+    0
+}
+
+/// [`presence::touch`], walked once by the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ringfence_touch_presence(now: u32) -> u32 {
+    if let Some(Desk { work, .. }) = desk() {
+        presence::touch(&mut KernelState::new(NoFrame), now, work);
+    }
+    0
+}
+
+/// [`cache::remember`], walked once by the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ringfence_remember(epoch: u32) -> u32 {
+    if let Some(Desk { given, work }) = desk() {
+        cache::remember(&mut KernelState::new(NoFrame), &given.place, epoch, work);
+    }
+    0
+}
+
+/// Where the function is that decides a side of the frame.
+pub trait OfFrame {
+    /// Decides the side that the desk names.
+    fn decide_side(&self);
+}
+
+/// Not for a frame.
+pub struct NoFrame;
+
+/// A frame at XDP, and the tables for it.
+pub struct OfXdp(pub *mut xdp_md, pub KernelTables);
+
+/// A packet at tc, and the tables for it.
+pub struct OfTc(pub *mut __sk_buff, pub KernelTables);
+
+impl OfFrame for NoFrame {
+    #[inline(always)]
+    fn decide_side(&self) {}
+}
+
+impl OfFrame for OfXdp {
+    #[inline(always)]
+    fn decide_side(&self) {
+        ringfence_side_xdp(self.0, self.1.slot);
+    }
+}
+
+impl OfFrame for OfTc {
+    #[inline(always)]
+    fn decide_side(&self) {
+        ringfence_side_tc(self.0, self.1.slot);
+    }
+}
+
+/// [`side::decide`] at XDP, walked once by the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ringfence_side_xdp(context: *mut xdp_md, slot: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let frame = XdpFrame::new(&context);
+    if let Some(Desk { given, work }) = desk() {
+        side::decide(
+            &frame,
+            &KernelTables::of_slot(slot),
+            &mut KernelState::new(NoFrame),
+            given,
+            work,
+        );
+    }
+    0
+}
+
+/// [`side::decide`] at tc, walked once by the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ringfence_side_tc(context: *mut __sk_buff, slot: u32) -> u32 {
+    let context = TcContext::new(context);
+    let frame = SkbFrame::new(&context);
+    if let Some(Desk { given, work }) = desk() {
+        side::decide(
+            &frame,
+            &KernelTables::of_slot(slot),
+            &mut KernelState::new(NoFrame),
+            given,
+            work,
+        );
+    }
+    0
+}
+
+/// Flows and fragments, and where the function is that decides a side.
+pub struct KernelState<F> {
+    of: F,
+    /// Whether [`ringfence_remember`] is to be called once the stack is free again.
+    pub remembers: bool,
+}
+
+impl<F> KernelState<F> {
+    #[inline(always)]
+    pub const fn new(of: F) -> Self {
+        Self { of, remembers: false }
+    }
+}
+
+impl<F: OfFrame> State for KernelState<F> {
+    #[inline(always)]
+    fn decide_side<R: PacketRead + ?Sized, T: Tables>(
+        &mut self,
+        _: &R,
+        _: &T,
+        _: &Given,
+        _: &mut Work,
+    ) {
+        self.of.decide_side();
+    }
+
     #[inline(always)]
     fn with_flow<R>(
         &mut self,
         key: &FlowKey,
         change: impl FnOnce(&mut FlowEntry) -> R,
     ) -> Option<R> {
-        let entry = maps::FLOWS.get_ptr_mut(key)?;
+        let entry = match maps::FLOWS.get_ptr_mut(key) {
+            Some(entry) => entry,
+            None => maps::HALF_OPEN.get_ptr_mut(key)?,
+        };
         // SAFETY: the pointer stays valid for the program's run. Another CPU may write the same
         // entry: every field is an aligned integer, and `track` takes each value it can see.
         Some(change(unsafe { &mut *entry }))
@@ -143,13 +501,90 @@ impl State for KernelState {
 
     #[inline(always)]
     fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool {
-        maps::FLOWS.insert(key, entry, ANY).is_ok()
+        if is_half_open(entry) {
+            return maps::HALF_OPEN.insert(key, entry, ANY).is_ok();
+        }
+        let is_there = maps::FLOWS.insert(key, entry, ANY).is_ok();
+        // Most flows begin half open. If this one has not, there is nothing to remove.
+        let _ = maps::HALF_OPEN.remove(key);
+        is_there
     }
 
     #[inline(always)]
     fn remove_flow(&mut self, key: &FlowKey) {
-        // It may have been evicted meanwhile: then there is nothing to remove.
+        // It is in one of them, or has been evicted meanwhile.
         let _ = maps::FLOWS.remove(key);
+        let _ = maps::HALF_OPEN.remove(key);
+    }
+
+    #[inline(always)]
+    fn with_cached<R>(
+        &mut self,
+        place: u32,
+        change: impl FnOnce(&mut CachedFlow) -> R,
+    ) -> Option<R> {
+        let block = maps::CACHE.get_ptr_mut(place / BLOCK_FLOWS as u32)?;
+        // SAFETY: the pointer stays valid for the program's run, and the value is this CPU's own.
+        Some(change(unsafe { &mut (*block)[place as usize % BLOCK_FLOWS] }))
+    }
+
+    #[inline(always)]
+    fn with_window<R>(&mut self, place: u32, change: impl FnOnce(&mut Window) -> R) -> Option<R> {
+        let window = maps::WINDOWS.get_ptr_mut(place)?;
+        // SAFETY: as in `with_flow`.
+        Some(change(unsafe { &mut *window }))
+    }
+
+    #[inline(always)]
+    fn presence(&self, place: u32) -> u64 {
+        maps::PRESENCE.get_ptr(place).map_or(0, load)
+    }
+
+    #[inline(always)]
+    fn change_presence(&mut self, place: u32, old: u64, new: u64) -> bool {
+        let Some(word) = maps::PRESENCE.get_ptr_mut(place) else { return false };
+        compare_exchange(word, old, new) == old
+    }
+
+    #[inline(always)]
+    fn set_presence(&mut self, place: u32, new: u64) {
+        if let Some(word) = maps::PRESENCE.get_ptr_mut(place) {
+            store(word, new);
+        }
+    }
+
+    #[inline(always)]
+    fn clock(&self) -> u32 {
+        maps::CLOCK.get_ptr(0).map_or(0, load) as u32
+    }
+
+    #[inline(always)]
+    fn set_clock(&mut self, now: u32) {
+        if let Some(tick) = maps::CLOCK.get_ptr_mut(0)
+            && load(tick) != now as u64
+        {
+            store(tick, now as u64);
+        }
+    }
+
+    #[inline(always)]
+    fn find_windows(&mut self, _: &mut Work) {
+        ringfence_find_windows(0);
+    }
+
+    #[inline(always)]
+    fn conclude(&mut self, now: u32, _: &mut Work) {
+        ringfence_conclude(now);
+    }
+
+    #[inline(always)]
+    fn touch_presence(&mut self, now: u32, _: &mut Work) {
+        ringfence_touch_presence(now);
+    }
+
+    #[inline(always)]
+    fn remember(&mut self, _: &Place, _: u32, _: &mut Work) {
+        self.remembers = true;
     }
 
     #[inline(always)]

@@ -30,11 +30,15 @@
 //! compiler has resolved every precedence so that this order gives the right answer.
 
 mod addresses;
+pub mod cache;
+pub mod fast;
 mod flow;
-mod side;
+pub mod presence;
+pub mod side;
 
 use self::side::Ends;
 use crate::abi::ABI_VERSION;
+use crate::abi::cache::{CachedFlow, Window};
 use crate::abi::config::{Attachment, Config, Hook, checks, essential, flags, report};
 use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use crate::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
@@ -44,6 +48,8 @@ use crate::verdict::{Decision, Reason, Verdict};
 
 /// The installed tables of one generation.
 pub trait Tables {
+    /// The selector's epoch.
+    fn epoch(&self) -> u32;
     /// The generation's configuration; `None` where nothing is installed.
     fn config(&self) -> Option<&Config>;
     /// What the hook on the interface checks.
@@ -66,9 +72,11 @@ pub trait State {
         key: &FlowKey,
         change: impl FnOnce(&mut FlowEntry) -> R,
     ) -> Option<R>;
-    /// Adds or replaces a flow; whether there was room.
+    /// Adds or replaces a flow; whether there was room. Flows that are half open
+    /// ([`crate::track::is_half_open`]) have a table of their own, and leave it with the first entry
+    /// that is not.
     fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool;
-    /// Forgets a flow.
+    /// Forgets a flow, half open or not.
     fn remove_flow(&mut self, key: &FlowKey);
     /// As [`State::with_flow`], for fragmented packets.
     fn with_fragments<R>(
@@ -80,6 +88,72 @@ pub trait State {
     fn put_fragments(&mut self, key: &FragmentKey, entry: &FragmentEntry) -> bool;
     /// Forgets a fragmented packet.
     fn remove_fragments(&mut self, key: &FragmentKey);
+    /// Gives a place of the flow cache to `change`; `None` past its end.
+    fn with_cached<R>(
+        &mut self,
+        place: u32,
+        change: impl FnOnce(&mut CachedFlow) -> R,
+    ) -> Option<R>;
+    /// As [`State::with_cached`], for windows.
+    fn with_window<R>(&mut self, place: u32, change: impl FnOnce(&mut Window) -> R) -> Option<R>;
+    /// Until when a flow may be alive at a place ([`crate::abi::cache::Presence`]); 0 past the end.
+    fn presence(&self, place: u32) -> u64;
+    /// Makes a presence `new` if it still is `old`; whether it was.
+    fn change_presence(&mut self, place: u32, old: u64, new: u64) -> bool;
+    /// Makes a presence `new`.
+    fn set_presence(&mut self, place: u32, new: u64);
+    /// The tick of the last packet that went the full way.
+    fn clock(&self) -> u32;
+    /// Remembers the tick.
+    fn set_clock(&mut self, now: u32);
+
+    // Steps that the kernel's programs make functions of their own of, so that the verifier does not
+    // walk them for each way that leads there.
+
+    /// Decides the side of `work.outcome.endpoint` and `work.outcome.direction`.
+    fn decide_side<R: PacketRead + ?Sized, T: Tables>(
+        &mut self,
+        frame: &R,
+        tables: &T,
+        given: &Given,
+        work: &mut Work,
+    ) where
+        Self: Sized,
+    {
+        side::decide(frame, tables, self, given, work);
+    }
+
+    /// Looks at the windows that the flow of `work` may have.
+    fn find_windows(&mut self, work: &mut Work)
+    where
+        Self: Sized,
+    {
+        cache::find_windows(self, work);
+    }
+
+    /// Brings what stands beside the table of flows to what the flow of `work` has become.
+    fn conclude(&mut self, now: u32, work: &mut Work)
+    where
+        Self: Sized,
+    {
+        cache::conclude(self, now, work);
+    }
+
+    /// Writes down that the flow of `work` is alive.
+    fn touch_presence(&mut self, now: u32, work: &mut Work)
+    where
+        Self: Sized,
+    {
+        presence::touch(self, now, work);
+    }
+
+    /// Remembers the answer in `work` for the short way.
+    fn remember(&mut self, place: &Place, epoch: u32, work: &mut Work)
+    where
+        Self: Sized,
+    {
+        cache::remember(self, place, epoch, work);
+    }
 }
 
 /// Where and when a frame is seen.
@@ -91,6 +165,8 @@ pub struct Place {
     pub hook: Hook,
     /// Now, in ticks ([`crate::abi::flow::TICK_SHIFT`]).
     pub now: u32,
+    /// Now, on a coarse clock that is cheap to read: its steps are 10 to 160 ms.
+    pub coarse: u32,
 }
 
 /// Everything there is to say about a frame: what it was and what is done with it.
@@ -145,8 +221,29 @@ impl Outcome {
     }
 }
 
-/// What one frame takes to decide: what it was, and the outcome. The caller keeps it, because the
-/// kernel's stack is too small for it; [`decide`] resets it.
+/// What one frame takes to decide. The caller keeps it, because the kernel's stack is too small for
+/// it; [`decide`] resets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk {
+    /// What stays as it is while the frame is decided.
+    pub given: Given,
+    /// What becomes of it.
+    pub work: Work,
+}
+
+/// What stays as it is while a frame is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// Where and when the frame is seen.
+    pub place: Place,
+    /// What the hook there checks.
+    pub attachment: Attachment,
+    /// The generation's configuration as it was at the beginning: whoever installs the next one may
+    /// write its number while a packet is decided.
+    pub config: Config,
+}
+
+/// What a frame was, and the outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
     /// The frame as read.
@@ -164,9 +261,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Nothing read, nothing decided.
-    #[must_use]
-    pub fn new() -> Self {
+    fn new() -> Self {
         Self {
             packet: Packet::default(),
             quoted: Packet::default(),
@@ -178,126 +273,194 @@ impl Work {
     }
 }
 
-impl Default for Work {
+impl Desk {
+    /// Nothing read, nothing decided.
+    #[must_use]
+    pub fn new() -> Self {
+        let place = Place { ifindex: 0, hook: Hook::Xdp, now: 0, coarse: 0 };
+        let (attachment, config) = (Attachment::default(), Config::default());
+        Self { given: Given { place, attachment, config }, work: Work::new() }
+    }
+}
+
+impl Default for Desk {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// Decides a frame. Afterwards `work` holds what the frame was and what is to be done with it.
+/// Decides a frame. Afterwards `desk.work` holds what the frame was and what is to be done with it.
 #[inline(always)]
 pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
     frame: &R,
     place: &Place,
     tables: &T,
     state: &mut S,
-    work: &mut Work,
+    desk: &mut Desk,
 ) {
+    desk.work.packet = Packet::default();
+    match fast::decide(frame, place, tables, state, &mut desk.work.packet) {
+        Some(outcome) => desk.work.outcome = outcome,
+        None => decide_fully(frame, place, tables, state, desk),
+    }
+}
+
+/// As [`decide`], without the short way: the answer is the same.
+#[inline(always)]
+pub fn decide_fully<R: PacketRead + ?Sized, T: Tables, S: State>(
+    frame: &R,
+    place: &Place,
+    tables: &T,
+    state: &mut S,
+    desk: &mut Desk,
+) {
+    if begin(frame, place, tables, state, desk) {
+        ask_sides(frame, tables, state, desk);
+    }
+    end(desk);
+}
+
+/// Steps 1 to 8 of the full way; whether step 9 follows.
+#[inline(always)]
+pub fn begin<R: PacketRead + ?Sized, T: Tables, S: State>(
+    frame: &R,
+    place: &Place,
+    tables: &T,
+    state: &mut S,
+    desk: &mut Desk,
+) -> bool {
+    let Desk { given, work } = desk;
     work.packet = Packet::default();
     work.first.decision = Decision::allow(Reason::NotSubject, 0);
     work.outcome = Outcome::undecided(place.hook);
+    given.place = *place;
     // 1
-    let Some(config) = tables.config() else { return };
-    work.outcome.generation = config.generation;
-    work.outcome.report = config.report;
-    if config.abi != ABI_VERSION {
-        return;
-    }
-    work.outcome.decision = match tables.attachment(place.ifindex, place.hook) {
-        // 2
-        None => Decision::deny(Reason::UnknownInterface, 0),
-        // 3
-        Some(attachment) => match packet::parse(frame, &mut work.packet) {
-            Err(reason) => Decision::deny(reason, 0),
-            Ok(()) => {
-                let context = Context { place, tables, config, attachment: &attachment };
-                context.decide(frame, state, work);
-                work.outcome.decision
-            }
-        },
+    let Some(config) = tables.config() else {
+        given.config = Config::default();
+        return false;
     };
-    // 10
-    if config.flags & flags::AUDIT != 0 && work.outcome.decision.verdict == Verdict::Deny {
-        work.outcome.decision.verdict = Verdict::Audit;
+    given.config = *config;
+    state.set_clock(place.now);
+    work.outcome.generation = given.config.generation;
+    work.outcome.report = given.config.report;
+    if given.config.abi != ABI_VERSION {
+        return false;
+    }
+    // 2
+    let Some(attachment) = tables.attachment(place.ifindex, place.hook) else {
+        work.outcome.decision = Decision::deny(Reason::UnknownInterface, 0);
+        return false;
+    };
+    given.attachment = attachment;
+    // 3
+    if let Err(reason) = packet::parse(frame, &mut work.packet) {
+        work.outcome.decision = Decision::deny(reason, 0);
+        return false;
+    }
+    match (Context { given, tables }).before_sides(work) {
+        Some(decision) => {
+            work.outcome.decision = decision;
+            false
+        }
+        None => true,
+    }
+}
+
+/// Step 9 of the full way.
+#[inline(always)]
+pub fn ask_sides<R: PacketRead + ?Sized, T: Tables, S: State>(
+    frame: &R,
+    tables: &T,
+    state: &mut S,
+    desk: &mut Desk,
+) {
+    let Desk { given, work } = desk;
+    let context = Context { given, tables };
+    work.outcome.decision = Decision::allow(Reason::NotSubject, 0);
+    let mut sides = 0;
+    for direction in [Direction::Egress, Direction::Ingress] {
+        let number = context.endpoint_to_check(direction, &work.ends, &work.packet);
+        if number == endpoint::NONE {
+            continue;
+        }
+        sides += 1;
+        work.outcome.endpoint = number;
+        work.outcome.direction = direction;
+        state.decide_side(frame, tables, given, work);
+        if work.outcome.decision.verdict == Verdict::Deny {
+            if !context.is_audit() {
+                return;
+            }
+            if direction == Direction::Egress {
+                work.first = work.outcome;
+            }
+        }
+    }
+    if sides == 1 && cache::is_lasting(&work.packet, &work.outcome) {
+        state.remember(&given.place, tables.epoch(), work);
+    }
+    if work.first.decision.verdict == Verdict::Deny {
+        // What enforcement would have said; the second side has only remembered the flow.
+        work.outcome = work.first;
+    }
+}
+
+/// Step 10 of the full way.
+#[inline(always)]
+pub fn end(desk: &mut Desk) {
+    let decision = &mut desk.work.outcome.decision;
+    if desk.given.config.flags & flags::AUDIT != 0 && decision.verdict == Verdict::Deny {
+        decision.verdict = Verdict::Audit;
     }
 }
 
 /// What stays the same while one packet is decided.
-struct Context<'a, T> {
-    place: &'a Place,
+pub struct Context<'a, T> {
+    given: &'a Given,
     tables: &'a T,
-    config: &'a Config,
-    attachment: &'a Attachment,
 }
 
 impl<T: Tables> Context<'_, T> {
-    /// Steps 4 to 9.
+    /// Steps 4 to 8.
     #[inline(always)]
-    fn decide<R: PacketRead + ?Sized, S: State>(&self, frame: &R, state: &mut S, work: &mut Work) {
-        let Work { packet, outcome, .. } = work;
+    fn before_sides(&self, work: &mut Work) -> Option<Decision> {
+        let Work { packet, outcome, ends, .. } = work;
         // 4
         if packet.family == 0 {
-            outcome.decision = if self.is_essential(essential::NON_IP) {
+            return Some(if self.is_essential(essential::NON_IP) {
                 Decision::allow(Reason::NonIp, 0)
             } else {
                 Decision::deny(Reason::EssentialOff, 0)
-            };
-            return;
+            });
         }
         // 5
         if addresses::is_martian(packet) {
-            outcome.decision = Decision::deny(Reason::Martian, 0);
-            return;
+            return Some(Decision::deny(Reason::Martian, 0));
         }
         // 6
-        let source = self.tables.address(self.config, packet.family, &packet.source);
-        let destination = self.tables.address(self.config, packet.family, &packet.destination);
+        let config = &self.given.config;
+        let source = self.tables.address(config, packet.family, &packet.source);
+        let destination = self.tables.address(config, packet.family, &packet.destination);
         outcome.source_identity = source.identity;
         outcome.destination_identity = destination.identity;
+        *ends = Ends { source, destination };
         // 7
-        if let Some(decision) = self.essential(packet, &source) {
-            outcome.decision = decision;
-            return;
+        let essential = self.essential(packet, &source);
+        if essential.is_some() {
+            return essential;
         }
         // 8
-        if self.is_spoofed(&source) {
-            outcome.decision = Decision::deny(Reason::Spoofed, 0);
-            return;
-        }
-        // 9
-        outcome.decision = Decision::allow(Reason::NotSubject, 0);
-        work.ends = Ends { source, destination };
-        for direction in [Direction::Egress, Direction::Ingress] {
-            let number = self.endpoint_to_check(direction, &work.ends, &work.packet);
-            if number == endpoint::NONE {
-                continue;
-            }
-            work.outcome.endpoint = number;
-            work.outcome.direction = direction;
-            self.side(frame, state, work);
-            if work.outcome.decision.verdict == Verdict::Deny {
-                if !self.is_audit() {
-                    return;
-                }
-                if direction == Direction::Egress {
-                    work.first = work.outcome;
-                }
-            }
-        }
-        if work.first.decision.verdict == Verdict::Deny {
-            // What enforcement would have said; the second side has only remembered the flow.
-            work.outcome = work.first;
-        }
+        self.is_spoofed(&source).then_some(Decision::deny(Reason::Spoofed, 0))
     }
 
     #[inline(always)]
     fn is_essential(&self, bit: u32) -> bool {
-        self.config.essential & bit != 0
+        self.given.config.essential & bit != 0
     }
 
     #[inline(always)]
     fn has(&self, check: u32) -> bool {
-        self.attachment.checks & check != 0
+        self.given.attachment.checks & check != 0
     }
 
     /// Step 7.
@@ -357,8 +520,11 @@ impl<T: Tables> Context<'_, T> {
         number != endpoint::NONE
             && number != endpoint::HOST
             && number != endpoint::UNKNOWN
-            && (number == self.attachment.endpoint
-                || self.tables.endpoint(number).is_some_and(|e| e.ifindex == self.place.ifindex))
+            && (number == self.given.attachment.endpoint
+                || self
+                    .tables
+                    .endpoint(number)
+                    .is_some_and(|e| e.ifindex == self.given.place.ifindex))
     }
 
     /// Whose side of the flow this hook decides in `direction`.
@@ -376,7 +542,7 @@ impl<T: Tables> Context<'_, T> {
             return if self.is_behind_interface(own.endpoint) {
                 own.endpoint
             } else {
-                self.attachment.endpoint
+                self.given.attachment.endpoint
             };
         }
         // What is for a group is for the host too, whoever else is in it.
@@ -408,6 +574,11 @@ pub struct Question {
 /// The policy lookup alone, in the order that the module describes.
 #[inline(never)]
 pub fn policy<T: Tables>(tables: &T, question: &Question) -> Decision {
+    policy_inline(tables, question)
+}
+
+#[inline(always)]
+fn policy_inline<T: Tables>(tables: &T, question: &Question) -> Decision {
     use crate::abi::policy::{class_table, forms as form};
 
     let Question { subject, peer, direction, forms, protocol, port } = *question;
@@ -422,25 +593,22 @@ pub fn policy<T: Tables>(tables: &T, question: &Question) -> Decision {
         } else {
             any
         };
-    let order = [
-        (form::PEER_CLASS, peer, class),
-        (form::PEER_PROTOCOL, peer, any_port),
-        (form::PEER, peer, any),
-        (form::ANY_CLASS, identity::ANY, class),
-        (form::ANY_PROTOCOL, identity::ANY, any_port),
-        (form::ANY, identity::ANY, any),
-    ];
-    for (bit, peer, service) in order {
-        let wanted =
-            forms & bit != 0 && (class != any || bit & (form::PEER_CLASS | form::ANY_CLASS) == 0);
-        if !wanted {
-            continue;
+    // Without classes, what asks for one asks for nothing.
+    let forms = if class == any { forms & !(form::PEER_CLASS | form::ANY_CLASS) } else { forms };
+    let ask = |bit: u8, peer: u32, service: u32| {
+        if forms & bit == 0 {
+            return None;
         }
-        if let Some(entry) = tables.policy(&PolicyKey { subject, peer, service }) {
-            return answer(&entry);
-        }
-    }
-    Decision::deny(Reason::NoRule, 0)
+        tables.policy(&PolicyKey { subject, peer, service })
+    };
+    let found = None
+        .or_else(|| ask(form::PEER_CLASS, peer, class))
+        .or_else(|| ask(form::PEER_PROTOCOL, peer, any_port))
+        .or_else(|| ask(form::PEER, peer, any))
+        .or_else(|| ask(form::ANY_CLASS, identity::ANY, class))
+        .or_else(|| ask(form::ANY_PROTOCOL, identity::ANY, any_port))
+        .or_else(|| ask(form::ANY, identity::ANY, any));
+    found.map_or(Decision::deny(Reason::NoRule, 0), |entry| answer(&entry))
 }
 
 #[inline(always)]

@@ -52,17 +52,10 @@ pub fn add(entry: &mut FragmentEntry, fragment: &Fragment, now: u32) -> Piece {
         return Piece::Refused(Reason::OverlappingFragment);
     }
     let (start, end) = (fragment.start as u32, fragment.end as u32);
-    let mut highest = 0;
-    for piece in entry.pieces {
-        let (first, last) = bounds(piece);
-        if start < last && first < end {
-            entry.flags |= fragment_flags::POISONED;
-            return Piece::Refused(Reason::OverlappingFragment);
-        }
-        if last > highest {
-            highest = last;
-        }
-    }
+    let Some(highest) = highest_beside(entry, start, end) else {
+        entry.flags |= fragment_flags::POISONED;
+        return Piece::Refused(Reason::OverlappingFragment);
+    };
     // Nothing lies behind the end, and the end lies behind everything.
     let end_seen = entry.flags & fragment_flags::END_SEEN != 0;
     if (end_seen && (end > highest || !fragment.more)) || (!fragment.more && end < highest) {
@@ -80,6 +73,23 @@ pub fn add(entry: &mut FragmentEntry, fragment: &Fragment, now: u32) -> Piece {
     } else {
         Piece::Fits
     }
+}
+
+/// One past the last byte of all pieces; `None` if one of them overlaps `start..end`. A function of
+/// its own, so that the pieces need no room on the kernel's small stack afterwards.
+#[inline(never)]
+fn highest_beside(entry: &FragmentEntry, start: u32, end: u32) -> Option<u32> {
+    let mut highest = 0;
+    for piece in entry.pieces {
+        let (first, last) = bounds(piece);
+        if start < last && first < end {
+            return None;
+        }
+        if last > highest {
+            highest = last;
+        }
+    }
+    Some(highest)
 }
 
 /// Takes the neighbours out, and puts them back as one with the piece between them; whether there

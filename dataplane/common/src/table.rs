@@ -12,7 +12,9 @@
 //! packets may have seen under another key.
 
 use crate::abi::identity::{AddressBytes, AddressEntry};
-use crate::abi::table::{self, Layout, NarrowBucket, NarrowSlot, SLOTS, Shape, WideBucket, WideSlot};
+use crate::abi::table::{
+    self, Layout, NarrowBucket, NarrowSlot, SLOTS, Shape, WideBucket, WideSlot,
+};
 
 /// Where a key may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

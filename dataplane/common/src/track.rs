@@ -18,7 +18,7 @@
 //!
 //! Not done: data outside the window passes; both stacks drop it.
 
-use crate::abi::flow::{FlowEntry, TICK_SHIFT, flow_flags};
+use crate::abi::flow::{FlowEntry, Numbers, TICK_SHIFT, flow_flags};
 use crate::abi::policy::protocol;
 use crate::packet::{Icmp, Packet, tcp};
 use crate::verdict::Reason;
@@ -53,6 +53,9 @@ mod seconds {
     pub const DATAGRAM: u64 = 30;
     pub const DATAGRAM_TWO_WAY: u64 = 120;
 }
+
+/// Ticks of silence that no flow outlives.
+pub const LONGEST: u32 = ticks(seconds::ESTABLISHED);
 
 /// Ticks in `seconds`.
 #[must_use]
@@ -152,6 +155,18 @@ pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u3
     if forward { Step::Forward } else { Step::Reply }
 }
 
+/// Whether nobody has answered the flow's opener yet. Whoever sends first packets alone, to anyone
+/// who is open or in anyone's name, makes such flows.
+#[must_use]
+#[inline(always)]
+pub const fn is_half_open(entry: &FlowEntry) -> bool {
+    match entry.state {
+        state::SYN_SENT | state::SYN_RECEIVED => true,
+        state::OPEN => entry.flags & flow_flags::CONFIRMED == 0,
+        _ => false,
+    }
+}
+
 /// Whether the flow has been silent for too long to count.
 #[inline(always)]
 const fn is_expired(entry: &FlowEntry, now: u32) -> bool {
@@ -175,8 +190,9 @@ const fn is_older(now: u32, then: u32) -> bool {
 }
 
 /// Ticks of silence after which the flow is over.
+#[must_use]
 #[inline(always)]
-const fn timeout(entry: &FlowEntry) -> u32 {
+pub const fn timeout(entry: &FlowEntry) -> u32 {
     match entry.state {
         state::SYN_SENT => ticks(seconds::SYN_SENT),
         state::SYN_RECEIVED => ticks(seconds::SYN_RECEIVED),
@@ -358,9 +374,17 @@ fn note_sequence(entry: &mut FlowEntry, packet: &Packet, from_local: bool) {
         }
         return;
     }
-    if flags & tcp::RST != 0 || state == state::SYN_SENT {
-        return;
+    if flags & tcp::RST == 0 && state != state::SYN_SENT {
+        note_data(&mut entry.numbers, packet, from_local);
     }
+}
+
+/// Remembers how far the sender of a segment without SYN and RST has come.
+#[inline(always)]
+pub fn note_data(numbers: &mut Numbers, packet: &Packet, from_local: bool) {
+    let (own, other) = ends_of(numbers, from_local);
+    let end = packet.tcp_sequence.wrapping_add(packet.tcp_length);
+    let acknowledgement = packet.tcp_acknowledgement;
     let follows = from_local || !is_after(packet.tcp_sequence, *own.end);
     if follows && is_after(end, *own.end) {
         *own.end = end;
@@ -391,8 +415,14 @@ struct End<'a> {
 /// The sender's and the receiver's numbers.
 #[inline(always)]
 fn ends(entry: &mut FlowEntry, from_local: bool) -> (End<'_>, End<'_>) {
-    let local = End { end: &mut entry.numbers.local_end, acknowledged: &mut entry.numbers.local_ack };
-    let remote = End { end: &mut entry.numbers.remote_end, acknowledged: &mut entry.numbers.remote_ack };
+    ends_of(&mut entry.numbers, from_local)
+}
+
+#[inline(always)]
+fn ends_of(numbers: &mut Numbers, from_local: bool) -> (End<'_>, End<'_>) {
+    let Numbers { local_end, remote_end, local_ack, remote_ack } = numbers;
+    let local = End { end: local_end, acknowledged: local_ack };
+    let remote = End { end: remote_end, acknowledged: remote_ack };
     if from_local { (local, remote) } else { (remote, local) }
 }
 

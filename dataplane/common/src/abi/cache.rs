@@ -24,8 +24,8 @@ pub struct CachedFlow {
     pub generation: u32,
     /// The selector's epoch at the time.
     pub epoch: u32,
-    /// The coarse time after which the full way is asked again.
-    pub expires: u32,
+    /// When that was, on the coarse clock.
+    pub filled: u32,
     /// TCP: the token that the flow's window has for as long as this holds; else 0.
     pub token: u64,
     /// TCP: where the window is.

@@ -261,7 +261,10 @@ pub const fn v6_of(slot: WideSlot) -> ([u64; 2], u8) {
     ([slot[0], slot[1]], slot[3] as u8 - 1)
 }
 
-const fn address_word(value: &AddressEntry) -> u64 {
+/// An address entry as one word.
+#[must_use]
+#[inline(always)]
+pub const fn address_word(value: &AddressEntry) -> u64 {
     value.identity as u64 | (value.endpoint as u64) << 32
 }
 

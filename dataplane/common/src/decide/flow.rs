@@ -1,12 +1,12 @@
 //! Flows: steps 9.4 and 9.5 of the order.
 
-use super::side::{Scratch, Side, flow_key, query_type, remembered};
-use super::{Context, Question, State, Tables, Work};
+use super::side::{Scratch, Side, Stays, flow_key, query_type, remembered};
+use super::{Context, Question, State, Tables, Work, cache, presence};
 use crate::abi::config::essential;
 use crate::abi::flow::{FlowEntry, FlowKey, flow_flags};
 use crate::abi::identity::endpoint;
 use crate::abi::limits;
-use crate::abi::policy::{Direction, forms, protocol};
+use crate::abi::policy::{Direction, Endpoint, forms, protocol};
 use crate::packet::{Icmp, Packet};
 use crate::track::{self, Step};
 use crate::verdict::{Decision, Reason, Verdict};
@@ -14,31 +14,57 @@ use crate::verdict::{Decision, Reason, Verdict};
 impl<T: Tables> Context<'_, T> {
     /// 9.4 and 9.5.
     #[inline(never)]
-    pub(super) fn flow<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) {
-        let Work { packet, scratch, outcome, .. } = work;
+    pub(super) fn flow<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) -> Decision {
+        let Work { packet, scratch, .. } = work;
         if matches!(packet.icmp, Icmp::Other | Icmp::Neighbour | Icmp::MulticastListener) {
             // No flow: each packet is a question of its own.
-            outcome.decision = self.ask(side, packet, side.direction, packet.destination_port);
-            return;
+            return self.ask(side, packet, side.direction, packet.destination_port);
         }
-        let Scratch { key, entry: copy, .. } = scratch;
-        flow_key(key, packet, side.number, side.is_sender());
-        let now = self.place.now;
+        flow_key(&mut scratch.key, packet, side.number, side.is_sender());
+        let step = self.step(state, side, work);
+        let Work { packet, scratch, .. } = work;
+        match step {
+            Some(Step::Forward) => self.tracked(state, side, packet, scratch, Reason::Established),
+            Some(Step::Reply) => self.tracked(state, side, packet, scratch, Reason::Reply),
+            Some(Step::Invalid(reason)) => Decision::deny(reason, scratch.entry.rule),
+            Some(Step::Reopen) => {
+                state.remove_flow(&scratch.key);
+                self.new_flow(state, side, work)
+            }
+            None => self.new_flow(state, side, work),
+        }
+    }
+
+    /// Moves the flow of `work.scratch.key` by the packet, and copies what it is then; `None` if there
+    /// is no such flow.
+    #[inline(always)]
+    fn step<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) -> Option<Step> {
+        let now = self.given.place.now;
+        if presence::is_kept(&work.packet)
+            && !presence::may_be_alive(state, presence::place(&work.packet), now)
+        {
+            return None;
+        }
+        state.find_windows(work);
+        let Work { packet, scratch, .. } = work;
+        let Scratch { key, entry: copy, windows, was_half_open, .. } = scratch;
         let step = state.with_flow(key, |entry| {
+            if let Some(window) = cache::own(windows, entry) {
+                entry.numbers = window.numbers;
+            }
+            *was_half_open = track::is_half_open(entry);
             let step = track::advance(entry, packet, side.is_sender(), now);
             *copy = *entry;
             step
-        });
-        match step {
-            Some(Step::Forward) => {
-                outcome.decision = self.tracked(state, side, packet, scratch, Reason::Established);
-            }
-            Some(Step::Reply) => {
-                outcome.decision = self.tracked(state, side, packet, scratch, Reason::Reply);
-            }
-            Some(Step::Invalid(reason)) => outcome.decision = Decision::deny(reason, copy.rule),
-            Some(Step::Reopen) | None => self.new_flow(state, side, work),
-        }
+        })?;
+        scratch.stays = match step {
+            Step::Forward | Step::Reply => Stays::Moved,
+            Step::Reopen => Stays::Over,
+            Step::Invalid(_) => Stays::AsItWas,
+        };
+        state.conclude(now, work);
+        state.touch_presence(now, work);
+        Some(step)
     }
 
     /// A packet of a known flow, which lies in `scratch`. If policy has changed since the flow was
@@ -62,7 +88,7 @@ impl<T: Tables> Context<'_, T> {
         let denied = answer.verdict != Verdict::Allow;
         let revokes = denied && !self.is_audit();
         let audit = if revokes { Reason::Revoked as u8 } else { audit_reason(entry, answer) };
-        let (rule, generation) = (answer.rule, self.config.generation);
+        let (rule, generation) = (answer.rule, self.given.config.generation);
         state.with_flow(key, |entry| {
             entry.generation = generation;
             entry.rule = rule;
@@ -118,34 +144,39 @@ impl<T: Tables> Context<'_, T> {
 
     /// A packet that may open the flow of `work.scratch.key`.
     #[inline(always)]
-    fn new_flow<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) {
-        let Work { packet, scratch: Scratch { key, entry, .. }, outcome, .. } = work;
-        track::open(entry, packet, side.is_sender(), self.place.now);
+    fn new_flow<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) -> Decision {
+        let Work { packet, scratch: Scratch { key, entry, .. }, .. } = work;
+        track::open(entry, packet, side.is_sender(), self.given.place.now);
         let is_mid_stream = key.protocol == protocol::TCP && !track::is_syn(packet);
         let opens = packet.icmp != Icmp::Reply && !is_mid_stream;
         // Where policy's answer would not count, it is not asked: a flood of strays stays cheap.
-        outcome.decision = if !opens && is_isolated(side) && !(is_mid_stream && self.picks_up()) {
+        let decision = if !opens
+            && is_isolated(&side.endpoint)
+            && !(is_mid_stream && self.picks_up())
+        {
             Decision::deny(stray(is_mid_stream), 0)
         } else {
             let forward = self.ask(side, packet, side.direction, packet.destination_port);
             if opens { forward } else { self.unasked(side, packet, entry, forward, is_mid_stream) }
         };
-        let decision = outcome.decision;
         let denied = decision.verdict != Verdict::Allow;
         if denied && !self.is_audit() {
-            return;
+            return decision;
         }
-        entry.generation = self.config.generation;
+        entry.generation = self.given.config.generation;
         entry.rule = decision.rule;
         if denied {
             entry.audit_reason = decision.reason as u8;
         } else {
             entry.allow_reason = decision.reason as u8;
         }
-        outcome.new_flow = state.put_flow(key, entry);
-        if !outcome.new_flow {
-            outcome.decision = Decision::deny(Reason::TableFull, decision.rule);
+        work.outcome.new_flow = state.put_flow(key, entry);
+        if !work.outcome.new_flow {
+            return Decision::deny(Reason::TableFull, decision.rule);
         }
+        work.scratch.stays = Stays::Moved;
+        state.touch_presence(self.given.place.now, work);
+        decision
     }
 
     /// What belongs to no flow and opens none: a reply to no question, or TCP without an entry that
@@ -173,7 +204,7 @@ impl<T: Tables> Context<'_, T> {
         let backward = self.ask(side, packet, other, service);
         let (forward_passes, backward_passes) =
             (forward.verdict == Verdict::Allow, backward.verdict == Verdict::Allow);
-        if forward_passes && backward_passes && !is_isolated(side) {
+        if forward_passes && backward_passes && !is_isolated(&side.endpoint) {
             return forward;
         }
         let is_open = self.picks_up();
@@ -186,7 +217,7 @@ impl<T: Tables> Context<'_, T> {
             return Decision::allow(Reason::PickedUp, backward.rule);
         }
         // Where nobody isolates, a rule has denied it.
-        if !is_isolated(side) {
+        if !is_isolated(&side.endpoint) {
             return if forward_passes { backward } else { forward };
         }
         Decision::deny(stray(is_mid_stream), 0)
@@ -194,14 +225,14 @@ impl<T: Tables> Context<'_, T> {
 
     /// Whether the pick-up window is open.
     #[inline(always)]
-    const fn picks_up(&self) -> bool {
-        let left = self.config.pick_up_until.wrapping_sub(self.place.now);
+    pub(super) const fn picks_up(&self) -> bool {
+        let left = self.given.config.pick_up_until.wrapping_sub(self.given.place.now);
         left != 0 && left <= track::ticks(limits::PICK_UP_SECONDS)
     }
 
     /// Asks policy about a flow of `direction`. The host and its own workloads come first
     /// (semantics 8): the host may always talk to them.
-    #[inline(always)]
+    #[inline(never)]
     fn ask(&self, side: &Side, packet: &Packet, direction: Direction, port: u16) -> Decision {
         let between = match direction {
             Direction::Ingress => (side.peer.endpoint, side.number),
@@ -231,8 +262,8 @@ const fn stray(is_mid_stream: bool) -> Reason {
 
 /// Whether some policy isolates the endpoint, in whichever direction.
 #[inline(always)]
-const fn is_isolated(side: &Side) -> bool {
-    (side.endpoint.ingress_forms | side.endpoint.egress_forms) & forms::ISOLATED != 0
+pub(super) const fn is_isolated(endpoint: &Endpoint) -> bool {
+    (endpoint.ingress_forms | endpoint.egress_forms) & forms::ISOLATED != 0
 }
 
 /// The reason for which audit mode reports a flow that policy was asked about again; 0 if it is

@@ -1,7 +1,8 @@
 //! One side of a flow: step 9 of the order.
 
+use super::cache::Found;
 use super::flow::audit_reason;
-use super::{Context, State, Tables, Work};
+use super::{Context, Given, State, Tables, Work};
 use crate::abi::config::{essential, flags};
 use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, asker};
 use crate::abi::identity::AddressEntry;
@@ -31,6 +32,18 @@ impl Ends {
     }
 }
 
+/// What a packet makes of its flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stays {
+    /// Nothing.
+    #[default]
+    AsItWas,
+    /// It goes on.
+    Moved,
+    /// It is over.
+    Over,
+}
+
 /// Keys and entries on their way to and from the state tables.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scratch {
@@ -38,6 +51,14 @@ pub struct Scratch {
     pub key: FlowKey,
     /// A copy of its entry.
     pub entry: FlowEntry,
+    /// The windows that it may have, as they were found.
+    pub windows: [Found; 2],
+    /// The flow whose window it takes.
+    pub displaced: FlowKey,
+    /// What the packet has made of the flow.
+    pub stays: Stays,
+    /// Whether the flow was half open before.
+    pub was_half_open: bool,
     fragment_key: FragmentKey,
     fragments: FragmentEntry,
 }
@@ -62,15 +83,21 @@ impl Side {
     }
 }
 
+/// Decides the side of `work.outcome.endpoint` and `work.outcome.direction`.
+#[inline(always)]
+pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
+    frame: &R,
+    tables: &T,
+    state: &mut S,
+    given: &Given,
+    work: &mut Work,
+) {
+    Context { given, tables }.side(frame, state, work);
+}
+
 impl<T: Tables> Context<'_, T> {
-    /// Decides the side of `work.outcome.endpoint`.
-    #[inline(never)]
-    pub(super) fn side<R: PacketRead + ?Sized, S: State>(
-        &self,
-        frame: &R,
-        state: &mut S,
-        work: &mut Work,
-    ) {
+    #[inline(always)]
+    fn side<R: PacketRead + ?Sized, S: State>(&self, frame: &R, state: &mut S, work: &mut Work) {
         let Work { packet, quoted, ends, outcome, .. } = work;
         let (number, direction) = (outcome.endpoint, outcome.direction);
         let Some(endpoint) = self.tables.endpoint(number) else {
@@ -103,7 +130,7 @@ impl<T: Tables> Context<'_, T> {
             };
         } else {
             // 9.4, 9.5
-            self.flow(state, &side, work);
+            work.outcome.decision = self.flow(state, &side, work);
         }
         if work.packet.fragment.is_first() {
             self.first_fragment(state, &side, work);
@@ -114,22 +141,22 @@ impl<T: Tables> Context<'_, T> {
     /// what follows a denial is remembered as if it had been allowed.
     #[inline(always)]
     pub(super) fn is_audit(&self) -> bool {
-        self.config.flags & flags::AUDIT != 0
+        self.given.config.flags & flags::AUDIT != 0
     }
 
     /// Whether the flow's verdict still counts: it is this generation's, or policy leaves allowed
     /// flows alone.
     #[inline(always)]
     pub(super) fn is_current(&self, entry: &FlowEntry) -> bool {
-        entry.generation == self.config.generation
-            || (self.config.flags & flags::KEEP_ESTABLISHED != 0 && entry.audit_reason == 0)
+        entry.generation == self.given.config.generation
+            || (self.given.config.flags & flags::KEEP_ESTABLISHED != 0 && entry.audit_reason == 0)
     }
 
     #[inline(never)]
     fn later_fragment<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) {
         let Work { packet, scratch: Scratch { fragment_key: key, .. }, outcome, .. } = work;
         fragment_key(key, packet, side);
-        let now = self.place.now;
+        let now = self.given.place.now;
         let seen = state.with_fragments(key, |entry| {
             (fragment::add(entry, &packet.fragment, now), entry.rule, entry.audit_reason)
         });
@@ -153,7 +180,7 @@ impl<T: Tables> Context<'_, T> {
         let Scratch { fragment_key: key, fragments: entry, .. } = scratch;
         let decision = outcome.decision;
         fragment_key(key, packet, side);
-        let now = self.place.now;
+        let now = self.given.place.now;
         if decision.verdict != Verdict::Allow && !self.is_audit() {
             state.remove_fragments(key);
             return;
@@ -170,7 +197,7 @@ impl<T: Tables> Context<'_, T> {
             return;
         }
         fragment::first(entry, &packet.fragment, now);
-        entry.generation = self.config.generation;
+        entry.generation = self.given.config.generation;
         entry.rule = decision.rule;
         if decision.reason.denies() {
             entry.audit_reason = decision.reason as u8;
@@ -192,7 +219,7 @@ impl<T: Tables> Context<'_, T> {
         scratch: &mut Scratch,
     ) -> Decision {
         let Scratch { key, entry: copy, .. } = scratch;
-        let (of_local, now) = (!side.is_sender(), self.place.now);
+        let (of_local, now) = (!side.is_sender(), self.given.place.now);
         flow_key(key, quoted, side.number, of_local);
         let sent = state.with_flow(key, |entry| {
             *copy = *entry;
@@ -203,7 +230,7 @@ impl<T: Tables> Context<'_, T> {
         }
         if !self.is_current(copy) {
             // Whoever sends the error is not always the flow's other end.
-            let peer = self.tables.address(self.config, quoted.family, &key.remote);
+            let peer = self.tables.address(&self.given.config, quoted.family, &key.remote);
             let side = Side { peer, ..*side };
             let answer = self.ask_again(&side, quoted, key, copy);
             if answer.reason.denies() && !self.is_audit() {

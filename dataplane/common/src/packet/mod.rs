@@ -17,6 +17,7 @@ mod ethernet;
 mod icmp;
 mod ipv4;
 mod ipv6;
+pub mod ordinary;
 mod transport;
 
 pub use icmp::{Icmp, icmp_kind};
@@ -33,14 +34,27 @@ pub trait PacketRead {
     /// [`HEADER_OFFSET`].
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// Bytes that cost no call to get.
+    type Header<'a>: Header
+    where
+        Self: 'a;
+
+    /// The `N` bytes at `offset`, if they cost no call to get.
+    fn header<const N: usize>(&self, offset: usize) -> Option<Self::Header<'_>>;
+
     /// Length of the whole frame in bytes.
     fn length(&self) -> usize;
+
+    /// The frame's length as far as it is known without a call: at most [`PacketRead::length`].
+    fn length_at_hand(&self) -> usize;
 
     /// VLAN tags of the frame that the driver took out of its bytes (0 or 1).
     fn tags_outside(&self) -> usize;
 }
 
 impl PacketRead for [u8] {
+    type Header<'a> = &'a [u8];
+
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         if offset > HEADER_OFFSET {
             return None;
@@ -48,13 +62,56 @@ impl PacketRead for [u8] {
         self.get(offset..)?.first_chunk().copied()
     }
 
+    fn header<const N: usize>(&self, offset: usize) -> Option<&[u8]> {
+        self.get(offset..)?.get(..N)
+    }
+
     fn length(&self) -> usize {
+        self.len()
+    }
+
+    fn length_at_hand(&self) -> usize {
         self.len()
     }
 
     fn tags_outside(&self) -> usize {
         0
     }
+}
+
+/// Bytes of a header, whose length has been checked; numbers are in network order. What lies past
+/// the end is 0.
+pub trait Header: Copy {
+    /// The byte at `AT`.
+    fn u8<const AT: usize>(self) -> u8;
+    /// The two bytes at `AT`.
+    fn u16<const AT: usize>(self) -> u16;
+    /// The four bytes at `AT`.
+    fn u32<const AT: usize>(self) -> u32;
+    /// The eight bytes at `AT`.
+    fn u64<const AT: usize>(self) -> u64;
+}
+
+impl Header for &[u8] {
+    fn u8<const AT: usize>(self) -> u8 {
+        self.get(AT).copied().unwrap_or_default()
+    }
+
+    fn u16<const AT: usize>(self) -> u16 {
+        u16::from_be_bytes(bytes_at(self, AT))
+    }
+
+    fn u32<const AT: usize>(self) -> u32 {
+        u32::from_be_bytes(bytes_at(self, AT))
+    }
+
+    fn u64<const AT: usize>(self) -> u64 {
+        u64::from_be_bytes(bytes_at(self, AT))
+    }
+}
+
+fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
 }
 
 /// What a packet is, as far as policy asks. Addresses are as in [`AddressBytes`], ports in host

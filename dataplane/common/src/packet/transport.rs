@@ -91,7 +91,7 @@ fn tcp_header<R: PacketRead + ?Sized>(
 /// RST with or without ACK, FIN+ACK, ACK; PSH, ECE and CWR with any, URG with those that carry
 /// data.
 #[inline(always)]
-const fn valid_flags(flags: u8) -> bool {
+pub(super) const fn valid_flags(flags: u8) -> bool {
     let main = flags & (tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK);
     let urgent = flags & tcp::URG != 0;
     match main {
