@@ -169,6 +169,14 @@ pub struct Place {
     pub coarse: u32,
 }
 
+impl Place {
+    /// At `now`, for callers with one clock.
+    #[must_use]
+    pub const fn new(ifindex: u32, hook: Hook, now: u32) -> Self {
+        Self { ifindex, hook, now, coarse: now >> 4 }
+    }
+}
+
 /// Everything there is to say about a frame: what it was and what is done with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {

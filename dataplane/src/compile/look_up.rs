@@ -131,6 +131,10 @@ impl Tables {
 struct Policy<'a>(&'a Tables);
 
 impl decide::Tables for Policy<'_> {
+    fn epoch(&self) -> u32 {
+        0
+    }
+
     fn config(&self) -> Option<&Config> {
         None
     }

@@ -114,7 +114,6 @@ impl Scene {
             .into(),
             ..HostTables::default()
         };
-        tables.config.flags = flags::PREFIXES_V4 | flags::PREFIXES_V6;
         for who in EVERYONE.into_iter().filter(|who| !matches!(who, Office | Stranger)) {
             let entry = AddressEntry { identity: who.identity(), endpoint: who.endpoint() };
             for family in FAMILIES {

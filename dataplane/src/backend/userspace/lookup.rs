@@ -78,6 +78,10 @@ impl Lookup {
 }
 
 impl Tables for Lookup {
+    fn epoch(&self) -> u32 {
+        0
+    }
+
     fn config(&self) -> Option<&Config> {
         Some(&self.config)
     }

@@ -16,7 +16,7 @@ mod state;
 
 use ringfence_common::abi::config::{Config, Hook};
 use ringfence_common::abi::event::Event;
-use ringfence_common::decide::{Outcome, Place, Work, decide};
+use ringfence_common::decide::{Desk, Outcome, Place, decide};
 use ringfence_common::packet::{Packet, PacketRead};
 
 pub use self::shared::{Generation, SharedFilter};
@@ -29,14 +29,14 @@ use super::host::HostTables;
 pub struct Filter {
     tables: Lookup,
     memory: Memory,
-    work: Work,
+    desk: Desk,
 }
 
 impl Filter {
     /// A filter that remembers nothing yet.
     #[must_use]
     pub fn new(tables: &HostTables) -> Self {
-        Self { tables: Lookup::new(tables), memory: Memory::default(), work: Work::new() }
+        Self { tables: Lookup::new(tables), memory: Memory::default(), desk: Desk::new() }
     }
 
     /// Replaces the tables by those of another generation; flows and fragments stay.
@@ -54,20 +54,20 @@ impl Filter {
     /// ([`ringfence_common::abi::flow::TICK_SHIFT`]), and remembers what it means for later ones.
     #[must_use = "an outcome that is dropped is a packet that passes"]
     pub fn decide(&mut self, frame: &[u8], hook: Hook, ifindex: u32, now: u32) -> Outcome {
-        self.decide_read(frame, &Place { ifindex, hook, now })
+        self.decide_read(frame, &Place::new(ifindex, hook, now))
     }
 
     /// As [`Filter::decide`], for frames that are not one slice.
     #[must_use = "an outcome that is dropped is a packet that passes"]
     pub fn decide_read<R: PacketRead + ?Sized>(&mut self, frame: &R, place: &Place) -> Outcome {
-        decide(frame, place, &self.tables, &mut self.memory, &mut self.work);
-        self.work.outcome
+        decide(frame, place, &self.tables, &mut self.memory, &mut self.desk);
+        self.desk.work.outcome
     }
 
     /// The frame decided last, as far as it was read.
     #[must_use]
     pub fn packet(&self) -> &Packet {
-        &self.work.packet
+        &self.desk.work.packet
     }
 
     /// Forgets every flow and fragment.
@@ -78,7 +78,7 @@ impl Filter {
     /// Flows remembered.
     #[must_use]
     pub fn flows(&self) -> usize {
-        self.memory.flows.len()
+        self.memory.flows()
     }
 
     /// Fragmented packets remembered.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ringfence_common::abi::config::Config;
-use ringfence_common::decide::{Outcome, Place, Work, decide};
+use ringfence_common::decide::{Desk, Outcome, Place, decide};
 use ringfence_common::packet::PacketRead;
 
 use super::lookup::Lookup;
@@ -44,7 +44,7 @@ impl SharedFilter {
     }
 
     /// Decides a frame by the tables number `set` of `generation` and remembers what it means for
-    /// later ones. Afterwards `work` holds what the frame was.
+    /// later ones. Afterwards `desk` holds what the frame was.
     ///
     /// # Panics
     ///
@@ -56,10 +56,10 @@ impl SharedFilter {
         set: usize,
         frame: &R,
         place: &Place,
-        work: &mut Work,
+        desk: &mut Desk,
     ) -> Outcome {
-        decide(frame, place, &generation.0[set], &mut &self.memory, work);
-        work.outcome
+        decide(frame, place, &generation.0[set], &mut &self.memory, desk);
+        desk.work.outcome
     }
 
     /// Flows remembered.

@@ -1,25 +1,39 @@
-//! Flows and fragments, for one thread or for several.
+//! Flows, fragments and what the short way keeps, for one thread or for several.
 
+use std::alloc::{Layout, handle_alloc_error};
 use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::DefaultHashBuilder;
+use ringfence_common::abi::cache::{BLOCK_FLOWS, CachedFlow, Window};
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, flow_flags};
 use ringfence_common::abi::limits;
 use ringfence_common::decide::State;
+use ringfence_common::track::is_half_open;
+use zerocopy::FromZeros;
 
 use super::bounded::{Bounded, Worth};
 
 /// What a filter remembers.
 pub struct Memory {
-    pub flows: Bounded<FlowKey, FlowEntry>,
+    flows: Bounded<FlowKey, FlowEntry>,
+    half_open: Bounded<FlowKey, FlowEntry>,
     pub fragments: Bounded<FragmentKey, FragmentEntry>,
+    shortcuts: Shortcuts,
 }
 
 impl Memory {
+    /// Flows remembered, the half-open ones among them.
+    pub fn flows(&self) -> usize {
+        self.flows.len() + self.half_open.len()
+    }
+
     /// Room for one part in `parts` of what the kernel's maps hold.
     fn part(parts: usize) -> Self {
         Self {
+            shortcuts: Shortcuts::part(parts),
+            half_open: Bounded::new(limits::HALF_OPEN_FLOWS as usize / parts),
             flows: Bounded::new(limits::FLOWS as usize / parts),
             fragments: Bounded::new(limits::FRAGMENTED_PACKETS as usize / parts),
         }
@@ -33,6 +47,31 @@ impl Default for Memory {
     }
 }
 
+/// What the short way keeps ([`ringfence_common::abi::cache`]).
+struct Shortcuts {
+    cache: Vec<CachedFlow>,
+    windows: Vec<Window>,
+    presences: Vec<u64>,
+    clock: u32,
+}
+
+impl Shortcuts {
+    /// One part in `parts` of the places. They take memory when they are first used.
+    fn part(parts: usize) -> Self {
+        let cached = limits::CACHE_BLOCKS as usize * BLOCK_FLOWS;
+        Self {
+            cache: zeroed(cached.div_ceil(parts)),
+            windows: zeroed((limits::WINDOWS as usize).div_ceil(parts)),
+            presences: zeroed((limits::PRESENCES as usize).div_ceil(parts)),
+            clock: 0,
+        }
+    }
+}
+
+fn zeroed<T: FromZeros>(count: usize) -> Vec<T> {
+    T::new_vec_zeroed(count).unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()))
+}
+
 /// A memory that several threads use: parts with a lock each, chosen by the hash of the key. All
 /// parts together hold what the kernel's maps hold, so a part can be full and evict while
 /// another has room; with random keys that begins close to the limit.
@@ -41,6 +80,7 @@ impl Default for Memory {
 /// what the kernel's maps promise too, and what `decide` is written for.
 pub struct Shards {
     hash: DefaultHashBuilder,
+    clock: AtomicU32,
     shards: Box<[Mutex<Memory>]>,
 }
 
@@ -50,6 +90,7 @@ impl Shards {
         let parts = parts.max(1);
         Self {
             hash: DefaultHashBuilder::default(),
+            clock: AtomicU32::new(0),
             shards: (0..parts).map(|_| Mutex::new(Memory::part(parts))).collect(),
         }
     }
@@ -58,9 +99,15 @@ impl Shards {
     pub fn counts(&self) -> (usize, usize) {
         let counts = self.shards.iter().map(|shard| {
             let shard = unpoisoned(shard);
-            (shard.flows.len(), shard.fragments.len())
+            (shard.flows(), shard.fragments.len())
         });
         counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+    }
+
+    /// The part that has a place of the short way's arrays, and the place there.
+    fn at(&self, place: u32) -> (MutexGuard<'_, Memory>, u32) {
+        let parts = self.shards.len();
+        (unpoisoned(&self.shards[place as usize % parts]), place / parts as u32)
     }
 
     fn of<K: Hash>(&self, key: &K) -> MutexGuard<'_, Memory> {
@@ -107,6 +154,43 @@ impl State for &Shards {
     fn remove_fragments(&mut self, key: &FragmentKey) {
         self.of(key).remove_fragments(key);
     }
+
+    fn with_cached<R>(
+        &mut self,
+        place: u32,
+        change: impl FnOnce(&mut CachedFlow) -> R,
+    ) -> Option<R> {
+        let (mut shard, place) = self.at(place);
+        shard.with_cached(place, change)
+    }
+
+    fn with_window<R>(&mut self, place: u32, change: impl FnOnce(&mut Window) -> R) -> Option<R> {
+        let (mut shard, place) = self.at(place);
+        shard.with_window(place, change)
+    }
+
+    fn presence(&self, place: u32) -> u64 {
+        let (shard, place) = self.at(place);
+        shard.presence(place)
+    }
+
+    fn change_presence(&mut self, place: u32, old: u64, new: u64) -> bool {
+        let (mut shard, place) = self.at(place);
+        shard.change_presence(place, old, new)
+    }
+
+    fn set_presence(&mut self, place: u32, new: u64) {
+        let (mut shard, place) = self.at(place);
+        shard.set_presence(place, new);
+    }
+
+    fn clock(&self) -> u32 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    fn set_clock(&mut self, now: u32) {
+        self.clock.store(now, Ordering::Relaxed);
+    }
 }
 
 impl Worth for FlowEntry {
@@ -127,16 +211,62 @@ impl State for Memory {
         key: &FlowKey,
         change: impl FnOnce(&mut FlowEntry) -> R,
     ) -> Option<R> {
-        self.flows.get_mut(key).map(change)
+        let Self { flows, half_open, .. } = self;
+        flows.get_mut(key).or_else(|| half_open.get_mut(key)).map(change)
     }
 
     fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool {
-        self.flows.insert(*key, *entry);
+        if is_half_open(entry) {
+            self.half_open.insert(*key, *entry);
+        } else {
+            self.half_open.remove(key);
+            self.flows.insert(*key, *entry);
+        }
         true
     }
 
     fn remove_flow(&mut self, key: &FlowKey) {
         self.flows.remove(key);
+        self.half_open.remove(key);
+    }
+
+    fn with_cached<R>(
+        &mut self,
+        place: u32,
+        change: impl FnOnce(&mut CachedFlow) -> R,
+    ) -> Option<R> {
+        self.shortcuts.cache.get_mut(place as usize).map(change)
+    }
+
+    fn with_window<R>(&mut self, place: u32, change: impl FnOnce(&mut Window) -> R) -> Option<R> {
+        self.shortcuts.windows.get_mut(place as usize).map(change)
+    }
+
+    fn presence(&self, place: u32) -> u64 {
+        self.shortcuts.presences.get(place as usize).copied().unwrap_or_default()
+    }
+
+    fn change_presence(&mut self, place: u32, old: u64, new: u64) -> bool {
+        let Some(word) = self.shortcuts.presences.get_mut(place as usize) else { return false };
+        let is_old = *word == old;
+        if is_old {
+            *word = new;
+        }
+        is_old
+    }
+
+    fn set_presence(&mut self, place: u32, new: u64) {
+        if let Some(word) = self.shortcuts.presences.get_mut(place as usize) {
+            *word = new;
+        }
+    }
+
+    fn clock(&self) -> u32 {
+        self.shortcuts.clock
+    }
+
+    fn set_clock(&mut self, now: u32) {
+        self.shortcuts.clock = now;
     }
 
     fn with_fragments<R>(

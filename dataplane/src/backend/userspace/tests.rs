@@ -8,7 +8,7 @@ use std::thread;
 
 use ringfence_common::abi::config::{Attachment, AttachmentKey, Hook, checks, report};
 use ringfence_common::abi::policy::{Direction, PolicyEntry, PolicyKey, action, forms, protocol};
-use ringfence_common::decide::{Place, Work};
+use ringfence_common::decide::{Desk, Place};
 use ringfence_common::verdict::{Decision, Reason};
 
 use super::{Filter, SharedFilter};
@@ -161,14 +161,14 @@ fn a_cleared_filter_remembers_nothing() {
 const THREADS: u16 = 4;
 
 fn at(hook: Hook, now: u32) -> Place {
-    Place { ifindex: WEB_INTERFACE, hook, now }
+    Place::new(WEB_INTERFACE, hook, now)
 }
 
 #[test]
 fn any_thread_may_see_the_answer() {
     const FLOWS: u16 = 500;
     let filter = SharedFilter::new(&[tables()], 8);
-    let decide = |frame: &[u8], hook, work: &mut Work| {
+    let decide = |frame: &[u8], hook, work: &mut Desk| {
         let generation = filter.generation();
         filter.decide(&generation, 0, frame, &at(hook, 5), work).decision.reason
     };
@@ -177,7 +177,7 @@ fn any_thread_may_see_the_answer() {
         for number in 0..THREADS {
             let (decide, opened) = (&decide, &opened);
             scope.spawn(move || {
-                let mut work = Work::new();
+                let mut work = Desk::new();
                 let ports = |number: u16| (0..FLOWS).map(move |flow| 1 + number * FLOWS + flow);
                 for port in ports(number) {
                     let syn = segment(OFFICE_ADDRESS, WEB_ADDRESS, (port, 443), SYN);
@@ -206,7 +206,7 @@ fn a_packet_sees_one_generation_while_tables_are_replaced() {
         let packets = (1..=THREADS).map(|number| {
             let (filter, done) = (&filter, &done);
             scope.spawn(move || {
-                let mut work = Work::new();
+                let mut work = Desk::new();
                 let mut seen = [0_u32; 3];
                 for port in (1..=u16::MAX).cycle() {
                     let source = [192, 0, 2, number as u8];

@@ -142,7 +142,7 @@ impl Replay {
         (ifindex, hook): (u32, Hook),
         now: u32,
     ) -> Decided {
-        let outcome = self.filter.decide_read(frame, &Place { ifindex, hook, now });
+        let outcome = self.filter.decide_read(frame, &Place::new(ifindex, hook, now));
         Decided { outcome, packet: *self.filter.packet(), place: (ifindex, hook) }
     }
 
@@ -209,8 +209,21 @@ impl PacketRead for Recorded<'_> {
         self.0.bytes.as_slice().read(offset)
     }
 
+    type Header<'b>
+        = &'b [u8]
+    where
+        Self: 'b;
+
+    fn header<const N: usize>(&self, offset: usize) -> Option<&[u8]> {
+        self.0.bytes.as_slice().header::<N>(offset)
+    }
+
     fn length(&self) -> usize {
         self.0.length as usize
+    }
+
+    fn length_at_hand(&self) -> usize {
+        self.length()
     }
 
     fn tags_outside(&self) -> usize {

@@ -75,8 +75,21 @@ impl PacketRead for Frame<'_> {
         self.bytes.read(offset)
     }
 
+    type Header<'a>
+        = &'a [u8]
+    where
+        Self: 'a;
+
+    fn header<const N: usize>(&self, offset: usize) -> Option<&[u8]> {
+        self.bytes.header::<N>(offset)
+    }
+
     fn length(&self) -> usize {
         self.bytes.len()
+    }
+
+    fn length_at_hand(&self) -> usize {
+        self.length()
     }
 
     fn tags_outside(&self) -> usize {

@@ -77,7 +77,7 @@ fn outside(wire: &Wire, inside: &HostTables) -> HostTables {
 
 #[cfg(test)]
 mod tests {
-    use ringfence_common::decide::{Place, Work};
+    use ringfence_common::decide::{Desk, Place};
     use ringfence_common::verdict::Reason;
 
     use super::*;
@@ -131,8 +131,8 @@ mod tests {
             frame[26..30].copy_from_slice(&[10, 0, 0, source]);
             frame[30..34].copy_from_slice(&[10, 0, 0, destination]);
             frame[39] = 8;
-            let place = Place { ifindex, hook, now: 1 };
-            let (generation, mut work) = (filter.generation(), Work::new());
+            let place = Place::new(ifindex, hook, 1);
+            let (generation, mut work) = (filter.generation(), Desk::new());
             let frame = frame.as_slice();
             filter.decide(&generation, set, frame, &place, &mut work).decision.reason
         };

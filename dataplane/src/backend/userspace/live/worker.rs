@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::net::if_::if_indextoname;
 use nix::poll::{PollFd, PollFlags, poll};
 use ringfence_common::abi::config::Hook;
-use ringfence_common::decide::{Outcome, Place, Work};
+use ringfence_common::decide::{Desk, Outcome, Place};
 use ringfence_common::packet::PacketRead as _;
 use ringfence_common::verdict::Verdict;
 
@@ -53,7 +53,7 @@ impl Worker {
 
     fn forward_until_stopped(&self) -> Result<(), LiveError> {
         let mut batch = Batch::new();
-        let mut work = Work::new();
+        let mut desk = Desk::new();
         let ends = self.sockets.iter().flat_map(|both| both.iter());
         let mut waiting: Vec<PollFd<'_>> =
             ends.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
@@ -70,7 +70,7 @@ impl Worker {
             }
             for (number, _) in waiting.iter().enumerate().filter(|(_, one)| is_ready(one)) {
                 let way = Way::ALL[number % 2];
-                self.forward(number / 2, way, &mut batch, &mut work)?;
+                self.forward(number / 2, way, &mut batch, &mut desk)?;
             }
             // An interface that was down when it was taken away makes no socket ready.
             if looked.elapsed() >= Duration::from_millis(LOOK_MS.into()) {
@@ -86,7 +86,7 @@ impl Worker {
         number: usize,
         way: Way,
         batch: &mut Batch,
-        work: &mut Work,
+        desk: &mut Desk,
     ) -> Result<(), LiveError> {
         let [inside, outside] = &self.sockets[number];
         let (from, to) = match way {
@@ -117,7 +117,7 @@ impl Worker {
                 Some(frame) => {
                     let length = frame.length();
                     let asked = Asked { number, way, generation: &generation, now };
-                    let outcome = self.decide(&asked, &frame, work);
+                    let outcome = self.decide(&asked, &frame, desk);
                     tally.decided(&outcome, length);
                     *passes = outcome.decision.passes();
                     if *passes && !frame.has_fitting_offload() {
@@ -134,11 +134,11 @@ impl Worker {
 
     /// What becomes of the frame. What comes from outside is seen twice, as on a host: where it
     /// arrives and where it leaves; the first denial wins, one that audit mode lets pass too.
-    fn decide(&self, asked: &Asked<'_>, frame: &Frame<'_>, work: &mut Work) -> Outcome {
+    fn decide(&self, asked: &Asked<'_>, frame: &Frame<'_>, desk: &mut Desk) -> Outcome {
         let wire = &self.wires[asked.number];
         let mut at = |set, port: &Port, hook| {
-            let place = Place { ifindex: port.index, hook, now: asked.now };
-            self.filter.decide(asked.generation, set, frame, &place, work)
+            let place = Place::new(port.index, hook, asked.now);
+            self.filter.decide(asked.generation, set, frame, &place, desk)
         };
         match asked.way {
             Way::Out => at(inside_set(asked.number), &wire.inside, Hook::TcIngress),
