@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, flags};
 use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::table::LENGTHS;
 
 use crate::compile::{EndpointDescription, Tables};
 
@@ -54,18 +55,30 @@ impl HostTables {
     }
 
     /// Takes from `tables` what concerns the host that `placement` describes. The flags of
-    /// `config` that say which prefixes exist are set here, whatever they were.
+    /// `config` that say where prefixes lie are set here, whatever they were. A prefix of full
+    /// length is an address, unless a workload has it: addresses are asked first, and it is the
+    /// longest prefix there can be.
     #[must_use]
     pub fn new(tables: &Tables, placement: &Placement, config: Config) -> Self {
         let mut local: BTreeSet<u32> = placement.interfaces.keys().copied().collect();
         local.insert(endpoint::HOST);
         let tables = tables.for_host(&local);
+        let mut addresses = addresses(&tables, &placement.host_addresses);
+        let mut prefixes = tables.prefixes.clone();
+        prefixes.retain(|prefix, identity| {
+            let is_prefix = prefix.prefix_len() < prefix.max_prefix_len();
+            if !is_prefix {
+                let entry = AddressEntry { identity: *identity, endpoint: endpoint::NONE };
+                addresses.entry(prefix.addr()).or_insert(entry);
+            }
+            is_prefix
+        });
         Self {
-            config: with_prefix_flags(config, &tables.prefixes),
+            config: with_trie_flags(config, &prefixes),
             attachments: placement.attachments.clone(),
             endpoints: endpoints(&tables, placement),
-            addresses: addresses(&tables, &placement.host_addresses),
-            prefixes: tables.prefixes,
+            addresses,
+            prefixes,
             classes: tables.classes,
             policy: tables.policy,
         }
@@ -114,13 +127,17 @@ pub(super) fn addresses(
     addresses
 }
 
-fn with_prefix_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {
-    config.flags &= !(flags::PREFIXES_V4 | flags::PREFIXES_V6);
-    for prefix in prefixes.keys() {
-        config.flags |= match prefix {
-            IpNet::V4(_) => flags::PREFIXES_V4,
-            IpNet::V6(_) => flags::PREFIXES_V6,
-        };
+/// Says of which family the prefixes have too many lengths for the tables.
+fn with_trie_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {
+    config.flags &= !(flags::TRIE_V4 | flags::TRIE_V6);
+    let (v4, v6): (BTreeSet<_>, BTreeSet<_>) = prefixes
+        .keys()
+        .map(|prefix| (prefix.addr().is_ipv4(), prefix.prefix_len()))
+        .partition(|(is_v4, _)| *is_v4);
+    for (lengths, flag) in [(v4, flags::TRIE_V4), (v6, flags::TRIE_V6)] {
+        if lengths.len() > LENGTHS {
+            config.flags |= flag;
+        }
     }
     config
 }

@@ -1,15 +1,24 @@
 //! Counters, summed over the CPUs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_common::abi::event::{Counter, reason_counter};
 use ringfence_common::abi::policy::Direction;
+use ringfence_common::abi::table;
 use ringfence_common::verdict::Reason;
 
 use super::{EbpfError, Maps};
 use crate::backend::{Counters, ReasonCount};
 
 impl Maps {
+    /// The places of the rules that entries of the generation that counts name.
+    fn places_in_use(&self) -> Result<BTreeSet<u32>, EbpfError> {
+        let (slot, _) = self.current()?;
+        let rows = self.policy.rows(slot, self.layout_of(slot)?.policy)?;
+        let places = rows.into_iter().map(|row| table::policy_entry(row).unpack().rule);
+        Ok(places.filter(|place| *place != 0).collect())
+    }
+
     /// Reads all counters; they grow from the first apply on and survive generations.
     ///
     /// # Errors
@@ -28,16 +37,18 @@ impl Maps {
             }
         }
         let mut rules = BTreeMap::new();
-        for rule in self.rule_counters.iter() {
-            let (rule, values) = rule.map_err(EbpfError::map("RULE_COUNTERS"))?;
-            rules.insert(rule, sum(&values));
+        for place in self.places_in_use()? {
+            if let Some(count) = self.rules.count(place)? {
+                rules.insert(self.rules.number(place), count);
+            }
         }
         let lost = self.lost_events.get(&0, 0).map_err(EbpfError::map("LOST_EVENTS"))?;
         Ok(Counters { reasons, rules, lost_events: Some(lost.iter().sum()) })
     }
 }
 
-fn sum(values: &[Counter]) -> Counter {
+/// The sum over all CPUs.
+pub(super) fn sum(values: &[Counter]) -> Counter {
     values.iter().fold(Counter::default(), |total, value| Counter {
         packets: total.packets + value.packets,
         bytes: total.bytes + value.bytes,

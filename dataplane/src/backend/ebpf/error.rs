@@ -114,6 +114,19 @@ pub enum EbpfError {
         /// What is wrong with it.
         String,
     ),
+    /// The tables are larger than the maps. Nothing has been changed.
+    #[error(
+        "the policy does not fit on this host: `{map}` needs {entries} entries and has room for \
+         {room}; the installed policy stays in force"
+    )]
+    TooMany {
+        /// The map.
+        map: &'static str,
+        /// Entries it would have.
+        entries: usize,
+        /// Entries it can have.
+        room: usize,
+    },
     /// A map refused an operation.
     #[error("map `{map}`: {source}")]
     Map {
@@ -156,12 +169,6 @@ impl EbpfError {
     /// For `map_err` on map operations.
     pub(super) fn map(map: &'static str) -> impl Fn(MapError) -> Self {
         move |source| Self::Map { map, source }
-    }
-
-    /// Whether a map had no room for an entry.
-    pub(super) fn is_full(&self) -> bool {
-        let Self::Map { source: MapError::SyscallError(error), .. } = self else { return false };
-        error.io_error.raw_os_error() == Some(libc::E2BIG)
     }
 
     /// For `map_err` on programs and hooks.

@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aya::maps::PerCpuValues;
-use aya::util::nr_cpus;
 use ringfence_common::abi::config::{Attachment, Config, Selector};
-use ringfence_common::abi::event::Counter;
-use ringfence_common::abi::limits;
+use ringfence_common::abi::table;
 
-use super::{EbpfError, Maps, contents, in_place};
+use super::contents::rules_of;
+use super::rules::PlaceOf;
+use super::{EbpfError, Maps, contents};
 use crate::backend::host::HostTables;
 use crate::backend::{Applied, Desired, How, Numbers, clock};
-use crate::compile::TablesDiff;
 
 /// A bit of [`Config::flags`] that the programs do not look at.
 const UNFINISHED: u32 = 1 << 31;
@@ -39,23 +37,9 @@ pub(super) fn install(
     desired: &Desired,
     known: Option<&Numbers>,
 ) -> Result<(Applied, HostTables), EbpfError> {
-    let Plan { slot, installed, wanted, steps, mut applied } = plan(Some(maps), desired, known)?;
+    let Plan { slot, installed, wanted, mut applied } = plan(Some(maps), desired, known)?;
     if applied.how == How::Nothing {
         return Ok((applied, installed));
-    }
-    if let Some(steps) = steps {
-        put_config(maps, slot, &unfinished(installed.config))?;
-        match in_place::change_all(maps, slot, &steps, &installed, &wanted) {
-            Ok(touched) => {
-                let [added, removed] = count_rules(maps, &wanted)?;
-                put_config(maps, slot, &wanted.config)?;
-                applied.entries_touched = touched + added + removed + 1;
-                return Ok((applied, installed));
-            }
-            // Whatever has been changed by then is within what either policy allows.
-            Err(error) if error.is_full() => applied.how = How::Switched,
-            Err(error) => return Err(error),
-        }
     }
     switch(maps, slot, &installed, &wanted, &mut applied)?;
     Ok((applied, installed))
@@ -78,8 +62,6 @@ struct Plan {
     installed: HostTables,
     /// What shall count.
     wanted: HostTables,
-    /// The way there in place, if there is one.
-    steps: Option<Vec<TablesDiff>>,
     /// What will be said of it.
     applied: Applied,
 }
@@ -117,20 +99,13 @@ fn plan(
         warnings: Vec::new(),
         left_undone: Vec::new(),
     };
-    let mut steps = None;
     if config.generation != 0 && is_same(&config, &wanted.config) {
         if (HostTables { config, ..wanted.clone() }) == installed {
             applied.numbers.generation = config.generation;
             applied.how = How::Nothing;
-        } else {
-            let known = known.filter(|known| known.generation == config.generation);
-            steps = known.and_then(|known| in_place::steps(&installed, known, desired, &wanted));
-            if steps.is_some() {
-                applied.how = How::InPlace;
-            }
         }
     }
-    Ok(Plan { slot, installed, wanted, steps, applied })
+    Ok(Plan { slot, installed, wanted, applied })
 }
 
 /// Fills the other slot and switches to it.
@@ -142,24 +117,33 @@ fn switch(
     applied: &mut Applied,
 ) -> Result<(), EbpfError> {
     let tables = with_leaving(installed, wanted);
-    let added = put_generation(maps, slot ^ 1, &tables)?;
-    applied.entries_touched = tables.entries() + added + 2;
-    if applied.numbers.generation > 1 {
+    put_generation(maps, slot ^ 1, &tables, installed)?;
+    applied.entries_touched = tables.entries() + 2;
+    if installed.config.generation != 0 {
         // The slot that no longer counts gives its memory back, once no packet uses it.
         maps.policy.wait(slot ^ 1)?;
-        contents::fill(maps, slot, &HostTables::default())?;
+        contents::fill(maps, slot, &HostTables::default(), &PlaceOf::default())?;
+        put_config(maps, slot, &Config::default())?;
     }
     Ok(())
 }
 
-/// Makes `slot` hold and be the generation of `tables`; how many rules got a counter.
-fn put_generation(maps: &mut Maps, slot: u32, tables: &HostTables) -> Result<usize, EbpfError> {
-    contents::fill(maps, slot, tables)?;
-    let [added, _] = count_rules(maps, tables)?;
+/// Makes `slot` hold and be the generation of `tables`, which follows that of `installed`.
+fn put_generation(
+    maps: &mut Maps,
+    slot: u32,
+    tables: &HostTables,
+    installed: &HostTables,
+) -> Result<(), EbpfError> {
+    if maps.config_of(slot)?.generation != 0 {
+        // An apply has ended before it knew that no packet uses this slot any more.
+        maps.policy.wait(slot)?;
+    }
+    let places = maps.rules.place(&rules_of(tables), &rules_of(installed))?;
+    contents::fill(maps, slot, tables, &places)?;
     put_config(maps, slot, &tables.config)?;
-    let selector = Selector { slot, reserved: 0 };
-    maps.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))?;
-    Ok(added)
+    let selector = maps.selector()?;
+    maps.select(Selector { slot, ..selector })
 }
 
 /// `wanted`, and what is to be checked at hooks that run on until they are detached: what was
@@ -179,10 +163,10 @@ fn with_leaving(installed: &HostTables, wanted: &HostTables) -> HostTables {
 pub(super) fn forget_detached(maps: &mut Maps, desired: &Desired) -> Result<(), EbpfError> {
     let (slot, config) = maps.current()?;
     let wanted = desired.host_tables(config).attachments;
-    let Some(mut attachments) = maps.attachments.open(slot)? else { return Ok(()) };
-    for (key, _) in maps.attachments.entries(slot)? {
+    for key in maps.expected_hooks()? {
         if !wanted.contains_key(&key) {
-            attachments.remove(&key).map_err(EbpfError::map("ATTACHMENTS"))?;
+            let shape = maps.layout_of(slot)?.attachments;
+            maps.attachments.remove(slot, shape, &table::attachment_key(&key))?;
         }
     }
     Ok(())
@@ -191,36 +175,11 @@ pub(super) fn forget_detached(maps: &mut Maps, desired: &Desired) -> Result<(), 
 /// Goes back to `before`, as a generation of its own: flows that the one in between has allowed
 /// are decided again.
 pub(super) fn restore(maps: &mut Maps, before: &HostTables) -> Result<(), EbpfError> {
-    let (slot, config) = maps.current()?;
+    let slot = maps.current()?.0;
+    let installed = contents::read(maps, slot)?;
     let mut tables = before.clone();
-    tables.config.generation = config.generation.wrapping_add(1).max(1);
-    put_generation(maps, slot ^ 1, &tables).map(|_| ())
-}
-
-/// Gives every rule a counter and takes away those of rules that are gone.
-fn count_rules(maps: &mut Maps, image: &HostTables) -> Result<[usize; 2], EbpfError> {
-    let error = EbpfError::map("RULE_COUNTERS");
-    let there: Result<BTreeSet<u32>, _> = maps.rule_counters.keys().collect();
-    let there = there.map_err(&error)?;
-    let rules = image.policy.values().map(|entry| entry.rule).filter(|rule| *rule != 0);
-    let rules: BTreeSet<u32> = rules.collect();
-    let gone: Vec<u32> = there.difference(&rules).copied().collect();
-    for rule in &gone {
-        maps.rule_counters.remove(rule).map_err(&error)?;
-    }
-    let room = (limits::COUNTED_RULES as usize).saturating_sub(there.len() - gone.len());
-    let new: Vec<u32> = rules.difference(&there).copied().take(room).collect();
-    let cpus = nr_cpus().map_err(|(_, source)| EbpfError::File {
-        verb: "read",
-        path: "/sys/devices/system/cpu/possible".into(),
-        source,
-    })?;
-    for rule in &new {
-        let zero = PerCpuValues::try_from(vec![Counter::default(); cpus]);
-        let zero = zero.map_err(EbpfError::file("count the CPUs of", "this host".as_ref()))?;
-        maps.rule_counters.insert(*rule, zero, 0).map_err(&error)?;
-    }
-    Ok([new.len(), gone.len()])
+    tables.config.generation = installed.config.generation.wrapping_add(1).max(1);
+    put_generation(maps, slot ^ 1, &tables, &installed)
 }
 
 fn put_config(maps: &mut Maps, slot: u32, config: &Config) -> Result<(), EbpfError> {

@@ -1,23 +1,26 @@
 //! Our maps, typed.
 
-use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use ringfence_common::abi::ABI_VERSION;
-use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Selector, flags};
+use ringfence_common::abi::config::{Config, Selector, flags};
 use ringfence_common::abi::event::Counter;
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
-use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::limits;
-use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::table::Layout;
 
-use super::slots::Slots;
+use super::classes::ClassMap;
+use super::rules::Rules;
+use super::table::Table;
+use super::table::formats::{AddressesV4, AddressesV6, Attachments, Endpoints, Policy};
+use super::tries::Tries;
 use super::{EbpfError, Kernel, Pins};
 use crate::backend::{Fill, Installed, Mode};
 
 /// The names of all maps of the object.
-pub(super) const MAP_NAMES: [&str; 17] = [
+pub(super) const MAP_NAMES: [&str; 24] = [
     "SELECTOR",
     "CONFIG",
+    "LAYOUT",
     "ATTACHMENTS",
     "ENDPOINTS",
     "ADDRESSES_V4",
@@ -26,8 +29,14 @@ pub(super) const MAP_NAMES: [&str; 17] = [
     "PREFIXES_V6",
     "CLASSES",
     "POLICY",
+    "RULES",
     "WORK",
     "FLOWS",
+    "HALF_OPEN",
+    "CACHE",
+    "WINDOWS",
+    "PRESENCE",
+    "CLOCK",
     "FRAGMENTS",
     "REASON_COUNTERS",
     "RULE_COUNTERS",
@@ -40,18 +49,20 @@ pub(super) const MAP_NAMES: [&str; 17] = [
 pub struct Maps {
     pub(super) selector: Array<MapData, Selector>,
     pub(super) config: Array<MapData, Config>,
-    pub(super) attachments: Slots<HashMap<MapData, AttachmentKey, Attachment>>,
-    pub(super) endpoints: Slots<HashMap<MapData, u32, Endpoint>>,
-    pub(super) addresses_v4: Slots<HashMap<MapData, [u8; 4], AddressEntry>>,
-    pub(super) addresses_v6: Slots<HashMap<MapData, [u8; 16], AddressEntry>>,
-    pub(super) prefixes_v4: Slots<LpmTrie<MapData, [u8; 4], u32>>,
-    pub(super) prefixes_v6: Slots<LpmTrie<MapData, [u8; 16], u32>>,
-    pub(super) classes: super::classes::ClassMap,
-    pub(super) policy: Slots<HashMap<MapData, PolicyKey, PolicyEntry>>,
+    pub(super) layout: Array<MapData, Layout>,
+    pub(super) attachments: Table<Attachments, 2>,
+    pub(super) endpoints: Table<Endpoints, 2>,
+    pub(super) addresses_v4: Table<AddressesV4, 2>,
+    pub(super) addresses_v6: Table<AddressesV6, 4>,
+    pub(super) prefixes_v4: Tries<[u8; 4]>,
+    pub(super) prefixes_v6: Tries<[u8; 16]>,
+    pub(super) classes: ClassMap,
+    pub(super) policy: Table<Policy, 2>,
+    pub(super) rules: Rules,
     pub(super) flows: HashMap<MapData, FlowKey, FlowEntry>,
+    pub(super) half_open: HashMap<MapData, FlowKey, FlowEntry>,
     pub(super) fragments: HashMap<MapData, FragmentKey, FragmentEntry>,
     pub(super) reason_counters: PerCpuArray<MapData, Counter>,
-    pub(super) rule_counters: PerCpuHashMap<MapData, u32, Counter>,
     pub(super) events: Option<RingBuf<MapData>>,
     pub(super) lost_events: PerCpuArray<MapData, u64>,
 }
@@ -94,18 +105,20 @@ impl Maps {
         Ok(Self {
             selector: simple!("SELECTOR"),
             config: simple!("CONFIG"),
-            attachments: Slots::new("ATTACHMENTS", map("ATTACHMENTS")?)?,
-            endpoints: Slots::new("ENDPOINTS", map("ENDPOINTS")?)?,
-            addresses_v4: Slots::new("ADDRESSES_V4", map("ADDRESSES_V4")?)?,
-            addresses_v6: Slots::new("ADDRESSES_V6", map("ADDRESSES_V6")?)?,
-            prefixes_v4: Slots::new("PREFIXES_V4", map("PREFIXES_V4")?)?,
-            prefixes_v6: Slots::new("PREFIXES_V6", map("PREFIXES_V6")?)?,
-            classes: super::classes::ClassMap::new(map("CLASSES")?)?,
-            policy: Slots::new("POLICY", map("POLICY")?)?,
+            layout: simple!("LAYOUT"),
+            attachments: Table::new(map("ATTACHMENTS")?),
+            endpoints: Table::new(map("ENDPOINTS")?),
+            addresses_v4: Table::new(map("ADDRESSES_V4")?),
+            addresses_v6: Table::new(map("ADDRESSES_V6")?),
+            prefixes_v4: Tries::new("PREFIXES_V4", map("PREFIXES_V4")?)?,
+            prefixes_v6: Tries::new("PREFIXES_V6", map("PREFIXES_V6")?)?,
+            classes: ClassMap::new(map("CLASSES")?)?,
+            policy: Table::new(map("POLICY")?),
+            rules: Rules::new(&map("RULES")?, map("RULE_COUNTERS")?)?,
             flows: simple!("FLOWS"),
+            half_open: simple!("HALF_OPEN"),
             fragments: simple!("FRAGMENTS"),
             reason_counters: simple!("REASON_COUNTERS"),
-            rule_counters: simple!("RULE_COUNTERS"),
             events: Some(simple!("EVENTS")),
             lost_events: simple!("LOST_EVENTS"),
         })
@@ -122,10 +135,28 @@ impl Maps {
 
     /// The slot that counts and its configuration; generation 0 if nothing has been installed.
     pub(super) fn current(&self) -> Result<(u32, Config), EbpfError> {
-        let selector = self.selector.get(&0, 0).map_err(EbpfError::map("SELECTOR"))?;
-        let slot = selector.slot & 1;
-        let config = self.config.get(&slot, 0).map_err(EbpfError::map("CONFIG"))?;
-        Ok((slot, config))
+        let slot = self.selector()?.slot & 1;
+        Ok((slot, self.config_of(slot)?))
+    }
+
+    /// The selector.
+    pub(super) fn selector(&self) -> Result<Selector, EbpfError> {
+        self.selector.get(&0, 0).map_err(EbpfError::map("SELECTOR"))
+    }
+
+    /// Makes `selector` count.
+    pub(super) fn select(&mut self, selector: Selector) -> Result<(), EbpfError> {
+        self.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))
+    }
+
+    /// The configuration in `slot`.
+    pub(super) fn config_of(&self, slot: u32) -> Result<Config, EbpfError> {
+        self.config.get(&slot, 0).map_err(EbpfError::map("CONFIG"))
+    }
+
+    /// The layout of `slot`.
+    pub(super) fn layout_of(&self, slot: u32) -> Result<Layout, EbpfError> {
+        self.layout.get(&slot, 0).map_err(EbpfError::map("LAYOUT"))
     }
 
     /// The configuration that counts; generation 0 if nothing has been installed.
@@ -158,17 +189,19 @@ impl Maps {
             entries: entries as u64,
             capacity: Some(u64::from(capacity)),
         };
-        let flows = self.flows.keys().count();
-        let fragments = self.fragments.keys().count();
+        let tables = super::contents::read(self, slot)?;
+        let v4 = tables.addresses.keys().filter(|address| address.is_ipv4()).count();
+        let nets_v4 = tables.prefixes.keys().filter(|prefix| prefix.addr().is_ipv4()).count();
         Ok(vec![
-            of("endpoints", self.endpoints.entries(slot)?.len(), limits::ENDPOINTS),
-            of("addresses-v4", self.addresses_v4.entries(slot)?.len(), limits::ADDRESSES),
-            of("addresses-v6", self.addresses_v6.entries(slot)?.len(), limits::ADDRESSES),
-            of("prefixes-v4", self.prefixes_v4.entries(slot)?.len(), limits::PREFIXES),
-            of("prefixes-v6", self.prefixes_v6.entries(slot)?.len(), limits::PREFIXES),
-            of("policy", self.policy.entries(slot)?.len(), limits::POLICY_ENTRIES),
-            of("flows", flows, limits::FLOWS),
-            of("fragments", fragments, limits::FRAGMENTED_PACKETS),
+            of("endpoints", tables.endpoints.len(), limits::ENDPOINTS),
+            of("addresses-v4", v4, limits::ADDRESSES),
+            of("addresses-v6", tables.addresses.len() - v4, limits::ADDRESSES),
+            of("prefixes-v4", nets_v4, limits::PREFIXES),
+            of("prefixes-v6", tables.prefixes.len() - nets_v4, limits::PREFIXES),
+            of("policy", tables.policy.len(), limits::POLICY_ENTRIES),
+            of("flows", self.flows.keys().count(), limits::FLOWS),
+            of("half-open-flows", self.half_open.keys().count(), limits::HALF_OPEN_FLOWS),
+            of("fragments", self.fragments.keys().count(), limits::FRAGMENTED_PACKETS),
         ])
     }
 }

@@ -17,6 +17,7 @@
 //! This is the only folder of the engine that names aya.
 
 mod attach;
+mod bpf;
 mod classes;
 mod contents;
 mod counters;
@@ -24,13 +25,15 @@ mod error;
 mod events;
 mod expedite;
 mod image;
-mod in_place;
 mod install;
 mod maps;
 mod object;
 mod pins;
-mod slots;
+mod rows;
+mod rules;
 mod state;
+mod table;
+mod tries;
 mod xdp;
 
 pub use attach::Foreign;
@@ -117,8 +120,8 @@ impl Backend for Ebpf {
             return Ok(None);
         }
         installed.attached = attach::list(&self.pins)?;
-        let expected = maps.attachments.entries(maps.current()?.0)?;
-        attach::add_missing(&mut installed.attached, expected.iter().map(|(key, _)| key));
+        let expected = maps.expected_hooks()?;
+        attach::add_missing(&mut installed.attached, expected.iter());
         Ok(Some(installed))
     }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aya::maps::{HashMap, MapData};
-use ringfence_common::abi::config::Config;
-use ringfence_common::abi::flow::{FlowKey, FragmentKey};
+use ringfence_common::abi::config::{Config, Selector};
+use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentKey};
 
 use super::{EbpfError, Maps};
 use crate::backend::clock;
@@ -17,21 +17,31 @@ impl Maps {
     ///
     /// [`EbpfError::Map`].
     pub fn forget_state(&mut self) -> Result<[usize; 2], EbpfError> {
-        let flows: Vec<FlowKey> = keys("FLOWS", &self.flows)?;
-        for key in &flows {
-            // It may have been evicted meanwhile.
-            let _ = self.flows.remove(key);
+        let mut flows = 0;
+        for (name, map) in self.flow_maps() {
+            for key in keys(name, map)? {
+                // It may have been evicted meanwhile.
+                let _ = map.remove(&key);
+                flows += 1;
+            }
         }
         let fragments: Vec<FragmentKey> = keys("FRAGMENTS", &self.fragments)?;
         for key in &fragments {
             let _ = self.fragments.remove(key);
         }
-        Ok([flows.len(), fragments.len()])
+        self.begin_epoch()?;
+        Ok([flows, fragments.len()])
     }
 
     /// Forgets one flow; whether there was such a flow.
-    pub fn forget_flow(&mut self, key: &FlowKey) -> bool {
-        self.flows.remove(key).is_ok()
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::Map`].
+    pub fn forget_flow(&mut self, key: &FlowKey) -> Result<bool, EbpfError> {
+        let was_there = self.flow_maps().map(|(_, map)| map.remove(key).is_ok()).contains(&true);
+        self.begin_epoch()?;
+        Ok(was_there)
     }
 
     /// Forgets flows, fragmented packets and that anything was ever installed: the next
@@ -59,11 +69,13 @@ impl Maps {
         if ticks == 0 {
             return Ok(());
         }
-        for key in keys("FLOWS", &self.flows)? {
-            // Whatever was evicted meanwhile needs no date.
-            let Ok(mut entry) = self.flows.get(&key, 0) else { continue };
-            entry.last_seen = entry.last_seen.wrapping_sub(ticks);
-            self.flows.insert(key, entry, 0).map_err(EbpfError::map("FLOWS"))?;
+        for (name, map) in self.flow_maps() {
+            for key in keys(name, map)? {
+                // Whatever was evicted meanwhile needs no date.
+                let Ok(mut entry) = map.get(&key, 0) else { continue };
+                entry.last_seen = entry.last_seen.wrapping_sub(ticks);
+                map.insert(key, entry, 0).map_err(EbpfError::map(name))?;
+            }
         }
         for key in keys("FRAGMENTS", &self.fragments)? {
             let Ok(mut entry) = self.fragments.get(&key, 0) else { continue };
@@ -72,7 +84,18 @@ impl Maps {
         }
         let (slot, mut config) = self.current()?;
         config.pick_up_until = config.pick_up_until.wrapping_sub(ticks);
-        self.config.set(slot, config, 0).map_err(EbpfError::map("CONFIG"))
+        self.config.set(slot, config, 0).map_err(EbpfError::map("CONFIG"))?;
+        self.begin_epoch()
+    }
+
+    fn flow_maps(&mut self) -> [(&'static str, &mut HashMap<MapData, FlowKey, FlowEntry>); 2] {
+        [("FLOWS", &mut self.flows), ("HALF_OPEN", &mut self.half_open)]
+    }
+
+    /// Lets nothing count any more that the fast path remembers.
+    fn begin_epoch(&mut self) -> Result<(), EbpfError> {
+        let selector = self.selector()?;
+        self.select(Selector { epoch: selector.epoch.wrapping_add(1), ..selector })
     }
 }
 
