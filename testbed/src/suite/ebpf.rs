@@ -92,7 +92,13 @@ impl Backend for TestRuns {
     fn forget(&mut self) -> Result<(), SuiteError> {
         let remembered = std::mem::replace(&mut self.remembered, Remembered::Flows(Vec::new()));
         let is_forgotten = match remembered {
-            Remembered::Flows(flows) => flows.iter().all(|key| self.kernel.forget_flow(key)),
+            Remembered::Flows(flows) => {
+                let mut known = true;
+                for key in &flows {
+                    known &= self.kernel.forget_flow(key)?;
+                }
+                known
+            }
             Remembered::More => false,
         };
         if !is_forgotten {

@@ -122,8 +122,12 @@ impl KernelSide {
     }
 
     /// Forgets one flow; whether it was there.
-    pub fn forget_flow(&mut self, key: &FlowKey) -> bool {
-        self.maps.forget_flow(key)
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Ebpf`].
+    pub fn forget_flow(&mut self, key: &FlowKey) -> Result<bool, SuiteError> {
+        Ok(self.maps.forget_flow(key)?)
     }
 
     /// Lets time pass for all that is remembered.

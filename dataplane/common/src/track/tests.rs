@@ -287,7 +287,7 @@ fn a_reset_that_answers_a_syn_has_to_acknowledge_it() {
 #[test]
 fn an_acknowledgement_number_without_the_flag_means_nothing() {
     let mut flow = Flow::open(L, &segment(tcp::SYN, 100, 77_777, 0));
-    assert_eq!(flow.entry.local_ack, 0);
+    assert_eq!(flow.entry.numbers.local_ack, 0);
     flow.walk(&[
         (R, SYN_ACK, 500, 101, 0, Step::Reply, state::SYN_RECEIVED),
         (R, tcp::RST, 501, 0, 0, Step::Reply, state::RESET),

@@ -100,8 +100,12 @@ fn lengths(tables: &HostTables) -> Result<(Lengths, Lengths), EbpfError> {
     let (mut v4, mut v6) = (BTreeSet::new(), BTreeSet::new());
     for prefix in tables.prefixes.keys() {
         match prefix {
-            IpNet::V4(_) if tables.config.flags & flags::TRIE_V4 == 0 => v4.insert(prefix.prefix_len()),
-            IpNet::V6(_) if tables.config.flags & flags::TRIE_V6 == 0 => v6.insert(prefix.prefix_len()),
+            IpNet::V4(_) if tables.config.flags & flags::TRIE_V4 == 0 => {
+                v4.insert(prefix.prefix_len())
+            }
+            IpNet::V6(_) if tables.config.flags & flags::TRIE_V6 == 0 => {
+                v6.insert(prefix.prefix_len())
+            }
             _ => false,
         };
     }

@@ -194,7 +194,8 @@ impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, WORDS> {
         while next < steps.len() {
             let bucket = steps[next].bucket;
             for (slot, key) in (0..).zip(self.bucket(chunk, bucket)) {
-                let [first, second] = ringfence_common::table::places(&self.shape, F::hash(key)).buckets;
+                let [first, second] =
+                    ringfence_common::table::places(&self.shape, F::hash(key)).buckets;
                 let other = if first == bucket { second } else { first };
                 if std::mem::replace(&mut seen[other as usize], true) {
                     continue;
