@@ -24,7 +24,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Build dataplane-ebpf into the checked-in object
+    /// Build the kernel's crates into the checked-in objects
     Ebpf(ebpf::Arguments),
     /// Build the fuzz targets and run each for a while
     Fuzz(fuzz::Arguments),
