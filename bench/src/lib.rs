@@ -4,4 +4,6 @@
 //! answers: one that measures the wrong thing fails.
 #![deny(unsafe_code)]
 
+pub mod kernel;
+pub mod rounds;
 pub mod workload;

@@ -1,5 +1,9 @@
 //! What is measured: frames, policies, clients. The same every time.
 
+mod crowd;
+
+pub use self::crowd::{Crowd, Entry, Family, Place};
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,0 +1,74 @@
+//! The engine's own object, loaded by its backend.
+
+use ringfence_common::abi::config::Hook;
+use ringfence_common::verdict::Reason;
+use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
+
+use super::{MeasureError, Program};
+
+/// Programs and maps of the engine that end with this value and are attached nowhere.
+#[expect(missing_debug_implementations, reason = "aya's maps have none")]
+pub struct Engine {
+    maps: Maps,
+    programs: Vec<(Hook, LoadedProgram)>,
+    _kernel: Kernel,
+}
+
+impl Engine {
+    /// Loads the programs for `hooks`, with empty tables.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when the kernel refuses a program or a map.
+    pub fn load(hooks: &[Hook]) -> Result<Self, MeasureError> {
+        let mut kernel = Kernel::unpinned()?;
+        kernel.load(hooks)?;
+        let mut programs = Vec::new();
+        for hook in hooks {
+            programs.push((*hook, kernel.program(*hook)?));
+        }
+        let maps = Maps::from_kernel(&mut kernel)?;
+        Ok(Self { maps, programs, _kernel: kernel })
+    }
+
+    /// Installs a state.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when the tables do not fit.
+    pub fn install(&mut self, desired: &Desired) -> Result<(), MeasureError> {
+        self.maps.install(desired, None)?;
+        Ok(())
+    }
+
+    /// The maps.
+    pub fn maps(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
+    /// The program for `hook`.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`] when it was not loaded.
+    pub fn program(&self, hook: Hook) -> Result<Program<'_>, MeasureError> {
+        let loaded = self.programs.iter().find(|(known, _)| *known == hook);
+        let not_loaded = || MeasureError::Refused {
+            what: format!("run the engine's program for {hook:?}"),
+            why: "it is not loaded".to_owned(),
+        };
+        loaded.map(|(_, program)| program.into()).ok_or_else(not_loaded)
+    }
+
+    /// How many packets have been decided for `reason` so far.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`].
+    pub fn decided(&self, reason: Reason) -> Result<u64, MeasureError> {
+        let counters = self.maps.counters()?;
+        let counts = counters.reasons.iter().filter(|count| count.reason == reason);
+        Ok(counts.map(|count| count.count.packets).sum())
+    }
+}
