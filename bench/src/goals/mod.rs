@@ -5,11 +5,15 @@
 //! gives a [`Row`] for each case of each goal. Every measurement checks what it measures: a program
 //! that decides something else, or loses a packet, is an error and no figure.
 
+mod change;
+mod compile;
 mod decisions;
 mod goal;
+mod load;
 mod machine;
 mod print;
 mod row;
+mod tools;
 
 use std::collections::BTreeSet;
 
@@ -52,4 +56,9 @@ struct Part {
     measure: fn(&BTreeSet<Goal>, &dyn Progress) -> Result<Vec<Row>, MeasureError>,
 }
 
-const PARTS: &[Part] = &[Part { goals: decisions::GOALS, measure: decisions::measure }];
+const PARTS: &[Part] = &[
+    Part { goals: decisions::GOALS, measure: decisions::measure },
+    Part { goals: change::GOALS, measure: change::measure },
+    Part { goals: load::GOALS, measure: load::measure },
+    Part { goals: compile::GOALS, measure: compile::measure },
+];

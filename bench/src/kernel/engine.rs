@@ -2,8 +2,8 @@
 
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
-use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
+use ringfence_dataplane::backend::{Desired, Numbers};
 
 use super::{MeasureError, Program};
 
@@ -12,6 +12,8 @@ use super::{MeasureError, Program};
 pub struct Engine {
     maps: Maps,
     programs: Vec<(Hook, LoadedProgram)>,
+    /// What the numbers of the installed state stand for.
+    numbers: Option<Numbers>,
     _kernel: Kernel,
 }
 
@@ -29,16 +31,27 @@ impl Engine {
             programs.push((*hook, kernel.program(*hook)?));
         }
         let maps = Maps::from_kernel(&mut kernel)?;
-        Ok(Self { maps, programs, _kernel: kernel })
+        Ok(Self { maps, programs, numbers: None, _kernel: kernel })
     }
 
-    /// Installs a state.
+    /// Installs a state whole.
     ///
     /// # Errors
     ///
     /// [`MeasureError::Engine`] when the tables do not fit.
     pub fn install(&mut self, desired: &Desired) -> Result<(), MeasureError> {
-        self.maps.install(desired, None)?;
+        self.numbers = Some(self.maps.install(desired, None)?.numbers);
+        Ok(())
+    }
+
+    /// Changes what differs from the state that was installed last.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when the tables do not fit.
+    pub fn change(&mut self, desired: &Desired) -> Result<(), MeasureError> {
+        let applied = self.maps.install(desired, self.numbers.as_ref())?;
+        self.numbers = Some(applied.numbers);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ringfence_common::abi::policy::protocol;
 use ringfence_common::verdict::Reason;
 use ringfence_controls::{DRAWN, verdict};
+use ringfence_dataplane::backend::Desired;
 
 use super::controls::Rule;
 use super::run::Measured;
@@ -74,10 +75,10 @@ impl Station {
         Ok(Self { ifindex: seat.ifindex(), place, peers, engine, controls })
     }
 
-    /// The policy.
+    /// What was installed at first.
     #[must_use]
-    pub fn peers(&self) -> &Crowd {
-        &self.peers
+    pub fn desired(&self) -> Desired {
+        self.peers.desired(self.ifindex)
     }
 
     /// The engine.

@@ -167,6 +167,16 @@ impl Crowd {
         addresses.map(|(address, identity)| (*address, *identity))
     }
 
+    /// The identity of peer `number`.
+    ///
+    /// # Panics
+    ///
+    /// When there are not so many.
+    #[must_use]
+    pub fn identity(&self, number: usize) -> u32 {
+        self.tables.addresses[&peer_address(self.family, number)]
+    }
+
     /// What is decided of a peer's first packet.
     #[must_use]
     pub fn reason(&self) -> Reason {
