@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::chains::Plan;
+use ringfence_dataplane::backend::iptables::{self, Layout};
+
 use super::decisions::short;
 use super::tools::Tools;
 use super::{Bound, Goal, Progress, Row};
@@ -31,6 +35,7 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
         let crowd = Crowd::new(place, Family::V4, Entry::Deny, entries);
         let addresses: Vec<Ipv4Addr> =
             crowd.peers().filter_map(|(address, _)| v4(address)).collect();
+        let text = iptables_text(&crowd.desired(seat.ifindex()))?;
         let mut station = Station::new(&seat, place, crowd)?;
         let mut done = 0;
         let rounds = Rounds::take(rounds, 3, |number| {
@@ -38,7 +43,7 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
             progress.step(done, 3 * (rounds + 1));
             let took = match number {
                 0 => load(&mut station)?,
-                1 => tools.load_iptables(&addresses)?,
+                1 => tools.load_iptables(&text)?,
                 _ => tools.load_nft(&addresses)?,
             };
             Ok::<_, MeasureError>(took.as_secs_f64() * 1_000.0)
@@ -80,6 +85,13 @@ fn load(station: &mut Station) -> Result<Duration, MeasureError> {
     let took = begin.elapsed();
     station.measure_alone(Subject::Engine, Packets::First, 1)?;
     Ok(took)
+}
+
+/// The rules of a state as the engine prints them for iptables-restore.
+fn iptables_text(desired: &Desired) -> Result<String, MeasureError> {
+    let ruleset = iptables::ruleset(&Plan::of(desired), iptables::Family::V4, Layout::Structured);
+    let ruleset = ruleset.map_err(MeasureError::refused("print rules for iptables"))?;
+    Ok(ruleset.script().to_string())
 }
 
 fn v4(address: IpAddr) -> Option<Ipv4Addr> {

@@ -340,7 +340,7 @@ fn endpoint_address(family: Family) -> IpAddr {
 
 /// The address of peer `number`: scattered over 11.0.0.0/8, or over as much of 2001:db8::/96.
 fn peer_address(family: Family, number: usize) -> IpAddr {
-    let low = 0x0b00_0000 | scattered_in_24_bits(number);
+    let low = 0x0b00_0000 | scattered_in_24_bits(number + 1);
     match family {
         Family::V4 => Ipv4Addr::from_bits(low).into(),
         Family::V6 => Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(low)).into(),
