@@ -17,6 +17,12 @@ pub fn draw(frame: Frame) -> bool {
     frame.write(drawn[draws::OFFSET] & draws::LAST_OFFSET, key(drawn, turn))
 }
 
+/// The interface to be flooded.
+#[inline(always)]
+pub fn interface() -> Option<u32> {
+    maps::DRAWS.get(0).map(|drawn| drawn[draws::INTERFACE])
+}
+
 /// The key of a turn.
 #[inline(always)]
 pub fn key(drawn: &Draws, turn: u64) -> u32 {

@@ -14,16 +14,19 @@ pub const LOOKUPS: usize = 64;
 
 const _: () = assert!(DRAWN.is_power_of_two() && DRAWN.is_multiple_of(LOOKUPS));
 
-/// What is drawn: [`draws::OFFSET`] says where in the frame the key goes, the rest are the keys, in
-/// the order in which they are taken, as the four bytes stand in the frame.
+/// What is drawn: [`draws::OFFSET`] says where in the frame the key goes, [`draws::INTERFACE`] where
+/// the program that floods sends the frame, the rest are the keys, in the order in which they are
+/// taken, as the four bytes stand in the frame.
 pub type Draws = [u32; draws::KEYS + DRAWN];
 
 /// Positions in [`Draws`].
 pub mod draws {
     /// The offset in the frame at which a key is written, at most [`LAST_OFFSET`].
     pub const OFFSET: usize = 0;
+    /// The index of the interface to be flooded.
+    pub const INTERFACE: usize = 1;
     /// The first key.
-    pub const KEYS: usize = 1;
+    pub const KEYS: usize = 2;
     /// The last offset at which a key can be written.
     pub const LAST_OFFSET: u32 = 63;
 }

@@ -19,6 +19,7 @@ mod look_up;
 mod maps;
 
 use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
@@ -55,6 +56,17 @@ pub fn draw_xdp(context: XdpContext) -> u32 {
     }
     // No key, no room for it, or no program to call.
     xdp_action::XDP_ABORTED
+}
+
+/// Sends the frame, with the next key, out of an interface.
+#[xdp]
+pub fn flood_xdp(context: XdpContext) -> u32 {
+    let is_drawn = draw::draw(Frame::from(&context));
+    match draw::interface() {
+        // SAFETY: the helper takes numbers and returns one.
+        Some(index) if is_drawn => unsafe { bpf_redirect(index, 0) as u32 },
+        _ => xdp_action::XDP_ABORTED,
+    }
 }
 
 #[classifier]

@@ -31,6 +31,8 @@ pub enum Control {
     DrawXdp,
     /// The same at tc.
     DrawTc,
+    /// Writes the next key into the frame and sends it out of an interface.
+    FloodXdp,
     /// Decides by two hash maps.
     TwoHashesXdp,
     /// The same at tc.
@@ -49,12 +51,13 @@ pub enum Control {
 
 impl Control {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::EmptyXdp,
         Self::EmptyTc,
         Self::DropXdp,
         Self::DrawXdp,
         Self::DrawTc,
+        Self::FloodXdp,
         Self::TwoHashesXdp,
         Self::TwoHashesTc,
         Self::ThreeTriesXdp,
@@ -73,6 +76,7 @@ impl Control {
             Self::DropXdp => "drop_xdp",
             Self::DrawXdp => "draw_xdp",
             Self::DrawTc => "draw_tc",
+            Self::FloodXdp => "flood_xdp",
             Self::TwoHashesXdp => "two_hashes_xdp",
             Self::TwoHashesTc => "two_hashes_tc",
             Self::ThreeTriesXdp => "three_tries_xdp",
@@ -218,9 +222,29 @@ impl Controls {
     ///
     /// When there are not [`DRAWN`] keys or the offset is beyond [`draws::LAST_OFFSET`].
     pub fn prepare(&mut self, offset: u32, keys: &[u32]) -> Result<(), MeasureError> {
+        self.prepare_flood(offset, keys, 0)
+    }
+
+    /// As [`Controls::prepare`], for the program that sends frames out of interface `index` of the
+    /// network namespace in which it is run.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn prepare_flood(
+        &mut self,
+        offset: u32,
+        keys: &[u32],
+        index: u32,
+    ) -> Result<(), MeasureError> {
         assert!(keys.len() == DRAWN && offset <= draws::LAST_OFFSET, "what is drawn is prepared");
         let mut drawn: Draws = [0; draws::KEYS + DRAWN];
         drawn[draws::OFFSET] = offset;
+        drawn[draws::INTERFACE] = index;
         drawn[draws::KEYS..].copy_from_slice(keys);
         let refused = MeasureError::refused("prepare keys");
         self.draws.set(0, drawn, 0).map_err(refused)?;

@@ -1,11 +1,15 @@
 //! The engine's own object, loaded by its backend.
 
+use aya::programs::{TcAttachType, XdpMode};
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
 use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
 use ringfence_dataplane::backend::{Desired, Numbers};
 
 use super::{MeasureError, Program};
+
+/// The reasons from this one on are denials.
+const FIRST_DENIAL: u8 = Reason::NoRule as u8;
 
 /// Programs and maps of the engine that end with this value and are attached nowhere.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
@@ -72,6 +76,40 @@ impl Engine {
             why: "it is not loaded".to_owned(),
         };
         loaded.map(|(_, program)| program.into()).ok_or_else(not_loaded)
+    }
+
+    /// Attaches all programs to an interface of the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn attach(&mut self, name: &str, ifindex: u32) -> Result<(), MeasureError> {
+        for (hook, program) in &mut self.programs {
+            let attached = match (program, &*hook) {
+                (LoadedProgram::Xdp(program), _) => {
+                    program.attach_to_if_index(ifindex, XdpMode::Driver).map(|_| ())
+                }
+                (LoadedProgram::Tc(program), Hook::TcIngress) => {
+                    program.attach(name, TcAttachType::Ingress).map(|_| ())
+                }
+                (LoadedProgram::Tc(program), _) => {
+                    program.attach(name, TcAttachType::Egress).map(|_| ())
+                }
+            };
+            attached.map_err(MeasureError::refused(format!("attach at {hook:?}")))?;
+        }
+        Ok(())
+    }
+
+    /// How many packets have been denied so far, for whatever reason.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`].
+    pub fn denied(&self) -> Result<u64, MeasureError> {
+        let counters = self.maps.counters()?;
+        let denied = counters.reasons.iter().filter(|count| count.reason as u8 >= FIRST_DENIAL);
+        Ok(denied.map(|count| count.count.packets).sum())
     }
 
     /// How many packets have been decided for `reason` so far.

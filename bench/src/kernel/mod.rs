@@ -24,5 +24,5 @@ pub use self::controls::{Control, Controls};
 pub use self::engine::Engine;
 pub use self::error::MeasureError;
 pub use self::run::{Measured, Program, returns};
-pub use self::seat::Seat;
+pub use self::seat::{Seat, stay_on_one_cpu};
 pub use self::station::{Keys, Packets, Station, Subject};

@@ -1,5 +1,6 @@
 //! Running a program many times on one frame.
 
+use aya::TestRunAttrs;
 use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use ringfence_common::abi::config::Hook;
 use ringfence_dataplane::backend::ebpf::LoadedProgram;
@@ -65,6 +66,32 @@ impl Program<'_> {
         let result = result.map_err(refused)?;
         let ns = u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX);
         Ok(Measured { returned: result.return_value, ns })
+    }
+}
+
+/// Frames that the kernel sends before it lets others work: its NAPI budget.
+const BATCH: u32 = 64;
+
+impl Program<'_> {
+    /// Sends `count` frames through a program for XDP as if they had arrived; what it says is done
+    /// with them.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn run_live(self, frame: &[u8], count: u32) -> Result<(), MeasureError> {
+        let Self::Xdp(program) = self else {
+            let why = "only XDP has live frames".to_owned();
+            return Err(MeasureError::Refused { what: "send frames".to_owned(), why });
+        };
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: count,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::default()
+        };
+        program.test_run(options).map_err(refused)?;
+        Ok(())
     }
 }
 

@@ -51,8 +51,13 @@ fn attach(program: &mut Xdp, ifindex: u32) -> Result<(), MeasureError> {
     attached.map(|_| ()).map_err(MeasureError::refused("attach the empty program"))
 }
 
-/// Keeps the calling thread on the last CPU that it may use: others' work tends to be on the first.
-fn stay_on_one_cpu() -> Result<(), MeasureError> {
+/// Keeps the calling thread, and those that it starts from now on, on the last CPU that it may use:
+/// others' work tends to be on the first.
+///
+/// # Errors
+///
+/// [`MeasureError::Refused`].
+pub fn stay_on_one_cpu() -> Result<(), MeasureError> {
     let this = Pid::from_raw(0);
     let refused = || MeasureError::refused::<nix::Error>("stay on one CPU");
     let allowed = sched_getaffinity(this).map_err(refused())?;

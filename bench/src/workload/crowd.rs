@@ -167,6 +167,18 @@ impl Crowd {
         addresses.map(|(address, identity)| (*address, *identity))
     }
 
+    /// The endpoint's address.
+    #[must_use]
+    pub fn endpoint(&self) -> IpAddr {
+        endpoint_address(self.family)
+    }
+
+    /// The address of peer `number`.
+    #[must_use]
+    pub fn peer(&self, number: usize) -> IpAddr {
+        peer_address(self.family, number)
+    }
+
     /// The identity of peer `number`.
     ///
     /// # Panics
