@@ -4,4 +4,7 @@
 //! answers: one that measures the wrong thing fails.
 #![deny(unsafe_code)]
 
+pub mod goals;
+pub mod kernel;
+pub mod rounds;
 pub mod workload;

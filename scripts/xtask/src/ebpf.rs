@@ -1,7 +1,7 @@
-//! `cargo xtask ebpf`: builds `dataplane-ebpf` into the object that is checked in.
+//! `cargo xtask ebpf`: builds the kernel's crates into the objects that are checked in.
 //!
 //! Goal: the same source gives the same bytes on every machine, so that CI can prove that the
-//! committed object is what the source says. Hence one reference toolchain (see [`crate::toolchain`]),
+//! committed objects are what the source says. Hence one reference toolchain (see [`crate::toolchain`]),
 //! the committed Cargo.lock, an environment without the user's settings, no debug sections except
 //! BTF, and every path that the compiler writes replaced by one that does not depend on the machine.
 
@@ -16,11 +16,31 @@ use crate::toolchain::{Kind, Toolchain};
 use crate::{child, object_diff};
 
 const TARGET: &str = "bpfel-unknown-none";
-const PACKAGE: &str = "ringfence-ebpf";
-/// The committed object, below the checkout.
-const COMMITTED: &str = "dataplane-ebpf/prebuilt/ringfence.bpf.o";
-/// What it was built with, below the checkout.
+/// The objects: Ringfence's, and what it is measured against.
+const OBJECTS: [Object; 2] = [
+    Object {
+        package: "ringfence-ebpf",
+        name: "ringfence.bpf.o",
+        committed: "dataplane-ebpf/prebuilt/ringfence.bpf.o",
+    },
+    Object {
+        package: "ringfence-controls",
+        name: "controls.bpf.o",
+        committed: "bench/controls/prebuilt/controls.bpf.o",
+    },
+];
+/// What they were built with, below the checkout.
 const VERSIONS: &str = "dataplane-ebpf/prebuilt/toolchain.txt";
+
+/// A crate for the kernel and what is made of it.
+struct Object {
+    /// Its package, and the program in it.
+    package: &'static str,
+    /// Its file's name.
+    name: &'static str,
+    /// The committed object, below the checkout.
+    committed: &'static str,
+}
 
 /// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
@@ -38,7 +58,7 @@ const FLAGS: &[&str] = &[
 /// `cargo xtask ebpf`
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Change nothing; exit 1 when the committed object is not what the source builds
+    /// Change nothing; exit 1 when a committed object is not what the source builds
     #[arg(long)]
     check: bool,
     /// The compiler to take [default: debian, else nightly]
@@ -46,18 +66,24 @@ pub struct Arguments {
     toolchain: Option<Kind>,
 }
 
-/// Builds the object; puts it in its place, or compares it with the one there.
+/// Builds the objects; puts them in their places, or compares them with those there.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let checkout = checkout()?;
-    // The comparison means something only with the toolchain that defines the object.
+    // The comparison means something only with the toolchain that defines the objects.
     let wanted = if arguments.check { Some(Kind::Debian) } else { arguments.toolchain };
     let toolchain = Toolchain::find(wanted, &checkout)?;
-    let built = build(&toolchain, &checkout)?;
-    if arguments.check {
-        check(&toolchain, &checkout, &built)
-    } else {
-        put(&toolchain, &checkout, &built)
+    for object in &OBJECTS {
+        let built = build(&toolchain, &checkout, object)?;
+        if arguments.check {
+            check(&toolchain, &checkout, object, &built)?;
+        } else {
+            put(&checkout, object, &built)?;
+        }
     }
+    if !arguments.check {
+        record(&toolchain, &checkout)?;
+    }
+    Ok(())
 }
 
 /// The root of the checkout whose `cargo xtask` this is.
@@ -68,8 +94,8 @@ pub fn checkout() -> Result<PathBuf> {
     folder.canonicalize().with_context(|| format!("cannot resolve `{}`", folder.display()))
 }
 
-/// Builds the object below `target/ebpf` and gives its stripped file's path.
-fn build(toolchain: &Toolchain, checkout: &Path) -> Result<PathBuf> {
+/// Builds an object below `target/ebpf` and gives its stripped file's path.
+fn build(toolchain: &Toolchain, checkout: &Path, object: &Object) -> Result<PathBuf> {
     let target_dir = checkout.join("target/ebpf");
     let mut cargo = child::clean(&toolchain.cargo);
     cargo
@@ -79,16 +105,16 @@ fn build(toolchain: &Toolchain, checkout: &Path) -> Result<PathBuf> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", compiler_flags(toolchain, checkout)?)
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &toolchain.linker)
-        .args(["build", "--quiet", "--locked", "--package", PACKAGE, "--profile", "ebpf"])
-        .args(["--target", TARGET, "--target-dir"])
+        .args(["build", "--quiet", "--locked", "--package", object.package])
+        .args(["--profile", "ebpf", "--target", TARGET, "--target-dir"])
         .arg(&target_dir);
     if toolchain.builds_core() {
         cargo.args(["-Z", "build-std=core"]);
     }
     child::run(&mut cargo)?;
 
-    let linked = target_dir.join(TARGET).join("ebpf").join(PACKAGE);
-    let stripped = target_dir.join("ringfence.bpf.o");
+    let linked = target_dir.join(TARGET).join("ebpf").join(object.package);
+    let stripped = target_dir.join(object.name);
     // Removes DWARF and leaves .BTF and .BTF.ext, which the kernel and the loader read.
     child::run(child::clean(&toolchain.objcopy).arg("--strip-debug").arg(&linked).arg(&stripped))?;
     Ok(stripped)
@@ -133,29 +159,35 @@ fn dependency_folders(toolchain: &Toolchain, checkout: &Path) -> Result<BTreeSet
     Ok(folders)
 }
 
-fn put(toolchain: &Toolchain, checkout: &Path, built: &Path) -> Result<()> {
-    let committed = checkout.join(COMMITTED);
+fn put(checkout: &Path, object: &Object, built: &Path) -> Result<()> {
+    let committed = checkout.join(object.committed);
     let folder = committed.parent().context("the committed object is in a folder")?;
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make `{}`", folder.display()))?;
     std::fs::copy(built, &committed)
         .with_context(|| format!("cannot write `{}`", committed.display()))?;
+    println!("{}: {}", object.committed, object_diff::describe(&committed)?);
+    Ok(())
+}
+
+/// Writes down what the objects were built with.
+fn record(toolchain: &Toolchain, checkout: &Path) -> Result<()> {
     std::fs::write(checkout.join(VERSIONS), toolchain.versions()?)
         .with_context(|| format!("cannot write `{VERSIONS}`"))?;
-    println!("{COMMITTED}: {}", object_diff::describe(&committed)?);
     if toolchain.kind != Kind::Debian {
         eprintln!(
-            "warning: this object is not built by Debian's packages, so `cargo xtask ebpf --check` \
-             will refuse it: do not commit it"
+            "warning: these objects are not built by Debian's packages, so `cargo xtask ebpf \
+             --check` will refuse them: do not commit them"
         );
     }
     Ok(())
 }
 
-fn check(toolchain: &Toolchain, checkout: &Path, built: &Path) -> Result<()> {
-    let committed = checkout.join(COMMITTED);
+fn check(toolchain: &Toolchain, checkout: &Path, object: &Object, built: &Path) -> Result<()> {
+    let name = object.committed;
+    let committed = checkout.join(name);
     let Some(difference) = object_diff::first_difference(&committed, built)? else {
-        println!("{COMMITTED} is what the source builds: {}", object_diff::describe(built)?);
+        println!("{name} is what the source builds: {}", object_diff::describe(built)?);
         return Ok(());
     };
     let versions = toolchain.versions()?;
@@ -169,7 +201,7 @@ fn check(toolchain: &Toolchain, checkout: &Path, built: &Path) -> Result<()> {
         )
     };
     bail!(
-        "`{COMMITTED}` is not what the source builds\n  committed: {}\n  built:     {}\n  \
+        "`{name}` is not what the source builds\n  committed: {}\n  built:     {}\n  \
          first difference: {difference}\n{reason}",
         object_diff::describe(&committed)?,
         object_diff::describe(built)?,

@@ -5,6 +5,7 @@ mod child;
 mod ebpf;
 mod faults;
 mod fuzz;
+mod goals;
 mod man;
 mod nightly;
 mod object_diff;
@@ -24,12 +25,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Build dataplane-ebpf into the checked-in object
+    /// Build the kernel's crates into the checked-in objects
     Ebpf(ebpf::Arguments),
     /// Build the fuzz targets and run each for a while
     Fuzz(fuzz::Arguments),
     /// Make small mistakes in a copy of the engine; the tests have to notice each
     Faults(faults::Arguments),
+    /// Measure the goals of performance on this machine
+    Goals(goals::Arguments),
     /// Write the manual pages to target/man
     Man,
     /// Ask about a million generated packets, from another seed each time
@@ -43,15 +46,17 @@ fn main() -> ExitCode {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Faults(arguments) => faults::run(&arguments),
+        Task::Goals(arguments) => return exit_code(goals::run(&arguments)),
         Task::Man => man::run(),
         Task::Nightly(arguments) => nightly::run(&arguments),
         Task::Toolchain(arguments) => toolchain::install::run(&arguments),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

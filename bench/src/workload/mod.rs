@@ -1,5 +1,9 @@
 //! What is measured: frames, policies, clients. The same every time.
 
+mod crowd;
+
+pub use self::crowd::{Crowd, Entry, Family, Place};
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -131,6 +135,9 @@ pub fn server_of_both_families(entries: usize) -> Desired {
     desired(tables)
 }
 
+/// Rules of each policy of [`cluster`].
+pub const CLUSTER_RULES: usize = 6;
+
 /// A cluster: `policies` over as many workloads in namespaces of ten; each policy lets six groups
 /// of its namespace reach one workload on two ports.
 #[must_use]
@@ -142,7 +149,7 @@ pub fn cluster(policies: usize) -> PolicySet {
         let address = Ipv4Addr::from_bits(0x0a01_0000 + number as u32);
         let namespace = format!("n{}", number / GROUP);
         add_workload_in(&mut set.inventory, &namespace, &name, address.into());
-        let rules = (1..=6).map(|step| {
+        let rules = (1..=CLUSTER_RULES).map(|step| {
             let other = number / GROUP * GROUP + (number + step) % GROUP;
             let peer = Peer::Workloads {
                 namespaces: NamespaceScope::Named(namespace.clone()),

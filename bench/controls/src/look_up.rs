@@ -1,0 +1,36 @@
+//! Loops of look-ups from address to identity, for costs below a nanosecond's resolution.
+
+use aya_ebpf::btf_maps::lpm_trie::Key;
+use ringfence_controls::LOOKUPS;
+
+use crate::draw::{key, take_turns};
+use crate::maps;
+
+/// Looks [`LOOKUPS`] keys up and adds up what is found; whether it could.
+#[inline(always)]
+pub fn repeat(look_up: impl Fn(u32) -> u32) -> bool {
+    let Some(first) = take_turns(LOOKUPS as u64) else { return false };
+    let (Some(drawn), Some(sum)) = (maps::DRAWS.get(0), maps::SUM.get_ptr_mut(0)) else {
+        return false;
+    };
+    let mut found = 0u64;
+    for turn in 0..LOOKUPS as u64 {
+        found += u64::from(look_up(key(drawn, first + turn)));
+    }
+    // SAFETY: the value is this CPU's own and stays valid for the program's run.
+    unsafe { *sum += found };
+    true
+}
+
+/// By [`maps::IDENTITY_HASH`].
+#[inline(always)]
+pub fn in_hash(address: u32) -> u32 {
+    // SAFETY: the value is copied at once; nobody changes entries while a measurement runs.
+    unsafe { maps::IDENTITY_HASH.get([address, 0]) }.copied().unwrap_or(0)
+}
+
+/// By [`maps::IDENTITY_TRIE`].
+#[inline(always)]
+pub fn in_trie(address: u32) -> u32 {
+    maps::IDENTITY_TRIE.get(&Key::new(32, address.to_ne_bytes())).copied().unwrap_or(0)
+}

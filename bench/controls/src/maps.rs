@@ -1,0 +1,43 @@
+//! The maps. How many entries the tables have is said when they are loaded.
+
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray};
+use aya_ebpf::macros::btf_map;
+use ringfence_controls::{Draws, IdentityKey, PolicyData, VerdictKey, verdict};
+
+/// What the loader replaces.
+const SIZE: usize = 1;
+
+#[btf_map]
+pub static DRAWS: Array<Draws, 1> = Array::new();
+
+/// How many keys have been drawn.
+#[btf_map]
+pub static TURN: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// The program that decides what [`crate::draw`] has written.
+#[btf_map]
+pub static XDP_TARGET: ProgramArray<1> = ProgramArray::new();
+
+/// The same at tc: an array holds programs of one kind.
+#[btf_map]
+pub static TC_TARGET: ProgramArray<1> = ProgramArray::new();
+
+#[btf_map]
+pub static IDENTITY_HASH: HashMap<IdentityKey, u32, SIZE> = HashMap::new();
+
+#[btf_map]
+pub static VERDICT_HASH: HashMap<VerdictKey, u32, SIZE> = HashMap::new();
+
+#[btf_map]
+pub static IDENTITY_TRIE: LpmTrie<[u8; 4], u32, SIZE> = LpmTrie::new();
+
+#[btf_map]
+pub static POLICY_TRIE: LpmTrie<PolicyData, u32, SIZE> = LpmTrie::new();
+
+/// Packets by verdict.
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, { verdict::COUNTERS }> = PerCpuArray::new();
+
+/// The sum of what the loops have found.
+#[btf_map]
+pub static SUM: PerCpuArray<u64, 1> = PerCpuArray::new();

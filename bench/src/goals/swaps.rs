@@ -1,0 +1,196 @@
+//! G13: changes under load.
+//!
+//! A client and a server on two hosts send a message to and fro over one connection, as fast as it
+//! goes. In every second stretch of time somebody changes the policy of another peer a thousand
+//! times a second. What the round trips take then is compared with the stretches before and after.
+//! All stretches together may lose no packet: no segment is sent again, and the engine, which has
+//! nobody else to deny anything, denies nothing.
+//!
+//! Not shown here: that no packet meets a mixture of two policies, which takes policies that a
+//! mixture of would be seen (safety P1); the tests of the backend do that.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringfence_common::abi::policy::action;
+use ringfence_dataplane::backend::Desired;
+
+use super::wire::{NAME, Wire};
+use super::{Bound, Goal, Progress, Row};
+use crate::kernel::{Engine, MeasureError};
+use crate::rounds::median;
+use crate::workload::{Crowd, Entry, Family, Place};
+
+/// The goals of this part.
+pub const GOALS: &[Goal] = &[Goal::G13];
+
+/// Entries of the policy.
+const ENTRIES: usize = 10_000;
+
+/// Time from one change to the next.
+const PERIOD: Duration = Duration::from_millis(1);
+
+/// How long a stretch is, and how many pairs of them there are.
+const STRETCH: Duration = Duration::from_millis(1_000);
+const PAIRS: usize = 9;
+
+/// What is sent to and fro, in bytes.
+const MESSAGE: usize = 64;
+
+const PLACE: Place = Place::HostAtXdp;
+
+/// Measures.
+pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, MeasureError> {
+    progress.begin("loading 10K entries");
+    let crowd = Crowd::new(PLACE, Family::V4, Entry::Allow, ENTRIES);
+    let wire = Wire::new()?;
+    wire.address(crowd.peer(0), crowd.endpoint())?;
+    let states = states(&crowd, wire.far_index);
+    let mut engine = Engine::load(&[PLACE.inbound(), PLACE.outbound()])?;
+    engine.install(&states[0])?;
+    wire.at_far(|| engine.attach(NAME, wire.far_index))?;
+    let mut connection = connect(&wire, SocketAddr::new(crowd.endpoint(), crowd.port()))?;
+    round_trips(&mut connection, &AtomicBool::new(true), STRETCH / 4)?;
+
+    let (denied, sent_again) = (engine.denied()?, wire.sent_again()?);
+    let (mut ratios, mut rates, mut tails) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
+    progress.begin("changing policy under load");
+    for pair in 0..PAIRS {
+        progress.step(pair, PAIRS);
+        let quiet =
+            |connection: &mut TcpStream| round_trips(connection, &AtomicBool::new(true), STRETCH);
+        // The order changes from pair to pair.
+        let mut before = if pair % 2 == 0 { Some(quiet(&mut connection)?) } else { None };
+        let (busy, rate) = under_changes(&mut connection, &mut engine, &states)?;
+        let calm = match before.take() {
+            Some(calm) => calm,
+            None => quiet(&mut connection)?,
+        };
+        let [calm, busy] = [calm, busy].map(|trips| percentile(trips, 0.99));
+        ratios.push(busy / calm);
+        rates.push(rate);
+        tails[0].push(calm);
+        tails[1].push(busy);
+    }
+    let lost = wire.sent_again()? - sent_again + (engine.denied()? - denied);
+    let [calm, busy] = tails.map(median);
+    let rate = median(rates);
+    Ok(vec![
+        Row::new(Goal::G13, "changes a second", (Bound::AtLeast, 990.0), rate, "/s")
+            .with("reading", "1,000 asked for, each one entry of 10K"),
+        Row::new(Goal::G13, "packets lost or denied", (Bound::AtMost, 0.0), lost as f64, "packets")
+            .with("reading", "segments sent again, and denials"),
+        Row::new(Goal::G13, "round trips, p99", (Bound::AtMost, 1.1), median(ratios), "×")
+            .with("reading", format!("{busy:.1} µs, without changes {calm:.1} µs"))
+            .with("changing_us", busy)
+            .with("calm_us", calm),
+    ])
+}
+
+/// Two states that differ in what they say of the last peer, who sends nothing.
+fn states(crowd: &Crowd, ifindex: u32) -> [Desired; 2] {
+    let allowing = crowd.desired(ifindex);
+    let mut denying = allowing.clone();
+    let last = crowd.identity(ENTRIES - 1);
+    for (key, entry) in &mut denying.tables.policy {
+        if key.peer == last {
+            entry.action = action::DENY;
+        }
+    }
+    [allowing, denying]
+}
+
+/// A connection from the near end to a server at the far end that sends everything back.
+fn connect(wire: &Wire, server: SocketAddr) -> Result<TcpStream, MeasureError> {
+    let refused = || MeasureError::refused("connect over the wire");
+    let listener = wire.at_far(|| TcpListener::bind(server).map_err(refused()))?;
+    let accepting = thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut message = [0; MESSAGE];
+        // The client's end of the connection ends this.
+        while stream.read_exact(&mut message).is_ok() {
+            stream.write_all(&message)?;
+        }
+        Ok(())
+    });
+    drop(accepting);
+    let connection = wire.at_near(|| {
+        TcpStream::connect_timeout(&server, Duration::from_secs(5)).map_err(refused())
+    })?;
+    connection.set_nodelay(true).map_err(refused())?;
+    connection.set_read_timeout(Some(Duration::from_secs(5))).map_err(refused())?;
+    Ok(connection)
+}
+
+/// Sends messages to and fro for `time`, and longer while `is_enough` is not yet set; what each
+/// round trip took, in microseconds.
+fn round_trips(
+    connection: &mut TcpStream,
+    is_enough: &AtomicBool,
+    time: Duration,
+) -> Result<Vec<f64>, MeasureError> {
+    let mut message = [7; MESSAGE];
+    let mut trips = Vec::new();
+    let begin = Instant::now();
+    while begin.elapsed() < time || !is_enough.load(Ordering::Relaxed) {
+        let sent = Instant::now();
+        let gone =
+            connection.write_all(&message).and_then(|()| connection.read_exact(&mut message));
+        gone.map_err(MeasureError::refused("send a message to and fro"))?;
+        trips.push(sent.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(trips)
+}
+
+/// Round trips while policy changes; and how many changes a second there were.
+fn under_changes(
+    connection: &mut TcpStream,
+    engine: &mut Engine,
+    states: &[Desired; 2],
+) -> Result<(Vec<f64>, f64), MeasureError> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let is_over = &is_over;
+        let trips = scope.spawn(move || round_trips(connection, is_over, Duration::ZERO));
+        let begin = Instant::now();
+        let mut changes = 0;
+        let mut changed = Ok(());
+        while begin.elapsed() < STRETCH && changed.is_ok() {
+            changes += 1;
+            changed = engine.change(&states[changes % 2]);
+            let due = PERIOD * u32::try_from(changes).unwrap_or(u32::MAX);
+            thread::sleep(due.saturating_sub(begin.elapsed()));
+        }
+        let rate = changes as f64 / begin.elapsed().as_secs_f64();
+        is_over.store(true, Ordering::Relaxed);
+        let died = |_| MeasureError::wrong("the client", "it panicked");
+        let trips = trips.join().map_err(died)??;
+        changed?;
+        Ok((trips, rate))
+    })
+}
+
+/// A quantile of what is not empty.
+fn percentile(mut values: Vec<f64>, quantile: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() as f64 * quantile) as usize;
+    values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_occurred() {
+        let values = || (1..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(values(), 0.99), 100.0);
+        assert_eq!(percentile(values(), 0.5), 51.0);
+        assert!(percentile(Vec::new(), 0.5).is_nan());
+    }
+}

@@ -1,0 +1,125 @@
+//! The engine's own object, loaded by its backend.
+
+use aya::programs::{TcAttachType, XdpMode};
+use ringfence_common::abi::config::Hook;
+use ringfence_common::verdict::Reason;
+use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
+use ringfence_dataplane::backend::{Desired, Numbers};
+
+use super::{MeasureError, Program};
+
+/// The reasons from this one on are denials.
+const FIRST_DENIAL: u8 = Reason::NoRule as u8;
+
+/// Programs and maps of the engine that end with this value and are attached nowhere.
+#[expect(missing_debug_implementations, reason = "aya's maps have none")]
+pub struct Engine {
+    maps: Maps,
+    programs: Vec<(Hook, LoadedProgram)>,
+    /// What the numbers of the installed state stand for.
+    numbers: Option<Numbers>,
+    _kernel: Kernel,
+}
+
+impl Engine {
+    /// Loads the programs for `hooks`, with empty tables.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when the kernel refuses a program or a map.
+    pub fn load(hooks: &[Hook]) -> Result<Self, MeasureError> {
+        let mut kernel = Kernel::unpinned()?;
+        kernel.load(hooks)?;
+        let mut programs = Vec::new();
+        for hook in hooks {
+            programs.push((*hook, kernel.program(*hook)?));
+        }
+        let maps = Maps::from_kernel(&mut kernel)?;
+        Ok(Self { maps, programs, numbers: None, _kernel: kernel })
+    }
+
+    /// Installs a state whole.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when the tables do not fit.
+    pub fn install(&mut self, desired: &Desired) -> Result<(), MeasureError> {
+        self.numbers = Some(self.maps.install(desired, None)?.numbers);
+        Ok(())
+    }
+
+    /// Changes what differs from the state that was installed last.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when the tables do not fit.
+    pub fn change(&mut self, desired: &Desired) -> Result<(), MeasureError> {
+        let applied = self.maps.install(desired, self.numbers.as_ref())?;
+        self.numbers = Some(applied.numbers);
+        Ok(())
+    }
+
+    /// The maps.
+    pub fn maps(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
+    /// The program for `hook`.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`] when it was not loaded.
+    pub fn program(&self, hook: Hook) -> Result<Program<'_>, MeasureError> {
+        let loaded = self.programs.iter().find(|(known, _)| *known == hook);
+        let not_loaded = || MeasureError::Refused {
+            what: format!("run the engine's program for {hook:?}"),
+            why: "it is not loaded".to_owned(),
+        };
+        loaded.map(|(_, program)| program.into()).ok_or_else(not_loaded)
+    }
+
+    /// Attaches all programs to an interface of the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn attach(&mut self, name: &str, ifindex: u32) -> Result<(), MeasureError> {
+        for (hook, program) in &mut self.programs {
+            let attached = match (program, &*hook) {
+                (LoadedProgram::Xdp(program), _) => {
+                    program.attach_to_if_index(ifindex, XdpMode::Driver).map(|_| ())
+                }
+                (LoadedProgram::Tc(program), Hook::TcIngress) => {
+                    program.attach(name, TcAttachType::Ingress).map(|_| ())
+                }
+                (LoadedProgram::Tc(program), _) => {
+                    program.attach(name, TcAttachType::Egress).map(|_| ())
+                }
+            };
+            attached.map_err(MeasureError::refused(format!("attach at {hook:?}")))?;
+        }
+        Ok(())
+    }
+
+    /// How many packets have been denied so far, for whatever reason.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`].
+    pub fn denied(&self) -> Result<u64, MeasureError> {
+        let counters = self.maps.counters()?;
+        let denied = counters.reasons.iter().filter(|count| count.reason as u8 >= FIRST_DENIAL);
+        Ok(denied.map(|count| count.count.packets).sum())
+    }
+
+    /// How many packets have been decided for `reason` so far.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`].
+    pub fn decided(&self, reason: Reason) -> Result<u64, MeasureError> {
+        let counters = self.maps.counters()?;
+        let counts = counters.reasons.iter().filter(|count| count.reason == reason);
+        Ok(counts.map(|count| count.count.packets).sum())
+    }
+}

@@ -1,0 +1,28 @@
+//! Programs in the kernel, run for measuring.
+//!
+//! Goals: (a) what is measured is the object that users load; (b) a figure stands for the work that
+//! it is said to stand for; (c) figures that are compared come from the same minutes.
+//!
+//! Design. [`Engine`] loads the engine's object as the backend does and installs tables through it;
+//! [`Controls`] loads the programs of `bench/controls`. Both are run by `BPF_PROG_TEST_RUN` on the
+//! frames of [`crate::workload`], the clock being the kernel's (a). After each measurement return
+//! value and counters are looked at: as many packets as were run have to have been decided, for
+//! the reason that was to be measured (b). [`crate::rounds`] runs what is compared in turns, forwards and
+//! backwards, and compares within each round (c).
+//!
+//! Not done: the cost of what surrounds the programs (driver, stack), which is measured with real
+//! frames (`crate::goals`).
+
+mod controls;
+mod engine;
+mod error;
+mod run;
+mod seat;
+mod station;
+
+pub use self::controls::{Control, Controls};
+pub use self::engine::Engine;
+pub use self::error::MeasureError;
+pub use self::run::{Measured, Program, returns};
+pub use self::seat::{Seat, stay_on_one_cpu};
+pub use self::station::{Keys, Packets, Station, Subject};
