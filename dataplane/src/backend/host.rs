@@ -1,5 +1,9 @@
 //! One host's share of the tables, as the programs ask for it.
 
+pub mod difference;
+pub mod one_store;
+pub mod reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

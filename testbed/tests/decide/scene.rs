@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, checks, flags};
+use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, checks};
 use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
 use ringfence_common::abi::policy::{Direction, Endpoint, PolicyEntry, PolicyKey, action, forms};
 use ringfence_common::decide::Outcome;

@@ -4,6 +4,7 @@
 mod agreement;
 mod case_files;
 mod chains;
+mod contents;
 mod flows;
 mod in_place;
 mod kernel;

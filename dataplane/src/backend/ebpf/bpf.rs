@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{Map, MapData, MapError};
 use aya::sys::SyscallError;
-use aya_obj::generated::{bpf_attr, bpf_attr__bindgen_ty_3, bpf_cmd};
+use aya_obj::generated::{bpf_attr__bindgen_ty_3, bpf_cmd};
 
 /// Puts maps into places of the array of maps `outer`, and returns when no packet uses what was
 /// there before.
@@ -26,24 +26,24 @@ pub(super) fn put_maps(outer: &Map, entries: &[(u32, &MapData)]) -> Result<(), M
     }
     let keys: Vec<u32> = entries.iter().map(|(place, _)| *place).collect();
     let values: Vec<i32> = entries.iter().map(|(_, map)| map.fd().as_fd().as_raw_fd()).collect();
-    let mut attributes = bpf_attr {
-        batch: bpf_attr__bindgen_ty_3 {
-            in_batch: 0,
-            out_batch: 0,
-            keys: keys.as_ptr() as u64,
-            values: values.as_ptr() as u64,
-            count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            map_fd: data.fd().as_fd().as_raw_fd().cast_unsigned(),
-            elem_flags: 0,
-            flags: 0,
-        },
+    // The rest of `union bpf_attr`, which the kernel wants to be zero, is left out.
+    let mut attributes = bpf_attr__bindgen_ty_3 {
+        in_batch: 0,
+        out_batch: 0,
+        keys: keys.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+        map_fd: data.fd().as_fd().as_raw_fd().cast_unsigned(),
+        elem_flags: 0,
+        flags: 0,
     };
+    let size = size_of_val(&attributes);
     let command = bpf_cmd::BPF_MAP_UPDATE_BATCH as libc::c_long;
     // SAFETY: the kernel reads `count` keys and `count` values, each of four bytes as those of an
     // array of maps are, from vectors that live until it returns; it writes how many it has done
     // into `attributes`, which are as long as we say and ours alone.
     let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, &raw mut attributes, size_of::<bpf_attr>())
+        libc::syscall(libc::SYS_bpf, command, &raw mut attributes, size)
     };
     if result == 0 {
         return Ok(());

@@ -4,7 +4,7 @@
 
 mod connections;
 mod packet;
-mod state;
+pub mod state;
 
 use std::cell::Cell;
 

@@ -225,3 +225,6 @@ struct Free {
     step: Option<usize>,
     slot: u32,
 }
+
+#[cfg(test)]
+mod tests;

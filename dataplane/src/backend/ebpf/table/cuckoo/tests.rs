@@ -1,0 +1,197 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use ringfence_common::abi::table::{NarrowBucket, NarrowSlot, WideBucket, WideSlot};
+use ringfence_common::table::{narrow, wide};
+
+use super::super::formats::{AddressesV4, AddressesV6, Attachments, Endpoints, Kind, Policy};
+use super::*;
+
+type Row<const WORDS: usize> = [u64; WORDS];
+
+/// What the programs find in a table.
+type Find<const WORDS: usize> = Box<dyn Fn(&Row<WORDS>) -> Row<WORDS>>;
+
+fn find_narrow<F: Format<2>>(table: &Cuckoo<F, 2>) -> Find<2> {
+    let shape = table.shape();
+    let buckets = |chunk| table.chunk(chunk).iter().map(|slots| NarrowBucket { slots: *slots });
+    let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
+    Box::new(move |key: &NarrowSlot| {
+        let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
+        narrow(&shape, key, &F::KEY, bucket)
+    })
+}
+
+fn find_wide(table: &Cuckoo<AddressesV6, 4>) -> Find<4> {
+    let shape = table.shape();
+    let buckets = |chunk| table.chunk(chunk).iter().map(|slots| WideBucket { slots: *slots });
+    let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
+    Box::new(move |key: &WideSlot| {
+        let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
+        wide(&shape, key, &AddressesV6::KEY, bucket)
+    })
+}
+
+/// The key of a row alone.
+fn key_of<F: Format<WORDS>, const WORDS: usize>(row: &Row<WORDS>) -> Row<WORDS> {
+    std::array::from_fn(|word| row[word] & F::KEY[word])
+}
+
+/// Every row is found under its key, whole, and no key of `absent` is.
+fn assert_found<F: Format<WORDS>, const WORDS: usize>(
+    find: &Find<WORDS>,
+    rows: &[Row<WORDS>],
+    absent: impl Iterator<Item = Row<WORDS>>,
+) {
+    for row in rows {
+        assert_eq!(find(&key_of::<F, WORDS>(row)), *row, "of {} rows", rows.len());
+    }
+    for row in absent {
+        assert_eq!(find(&key_of::<F, WORDS>(&row)), [0; WORDS], "{row:x?} was never put in");
+    }
+}
+
+fn assert_narrow<F: Kind<2>>(rows: &[NarrowSlot], absent: impl Iterator<Item = NarrowSlot>) {
+    let table = Cuckoo::<F, 2>::build(rows, F::CHUNKS).expect("they fit");
+    assert_found::<F, 2>(&find_narrow(&table), rows, absent);
+}
+
+fn attachment(number: u64) -> NarrowSlot {
+    [number / 3 + 1 | (number % 3) << 32, !number]
+}
+
+fn endpoint(number: u64) -> NarrowSlot {
+    [number + 256 | 0x3f_3f << 32, number + 300 | number << 32]
+}
+
+fn v4(number: u64) -> NarrowSlot {
+    [0x0a00_0000 + number | 33 << 32, number + 256]
+}
+
+fn v6(number: u64) -> WideSlot {
+    [0x2001_0db8 << 32, number, number + 256, 129]
+}
+
+fn policy(number: u64) -> NarrowSlot {
+    [1_000 + number % 7 | (300 + number / 7) << 32, 0x0206_0050 | (number + 1) << 32]
+}
+
+#[test]
+fn a_million_keys_one_after_the_other_fit_in_the_stated_memory() {
+    const MANY: u64 = 1 << 20;
+    let rows: Vec<NarrowSlot> = (0..MANY).map(policy).collect();
+    let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("they fit");
+    // 410 chunks of 64 KiB: 26.9 MB.
+    assert_eq!(table.shape(), Shape { chunks: 410, buckets: 1_024 });
+    assert_found::<Policy, 2>(&find_narrow(&table), &rows, (MANY..2 * MANY).map(policy));
+
+    let limit = u64::from(AddressesV6::LIMIT);
+    let rows: Vec<WideSlot> = (0..limit).map(v6).collect();
+    let table = Cuckoo::<AddressesV6, 4>::build(&rows, AddressesV6::CHUNKS).expect("they fit");
+    // As many chunks of 128 KiB as there can be: 67.1 MB, a quarter of them prefixes.
+    assert_eq!(table.shape(), Shape { chunks: 512, buckets: 1_024 });
+    assert_found::<AddressesV6, 4>(&find_wide(&table), &rows, (limit..2 * limit).map(v6));
+}
+
+#[test]
+fn every_table_holds_as_many_keys_as_its_limit_says() {
+    let rows = |limit: u32, row: fn(u64) -> NarrowSlot| {
+        (0..u64::from(limit)).map(row).collect::<Vec<_>>()
+    };
+    let (a, e) = (Attachments::LIMIT, Endpoints::LIMIT);
+    assert_narrow::<Attachments>(&rows(a, attachment), (u64::from(a)..100_000).map(attachment));
+    assert_narrow::<Endpoints>(&rows(e, endpoint), (u64::from(e)..100_000).map(endpoint));
+    let limit = AddressesV4::LIMIT;
+    let absent = u64::from(limit)..u64::from(limit) + 100_000;
+    assert_narrow::<AddressesV4>(&rows(limit, v4), absent.map(v4));
+}
+
+/// Keys that all want the same few buckets of a small table.
+fn crowded(count: usize) -> Vec<NarrowSlot> {
+    let shape = shape_for(count);
+    let wants = |row: &NarrowSlot| {
+        let [first, second] = places(&shape, Policy::hash(row)).buckets;
+        first < 2 && second < 2
+    };
+    (0..).map(policy).filter(wants).take(count).collect()
+}
+
+#[test]
+fn keys_that_crowd_few_buckets_get_a_larger_table() {
+    for count in [9, 24, 60] {
+        let rows = crowded(count);
+        let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("a larger one fits");
+        let grown = table.shape() != shape_for(count);
+        assert_eq!(grown, count > 2 * SLOTS, "two buckets hold eight keys: {:?}", table.shape());
+        assert_found::<Policy, 2>(&find_narrow(&table), &rows, (1_000_000..1_001_000).map(policy));
+    }
+}
+
+#[test]
+fn more_than_eight_keys_of_one_hash_are_refused() {
+    // The hash is of `first ^ second * odd`, so these have one and the same.
+    let odd = 0x6a09_e667_f3bc_c909_u64;
+    let row = |second: u64| [second.wrapping_mul(odd) ^ 0x1234_5678, second];
+    let rows: Vec<NarrowSlot> = (1..=9).map(row).collect();
+    assert!(Cuckoo::<Policy, 2>::build(&rows[..8], Policy::CHUNKS).is_ok());
+    assert_eq!(Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).err(), Some(Full));
+}
+
+/// Fills one chunk until it refuses a key; whatever was taken is still there.
+#[test]
+fn a_full_chunk_refuses_and_loses_nothing() {
+    let mut table = Cuckoo::<Policy, 2>::empty(Shape { chunks: 1, buckets: 1_024 });
+    let mut rows: Vec<NarrowSlot> = Vec::new();
+    let refused = (0..).map(policy).find(|row| match table.insert(row) {
+        Ok(()) => {
+            rows.push(*row);
+            false
+        }
+        Err(Full) => true,
+    });
+    let load = rows.len() * 100 / CHUNK_KEYS;
+    assert!(load >= 95, "it was {load} % full");
+    assert_found::<Policy, 2>(&find_narrow(&table), &rows, refused.into_iter());
+}
+
+#[test]
+fn most_keys_lie_in_their_first_bucket() {
+    let rows: Vec<NarrowSlot> = (0..200_000).map(policy).collect();
+    let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("they fit");
+    let in_first = |row: &&NarrowSlot| {
+        let Places { chunk, buckets } = places(&table.shape(), Policy::hash(row));
+        table.chunk(chunk)[buckets[0] as usize].contains(row)
+    };
+    let share = rows.iter().filter(in_first).count() * 100 / rows.len();
+    assert!(share >= 80, "{share} %");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_put_in_is_found(
+        keys in proptest::collection::btree_set((1..u32::MAX, any::<u32>(), any::<u32>()), 0..3_000),
+        few_values in any::<bool>(),
+    ) {
+        // With few values, keys differ in a few bits alone.
+        let mask = if few_values { 0x000f_0003 } else { u32::MAX };
+        let keys: BTreeSet<_> =
+            keys.into_iter().map(|(a, b, c)| (a & mask | 1, b & mask, c & mask)).collect();
+        let row = |(a, b, c): &(u32, u32, u32)| {
+            [u64::from(*a) | u64::from(*b) << 32, u64::from(*c) | 7 << 32]
+        };
+        let rows: Vec<NarrowSlot> = keys.iter().map(row).collect();
+        let absent = keys.iter().map(|(a, b, c)| (*a, *b, c ^ 0x8000_0000));
+        let absent: Vec<_> = absent.filter(|key| !keys.contains(key)).collect();
+        assert_narrow::<Policy>(&rows, absent.iter().map(row));
+    }
+
+    #[test]
+    fn an_ipv6_table_finds_its_keys(
+        keys in proptest::collection::btree_set((any::<u64>(), 0..4_u64, 1..=129_u64), 1..500),
+    ) {
+        let rows: Vec<WideSlot> = keys.iter().map(|(a, b, l)| [*a, *b, a ^ l, *l]).collect();
+        let table = Cuckoo::<AddressesV6, 4>::build(&rows, AddressesV6::CHUNKS).expect("they fit");
+        let absent = keys.iter().map(|(a, b, l)| [*a, b + 4, 0, *l]);
+        assert_found::<AddressesV6, 4>(&find_wide(&table), &rows, absent);
+    }
+}
