@@ -5,6 +5,7 @@
 //! gives a [`Row`] for each case of each goal. Every measurement checks what it measures: a program
 //! that decides something else, or loses a packet, is an error and no figure.
 
+mod calls;
 mod change;
 mod compile;
 mod decisions;
@@ -66,6 +67,7 @@ struct Part {
 
 const PARTS: &[Part] = &[
     Part { goals: decisions::GOALS, measure: decisions::measure },
+    Part { goals: calls::GOALS, measure: calls::measure },
     Part { goals: drop_rate::GOALS, measure: drop_rate::measure },
     Part { goals: change::GOALS, measure: change::measure },
     Part { goals: load::GOALS, measure: load::measure },

@@ -1,5 +1,8 @@
 //! The engine's own object, loaded by its backend.
 
+use std::collections::BTreeMap;
+
+use aya::maps::MapInfo;
 use aya::programs::{TcAttachType, XdpMode};
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
@@ -7,6 +10,9 @@ use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
 use ringfence_dataplane::backend::{Desired, Numbers};
 
 use super::{MeasureError, Program};
+
+/// The programs of the object.
+const PROGRAMS: [&str; 3] = ["ringfence_xdp", "ringfence_tc_ingress", "ringfence_tc_egress"];
 
 /// The reasons from this one on are denials.
 const FIRST_DENIAL: u8 = Reason::NoRule as u8;
@@ -76,6 +82,38 @@ impl Engine {
             why: "it is not loaded".to_owned(),
         };
         loaded.map(|(_, program)| program.into()).ok_or_else(not_loaded)
+    }
+
+    /// The name in the object of the program for `hook`.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`] when it was not loaded.
+    pub fn name(&self, hook: Hook) -> Result<String, MeasureError> {
+        let info = self.program(hook)?.info()?;
+        // The kernel keeps fifteen characters.
+        let kept = info.name_as_str().unwrap_or_default();
+        let name = PROGRAMS.iter().find(|name| name[..name.len().min(15)] == *kept);
+        let unknown = || MeasureError::wrong("the engine", format!("its program is `{kept}`"));
+        name.map(|name| (*name).to_owned()).ok_or_else(unknown)
+    }
+
+    /// The maps of all loaded programs, by their names as far as the kernel keeps those.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn map_infos(&self) -> Result<BTreeMap<String, MapInfo>, MeasureError> {
+        let refused = || MeasureError::refused("ask for the engine's maps");
+        let mut maps = BTreeMap::new();
+        for (hook, _) in &self.programs {
+            let ids = self.program(*hook)?.info()?.map_ids().map_err(refused())?;
+            for id in ids.unwrap_or_default() {
+                let info = MapInfo::from_id(id).map_err(MeasureError::refused("open a map"))?;
+                maps.insert(info.name_as_str().unwrap_or_default().to_owned(), info);
+            }
+        }
+        Ok(maps)
     }
 
     /// Attaches all programs to an interface of the calling thread's network namespace.

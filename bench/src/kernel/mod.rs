@@ -13,9 +13,13 @@
 //! Not done: the cost of what surrounds the programs (driver, stack), which is measured with real
 //! frames (`crate::goals`).
 
+mod blocks;
+mod bpf;
 mod controls;
 mod engine;
 mod error;
+mod instruction;
+mod path;
 mod run;
 mod seat;
 mod station;
@@ -23,6 +27,7 @@ mod station;
 pub use self::controls::{Control, Controls};
 pub use self::engine::Engine;
 pub use self::error::MeasureError;
+pub use self::path::{Contents, Marked, Way};
 pub use self::run::{Measured, Program, returns};
 pub use self::seat::{Seat, stay_on_one_cpu};
 pub use self::station::{Keys, Packets, Station, Subject};

@@ -1,7 +1,9 @@
 //! Running a program many times on one frame.
 
 use aya::TestRunAttrs;
-use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{
+    ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
+};
 use ringfence_common::abi::config::Hook;
 use ringfence_dataplane::backend::ebpf::LoadedProgram;
 
@@ -42,30 +44,54 @@ impl<'a> From<&'a LoadedProgram> for Program<'a> {
 }
 
 impl Program<'_> {
+    /// What the kernel says of it.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn info(self) -> Result<ProgramInfo, MeasureError> {
+        let info = match self {
+            Self::Xdp(program) => program.info(),
+            Self::Tc(program) => program.info(),
+        };
+        info.map_err(MeasureError::refused("ask for a program"))
+    }
+
     /// Runs the program `repeat` times on `frame`, as if it were at interface `ifindex`.
     ///
     /// # Errors
     ///
     /// [`MeasureError::Refused`].
     pub fn run(self, frame: &[u8], ifindex: u32, repeat: u32) -> Result<Measured, MeasureError> {
-        let length = frame.len() as u32;
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index.
-        let at_xdp = words(&[0, length, 0, ifindex, 0]);
-        // struct __sk_buff: `ifindex` is its eleventh word.
-        let at_tc = words(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ifindex]);
-        let options = |context| TestRunOptions {
+        let hook = match self {
+            Self::Xdp(_) => Hook::Xdp,
+            Self::Tc(_) => Hook::TcIngress,
+        };
+        let context = context(hook, frame.len() as u32, ifindex);
+        let options = TestRunOptions {
             data_in: Some(frame),
-            ctx_in: Some(context),
+            ctx_in: Some(&context),
             repeat,
             ..TestRunOptions::default()
         };
         let result = match self {
-            Self::Xdp(program) => program.test_run(options(&at_xdp)),
-            Self::Tc(program) => program.test_run(options(&at_tc)),
+            Self::Xdp(program) => program.test_run(options),
+            Self::Tc(program) => program.test_run(options),
         };
         let result = result.map_err(refused)?;
         let ns = u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX);
         Ok(Measured { returned: result.return_value, ns })
+    }
+}
+
+/// What says that a frame of `length` bytes is at interface `ifindex`; at tc it is the same for both
+/// hooks.
+pub fn context(hook: Hook, length: u32, ifindex: u32) -> Vec<u8> {
+    match hook {
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index.
+        Hook::Xdp => words(&[0, length, 0, ifindex, 0]),
+        // struct __sk_buff: `ifindex` is its eleventh word.
+        Hook::TcIngress | Hook::TcEgress => words(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ifindex]),
     }
 }
 
