@@ -216,8 +216,9 @@ impl KernelTables {
     #[inline(always)]
     fn find_attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
         let key = table::attachment_key(&AttachmentKey { ifindex, hook: hook as u32 });
-        let shape = &self.layout()?.attachments;
-        let slot = narrow(shape, &key, &table::ATTACHMENT_KEY, buckets!(ATTACHMENTS, self));
+        let layout = self.layout()?;
+        let (seed, shape) = (layout.seed, &layout.attachments);
+        let slot = narrow(seed, shape, &key, &table::ATTACHMENT_KEY, buckets!(ATTACHMENTS, self));
         (slot[0] != 0).then_some(table::attachment(slot))
     }
 
@@ -231,7 +232,9 @@ impl KernelTables {
     fn endpoint_slot(&self, number: u32) -> NarrowSlot {
         let (key, mask) = (table::endpoint_key(number), &table::ENDPOINT_KEY);
         match self.layout() {
-            Some(layout) => narrow(&layout.endpoints, &key, mask, buckets!(ENDPOINTS, self)),
+            Some(Layout { seed, endpoints, .. }) => {
+                narrow(*seed, endpoints, &key, mask, buckets!(ENDPOINTS, self))
+            }
             None => [0; 2],
         }
     }
@@ -254,7 +257,9 @@ impl KernelTables {
     #[inline(always)]
     fn policy_slot(&self, key: &NarrowSlot) -> NarrowSlot {
         match self.layout() {
-            Some(layout) => narrow(&layout.policy, key, &table::POLICY_KEY, buckets!(POLICY, self)),
+            Some(Layout { seed, policy, .. }) => {
+                narrow(*seed, policy, key, &table::POLICY_KEY, buckets!(POLICY, self))
+            }
             None => [0; 2],
         }
     }

@@ -38,11 +38,11 @@ pub const fn places(shape: &Shape, hash: u64) -> Places {
     Places { chunk: (scaled >> 32) as u32, buckets: [first as u32, second as u32] }
 }
 
-/// Hash of a key of two words.
+/// Hash of a key of two words. Who does not know the seed cannot choose keys of one hash.
 #[must_use]
 #[inline(always)]
-pub const fn hash(key: [u64; 2]) -> u64 {
-    let mixed = (key[0] ^ key[1].wrapping_mul(SECOND)).wrapping_mul(FIRST);
+pub const fn hash(seed: u64, key: [u64; 2]) -> u64 {
+    let mixed = (key[0] ^ (key[1] ^ seed).wrapping_mul(SECOND)).wrapping_mul(FIRST);
     let mixed = (mixed ^ mixed >> 32).wrapping_mul(SECOND);
     mixed ^ mixed >> 32
 }
@@ -79,12 +79,13 @@ pub fn find<const WORDS: usize>(
 #[must_use]
 #[inline(always)]
 pub fn narrow<'a>(
+    seed: u64,
     shape: &Shape,
     key: &NarrowSlot,
     mask: &NarrowSlot,
     bucket: impl Fn(u32, u32) -> Option<&'a NarrowBucket>,
 ) -> NarrowSlot {
-    let places = places(shape, hash([key[0] & mask[0], key[1] & mask[1]]));
+    let places = places(shape, hash(seed, [key[0] & mask[0], key[1] & mask[1]]));
     for index in places.buckets {
         if let Some(bucket) = bucket(places.chunk, index) {
             let found = find(&bucket.slots, key, mask);
@@ -100,12 +101,13 @@ pub fn narrow<'a>(
 #[must_use]
 #[inline(always)]
 pub fn wide<'a>(
+    seed: u64,
     shape: &Shape,
     key: &WideSlot,
     mask: &WideSlot,
     bucket: impl Fn(u32, u32) -> Option<&'a WideBucket>,
 ) -> WideSlot {
-    let places = places(shape, hash_of_wide(key));
+    let places = places(shape, hash_of_wide(seed, key));
     for index in places.buckets {
         if let Some(bucket) = bucket(places.chunk, index) {
             let found = find(&bucket.slots, key, mask);
@@ -120,8 +122,8 @@ pub fn wide<'a>(
 /// Hash of the key of an IPv6 prefix.
 #[must_use]
 #[inline(always)]
-pub const fn hash_of_wide(key: &WideSlot) -> u64 {
-    hash([key[0] ^ key[3], key[1]])
+pub const fn hash_of_wide(seed: u64, key: &WideSlot) -> u64 {
+    hash(seed, [key[0] ^ key[3], key[1]])
 }
 
 /// Who an IPv4 address is: the longest prefix of the table that it lies in.
@@ -133,7 +135,7 @@ pub fn address_v4<'a>(
     bucket: impl Fn(u32, u32) -> Option<&'a NarrowBucket>,
 ) -> Option<AddressEntry> {
     let shape = &layout.addresses_v4;
-    let found = narrow(shape, &table::v4_key(address, 32), &table::V4_KEY, &bucket);
+    let found = narrow(layout.seed, shape, &table::v4_key(address, 32), &table::V4_KEY, &bucket);
     if found[0] != 0 {
         return Some(table::address_entry(found[1]));
     }
@@ -142,7 +144,8 @@ pub fn address_v4<'a>(
             return None;
         }
         let masked = address & (u64::MAX << (32 - length)) as u32;
-        let found = narrow(shape, &table::v4_key(masked, length), &table::V4_KEY, &bucket);
+        let found =
+            narrow(layout.seed, shape, &table::v4_key(masked, length), &table::V4_KEY, &bucket);
         if found[0] != 0 {
             return Some(table::address_entry(found[1]));
         }
@@ -159,7 +162,7 @@ pub fn address_v6<'a>(
     bucket: impl Fn(u32, u32) -> Option<&'a WideBucket>,
 ) -> Option<AddressEntry> {
     let shape = &layout.addresses_v6;
-    let found = wide(shape, &table::v6_key(address, 128), &table::V6_KEY, &bucket);
+    let found = wide(layout.seed, shape, &table::v6_key(address, 128), &table::V6_KEY, &bucket);
     if found[3] != 0 {
         return Some(table::address_entry(found[2]));
     }
@@ -168,7 +171,8 @@ pub fn address_v6<'a>(
             return None;
         }
         let masked = mask_v6(address, length);
-        let found = wide(shape, &table::v6_key(masked, length), &table::V6_KEY, &bucket);
+        let found =
+            wide(layout.seed, shape, &table::v6_key(masked, length), &table::V6_KEY, &bucket);
         if found[3] != 0 {
             return Some(table::address_entry(found[2]));
         }

@@ -86,6 +86,8 @@ pub struct Shape {
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Layout {
+    /// What hashes begin with.
+    pub seed: u64,
     /// What each hook checks.
     pub attachments: Shape,
     /// Endpoints of this host.
@@ -305,4 +307,4 @@ pub const fn key_of_policy(slot: NarrowSlot) -> PolicyKey {
     PolicyKey { subject: slot[0] as u32, peer: (slot[0] >> 32) as u32, service: slot[1] as u32 }
 }
 
-shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 56);
+shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 64);

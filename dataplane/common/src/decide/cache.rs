@@ -67,7 +67,7 @@ impl Sighting {
     pub fn place(&self, ifindex: u32) -> u32 {
         let [b, c, d] = self.rest;
         let folded = self.first ^ b.rotate_left(13) ^ c.rotate_left(29) ^ d.rotate_left(43);
-        let mixed = hash([folded, self.tuple ^ (ifindex as u64) << 52]);
+        let mixed = hash(0, [folded, self.tuple ^ (ifindex as u64) << 52]);
         (mixed >> 32) as u32 % (CACHE_BLOCKS * BLOCK_FLOWS as u32)
     }
 

@@ -47,7 +47,7 @@ pub fn place(packet: &Packet) -> u32 {
     let (one, other) = (packet.source_port as u64, packet.destination_port as u64);
     let ports = (one ^ other) | (one + other) << 16 | (packet.protocol as u64) << 40;
     let mixed =
-        hash([source.wrapping_add(destination) ^ ports << 17, source ^ destination ^ ports]);
+        hash(0, [source.wrapping_add(destination) ^ ports << 17, source ^ destination ^ ports]);
     (mixed >> 32) as u32 % PRESENCES
 }
 
@@ -76,7 +76,13 @@ pub fn hash_of(key: &FlowKey) -> u64 {
     let ([a, b], [c, d]) = (halves(&key.local), halves(&key.remote));
     let ports = key.local_port as u64 | (key.remote_port as u64) << 16;
     let rest = (key.protocol as u64) << 32 | (key.asker as u64) << 40 | (key.family as u64) << 48;
-    hash([hash([a ^ c.rotate_left(31), b ^ d.rotate_left(17)]) ^ key.endpoint as u64, ports | rest])
+    hash(
+        0,
+        [
+            hash(0, [a ^ c.rotate_left(31), b ^ d.rotate_left(17)]) ^ key.endpoint as u64,
+            ports | rest,
+        ],
+    )
 }
 
 /// Writes down that the flow in `work.scratch` is alive, as its entry says.

@@ -42,9 +42,7 @@ pub(super) fn put_maps(outer: &Map, entries: &[(u32, &MapData)]) -> Result<(), M
     // SAFETY: the kernel reads `count` keys and `count` values, each of four bytes as those of an
     // array of maps are, from vectors that live until it returns; it writes how many it has done
     // into `attributes`, which are as long as we say and ours alone.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, &raw mut attributes, size)
-    };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attributes, size) };
     if result == 0 {
         return Ok(());
     }

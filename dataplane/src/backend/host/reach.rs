@@ -90,8 +90,7 @@ impl Reach {
     #[must_use]
     pub fn policy(&self, key: &PolicyKey) -> bool {
         // Numbers below the first dynamic one mean what they mean without tables.
-        let is_meant =
-            key.peer < identity::FIRST_DYNAMIC || self.meanings.contains_key(&key.peer);
+        let is_meant = key.peer < identity::FIRST_DYNAMIC || self.meanings.contains_key(&key.peer);
         if !is_meant || !self.class(key) {
             return false;
         }
@@ -119,11 +118,7 @@ impl Reach {
 }
 
 /// One more of `new`, one less of `old`.
-fn count(
-    counts: &mut HashMap<u32, u32>,
-    new: impl Into<Option<u32>>,
-    old: impl Into<Option<u32>>,
-) {
+fn count(counts: &mut HashMap<u32, u32>, new: impl Into<Option<u32>>, old: impl Into<Option<u32>>) {
     if let Some(new) = new.into() {
         *counts.entry(new).or_default() += 1;
     }

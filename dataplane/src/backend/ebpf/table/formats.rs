@@ -27,7 +27,7 @@ macro_rules! narrow_kind {
             const COMMIT: usize = 0;
 
             fn hash(slot: &NarrowSlot) -> u64 {
-                hash([slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]])
+                hash(0, [slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]])
             }
         }
 
@@ -77,7 +77,7 @@ impl Format<4> for AddressesV6 {
     const COMMIT: usize = 3;
 
     fn hash(slot: &WideSlot) -> u64 {
-        hash_of_wide(slot)
+        hash_of_wide(0, slot)
     }
 }
 

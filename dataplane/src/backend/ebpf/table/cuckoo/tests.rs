@@ -95,9 +95,8 @@ fn a_million_keys_one_after_the_other_fit_in_the_stated_memory() {
 
 #[test]
 fn every_table_holds_as_many_keys_as_its_limit_says() {
-    let rows = |limit: u32, row: fn(u64) -> NarrowSlot| {
-        (0..u64::from(limit)).map(row).collect::<Vec<_>>()
-    };
+    let rows =
+        |limit: u32, row: fn(u64) -> NarrowSlot| (0..u64::from(limit)).map(row).collect::<Vec<_>>();
     let (a, e) = (Attachments::LIMIT, Endpoints::LIMIT);
     assert_narrow::<Attachments>(&rows(a, attachment), (u64::from(a)..100_000).map(attachment));
     assert_narrow::<Endpoints>(&rows(e, endpoint), (u64::from(e)..100_000).map(endpoint));
