@@ -212,7 +212,7 @@ impl<T: Tables> Context<'_, T> {
     ) -> Option<Decision> {
         let opens = packet.protocol == protocol::UDP || track::is_syn(packet);
         if !opens {
-            let strays = flow::is_isolated(endpoint) && !self.picks_up();
+            let strays = flow::is_isolated(endpoint) && !self.may_pick_up();
             return strays.then_some(Decision::deny(Reason::NoConnection, 0));
         }
         let (peer, forms) = match direction {
