@@ -25,9 +25,12 @@ use super::table::mapping::Mapping;
 
 const NAME: &str = "RULES";
 
+/// The kernel keeps values of arrays eight bytes apart; a number is the first of two words.
+const STRIDE: usize = 2;
+
 /// The table of rules, shared by both generations.
 pub(super) struct Rules {
-    numbers: Mapping<AtomicU32>,
+    words: Mapping<AtomicU32>,
     counters: PerCpuArray<MapData, Counter>,
 }
 
@@ -41,24 +44,33 @@ impl Rules {
             return Err(EbpfError::Object(format!("map `{NAME}` is of another kind")));
         };
         let error = EbpfError::map(NAME);
-        let numbers = Mapping::new(map, limits::RULES as usize);
+        let words = Mapping::new(map, STRIDE * limits::RULES as usize);
         Ok(Self {
-            numbers: numbers.map_err(|source| error(source.into()))?,
+            words: words.map_err(|source| error(source.into()))?,
             counters: counters.try_into().map_err(EbpfError::map("RULE_COUNTERS"))?,
         })
     }
 
     /// The number of the rule at `place`; 0 where there is none.
     pub(super) fn number(&self, place: u32) -> u32 {
-        match self.numbers.words().get(place as usize) {
+        match self.word(place) {
             Some(number) if place != 0 => number.load(Acquire),
             _ => 0,
         }
     }
 
+    fn word(&self, place: u32) -> Option<&AtomicU32> {
+        self.words.words().get(place as usize * STRIDE)
+    }
+
+    /// The place from which places are given out again.
+    fn cursor(&self) -> &AtomicU32 {
+        &self.words.words()[0]
+    }
+
     /// Every rule that has a place.
     fn places(&self) -> PlaceOf {
-        let given = (1..).zip(&self.numbers.words()[1..]);
+        let given = (0..).zip(self.words.words().iter().step_by(STRIDE)).skip(1);
         let given = given.map(|(place, number)| (number.load(Acquire), place));
         given.take_while(|(number, _)| *number != 0).collect()
     }
@@ -76,7 +88,7 @@ impl Rules {
         let mut places = self.places();
         let mut unused = u32::try_from(places.len()).unwrap_or(u32::MAX) + 1;
         let mut rounds = [
-            Round::new(1, limits::COUNTED_RULES, self.numbers.words()[0].load(Acquire)),
+            Round::new(1, limits::COUNTED_RULES, self.cursor().load(Acquire)),
             Round::new(limits::COUNTED_RULES, limits::RULES, 0),
         ];
         for rule in wanted {
@@ -104,10 +116,12 @@ impl Rules {
                 places.remove(&self.number(place));
                 self.begin_anew(place)?;
             }
-            self.numbers.words()[place as usize].store(*rule, Release);
+            if let Some(number) = self.word(place) {
+                number.store(*rule, Release);
+            }
             places.insert(*rule, place);
         }
-        self.numbers.words()[0].store(rounds[0].next, Release);
+        self.cursor().store(rounds[0].next, Release);
         Ok(places)
     }
 
