@@ -217,7 +217,7 @@ impl KernelTables {
     fn find_attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
         let key = table::attachment_key(&AttachmentKey { ifindex, hook: hook as u32 });
         let layout = self.layout()?;
-        let (seed, shape) = (layout.seed, &layout.attachments);
+        let (seed, shape) = (layout.seed[0], &layout.attachments);
         let slot = narrow(seed, shape, &key, &table::ATTACHMENT_KEY, buckets!(ATTACHMENTS, self));
         (slot[0] != 0).then_some(table::attachment(slot))
     }
@@ -233,7 +233,7 @@ impl KernelTables {
         let (key, mask) = (table::endpoint_key(number), &table::ENDPOINT_KEY);
         match self.layout() {
             Some(Layout { seed, endpoints, .. }) => {
-                narrow(*seed, endpoints, &key, mask, buckets!(ENDPOINTS, self))
+                narrow(seed[0], endpoints, &key, mask, buckets!(ENDPOINTS, self))
             }
             None => [0; 2],
         }
@@ -258,7 +258,7 @@ impl KernelTables {
     fn policy_slot(&self, key: &NarrowSlot) -> NarrowSlot {
         match self.layout() {
             Some(Layout { seed, policy, .. }) => {
-                narrow(*seed, policy, key, &table::POLICY_KEY, buckets!(POLICY, self))
+                narrow(seed[0], policy, key, &table::POLICY_KEY, buckets!(POLICY, self))
             }
             None => [0; 2],
         }

@@ -38,7 +38,7 @@ pub const fn places(shape: &Shape, hash: u64) -> Places {
     Places { chunk: (scaled >> 32) as u32, buckets: [first as u32, second as u32] }
 }
 
-/// Hash of a key of two words. Who does not know the seed cannot choose keys of one hash.
+/// Hash of a key of two words.
 #[must_use]
 #[inline(always)]
 pub const fn hash(seed: u64, key: [u64; 2]) -> u64 {
@@ -101,7 +101,7 @@ pub fn narrow<'a>(
 #[must_use]
 #[inline(always)]
 pub fn wide<'a>(
-    seed: u64,
+    seed: [u64; 2],
     shape: &Shape,
     key: &WideSlot,
     mask: &WideSlot,
@@ -119,11 +119,25 @@ pub fn wide<'a>(
     [0; 4]
 }
 
-/// Hash of the key of an IPv6 prefix.
+/// Hash of the key of an IPv6 prefix. Whoever has a network of their own can choose among many
+/// addresses, so this is a universal hash (NH of UMAC, RFC 4418 §5.2): without the seed, no choice of
+/// two is better than another.
 #[must_use]
 #[inline(always)]
-pub const fn hash_of_wide(seed: u64, key: &WideSlot) -> u64 {
-    hash(seed, [key[0] ^ key[3], key[1]])
+pub const fn hash_of_wide(seed: [u64; 2], key: &WideSlot) -> u64 {
+    let [first, second] = seed;
+    let sum = product(key[0], first).wrapping_add(product(key[1], second));
+    let mixed = sum.wrapping_add(key[3].wrapping_mul(FIRST));
+    let mixed = (mixed ^ mixed >> 32).wrapping_mul(SECOND);
+    mixed ^ mixed >> 32
+}
+
+/// The halves of `word`, each moved by a half of the seed, multiplied.
+#[inline(always)]
+const fn product(word: u64, seed: u64) -> u64 {
+    let low = (word as u32).wrapping_add(seed as u32) as u64;
+    let high = ((word >> 32) as u32).wrapping_add((seed >> 32) as u32) as u64;
+    low.wrapping_mul(high)
 }
 
 /// Who an IPv4 address is: the longest prefix of the table that it lies in.
@@ -135,7 +149,7 @@ pub fn address_v4<'a>(
     bucket: impl Fn(u32, u32) -> Option<&'a NarrowBucket>,
 ) -> Option<AddressEntry> {
     let shape = &layout.addresses_v4;
-    let found = narrow(layout.seed, shape, &table::v4_key(address, 32), &table::V4_KEY, &bucket);
+    let found = narrow(layout.seed[0], shape, &table::v4_key(address, 32), &table::V4_KEY, &bucket);
     if found[0] != 0 {
         return Some(table::address_entry(found[1]));
     }
@@ -145,7 +159,7 @@ pub fn address_v4<'a>(
         }
         let masked = address & (u64::MAX << (32 - length)) as u32;
         let found =
-            narrow(layout.seed, shape, &table::v4_key(masked, length), &table::V4_KEY, &bucket);
+            narrow(layout.seed[0], shape, &table::v4_key(masked, length), &table::V4_KEY, &bucket);
         if found[0] != 0 {
             return Some(table::address_entry(found[1]));
         }

@@ -87,7 +87,7 @@ pub struct Shape {
 )]
 pub struct Layout {
     /// What hashes begin with.
-    pub seed: u64,
+    pub seed: [u64; 2],
     /// What each hook checks.
     pub attachments: Shape,
     /// Endpoints of this host.
@@ -307,4 +307,4 @@ pub const fn key_of_policy(slot: NarrowSlot) -> PolicyKey {
     PolicyKey { subject: slot[0] as u32, peer: (slot[0] >> 32) as u32, service: slot[1] as u32 }
 }
 
-shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 64);
+shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 72);

@@ -46,7 +46,7 @@ impl Content {
 
     fn layout(&self) -> Layout {
         Layout {
-            seed: 0,
+            seed: [0; 2],
             attachments: self.attachments.shape(),
             endpoints: self.endpoints.shape(),
             addresses_v4: self.addresses_v4.shape(),

@@ -77,7 +77,7 @@ impl Format<4> for AddressesV6 {
     const COMMIT: usize = 3;
 
     fn hash(slot: &WideSlot) -> u64 {
-        hash_of_wide(0, slot)
+        hash_of_wide([0; 2], slot)
     }
 }
 
