@@ -132,7 +132,7 @@ pub(super) fn addresses(
 }
 
 /// Says of which family the prefixes have too many lengths for the tables.
-fn with_trie_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {
+pub(super) fn with_trie_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {
     config.flags &= !(flags::TRIE_V4 | flags::TRIE_V6);
     let (v4, v6): (BTreeSet<_>, BTreeSet<_>) = prefixes
         .keys()

@@ -18,7 +18,9 @@
 
 mod attach;
 mod bpf;
+mod changer;
 mod classes;
+mod content;
 mod contents;
 mod counters;
 mod error;
@@ -31,7 +33,9 @@ mod object;
 mod pins;
 mod rows;
 mod rules;
+mod side;
 mod state;
+mod steps;
 mod table;
 mod tries;
 mod xdp;

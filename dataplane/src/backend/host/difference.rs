@@ -10,6 +10,7 @@ use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
 
 use super::HostTables;
+use super::one_store::Store;
 
 /// What becomes of one entry; at least one of the two is there, and they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,26 @@ impl HostDiff {
         }
     }
 
+    /// Makes the change in `tables`.
+    pub fn apply_to(&self, tables: &mut HostTables) {
+        apply(&self.attachments, &mut tables.attachments);
+        apply(&self.endpoints, &mut tables.endpoints);
+        apply(&self.addresses, &mut tables.addresses);
+        apply(&self.prefixes, &mut tables.prefixes);
+        apply(&self.classes, &mut tables.classes);
+        apply(&self.policy, &mut tables.policy);
+    }
+
+    /// The change as changes of single entries, classes aside.
+    pub fn stores(&self) -> impl Iterator<Item = Store> {
+        let attachments = self.attachments.iter().map(|(key, it)| Store::Attachment(*key, it.new));
+        let endpoints = self.endpoints.iter().map(|(number, it)| Store::Endpoint(*number, it.new));
+        let addresses = self.addresses.iter().map(|(key, it)| Store::Address(*key, it.new));
+        let prefixes = self.prefixes.iter().map(|(key, it)| Store::Prefix(*key, it.new));
+        let policy = self.policy.iter().map(|(key, it)| Store::Policy(*key, it.new));
+        attachments.chain(endpoints).chain(addresses).chain(prefixes).chain(policy)
+    }
+
     /// How many entries change.
     #[must_use]
     pub fn touched(&self) -> usize {
@@ -84,6 +105,18 @@ impl HostDiff {
             counts[kind] += 1;
         }
         counts
+    }
+}
+
+fn apply<Key: Ord + Clone, Value: Clone>(
+    changes: &Changes<Key, Value>,
+    map: &mut BTreeMap<Key, Value>,
+) {
+    for (key, change) in changes {
+        match &change.new {
+            Some(value) => _ = map.insert(key.clone(), value.clone()),
+            None => _ = map.remove(key),
+        }
     }
 }
 

@@ -54,8 +54,8 @@ use super::reach::Reach;
 /// A change of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// A hook that is new.
-    Attachment(AttachmentKey, Attachment),
+    /// A hook that nobody has attached.
+    Attachment(AttachmentKey, Option<Attachment>),
     /// An endpoint.
     Endpoint(u32, Option<Endpoint>),
     /// A single address.
@@ -115,7 +115,7 @@ pub fn plan(reach: &mut Reach, diff: &HostDiff, config_flags: u32) -> Option<One
     let mut fits = true;
     for (key, change) in &diff.attachments {
         let Change { old: None, new: Some(new) } = change else { return None };
-        plan.before.push(Store::Attachment(*key, *new));
+        plan.before.push(Store::Attachment(*key, Some(*new)));
     }
     for ((number, change), before) in diff.endpoints.iter().zip(ends_before) {
         let met = Met { before, after: reach.endpoint(*number) };
@@ -127,8 +127,7 @@ pub fn plan(reach: &mut Reach, diff: &HostDiff, config_flags: u32) -> Option<One
         fits &= plan.add(Store::Address(*address, change.new), always);
     }
     for (prefix, change) in &diff.prefixes {
-        let trie = if prefix.addr().is_ipv4() { flags::TRIE_V4 } else { flags::TRIE_V6 };
-        fits &= config_flags & trie == 0 && plan.add(Store::Prefix(*prefix, change.new), always);
+        fits &= config_flags & trie_of(prefix) == 0 && plan.add(Store::Prefix(*prefix, change.new), always);
     }
     for ((key, change), before) in diff.policy.iter().zip(policy_before) {
         let met = Met { before, after: reach.policy(key) };
@@ -138,6 +137,15 @@ pub fn plan(reach: &mut Reach, diff: &HostDiff, config_flags: u32) -> Option<One
         }
     }
     fits.then_some(plan)
+}
+
+/// The flag that says that such prefixes lie in a trie.
+#[must_use]
+pub const fn trie_of(prefix: &IpNet) -> u32 {
+    match prefix {
+        IpNet::V4(_) => flags::TRIE_V4,
+        IpNet::V6(_) => flags::TRIE_V6,
+    }
 }
 
 /// Whether an endpoint changes by one store: its forms lie in one word, its subject in another.

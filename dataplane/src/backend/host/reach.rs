@@ -80,6 +80,12 @@ impl Reach {
         }
     }
 
+    /// Protocol number → first ports of classes.
+    #[must_use]
+    pub const fn classes(&self) -> &BTreeMap<u8, BTreeSet<u16>> {
+        &self.classes
+    }
+
     /// Whether a packet can come to the endpoint.
     #[must_use]
     pub fn endpoint(&self, number: u32) -> bool {

@@ -12,23 +12,32 @@ type Row<const WORDS: usize> = [u64; WORDS];
 /// What the programs find in a table.
 type Find<const WORDS: usize> = Box<dyn Fn(&Row<WORDS>) -> Row<WORDS>>;
 
-fn find_narrow<F: Format<2>>(table: &Cuckoo<F, 2>) -> Find<2> {
+/// A table in memory.
+type Built<F, const WORDS: usize> = Cuckoo<F, Memory<WORDS>, WORDS>;
+
+const SEED: u64 = 0x5eed;
+
+fn built<F: Kind<WORDS>, const WORDS: usize>(rows: &[Row<WORDS>]) -> Result<Built<F, WORDS>, Full> {
+    Cuckoo::build(rows, F::CHUNKS, SEED)
+}
+
+fn find_narrow<F: Format<2>>(table: &Built<F, 2>) -> Find<2> {
     let shape = table.shape();
-    let buckets = |chunk| table.chunk(chunk).iter().map(|slots| NarrowBucket { slots: *slots });
+    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|slots| NarrowBucket { slots: *slots });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &NarrowSlot| {
         let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
-        narrow(&shape, key, &F::KEY, bucket)
+        narrow(SEED, &shape, key, &F::KEY, bucket)
     })
 }
 
-fn find_wide(table: &Cuckoo<AddressesV6, 4>) -> Find<4> {
+fn find_wide(table: &Built<AddressesV6, 4>) -> Find<4> {
     let shape = table.shape();
-    let buckets = |chunk| table.chunk(chunk).iter().map(|slots| WideBucket { slots: *slots });
+    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|slots| WideBucket { slots: *slots });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &WideSlot| {
         let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
-        wide(&shape, key, &AddressesV6::KEY, bucket)
+        wide(SEED, &shape, key, &AddressesV6::KEY, bucket)
     })
 }
 
@@ -52,7 +61,7 @@ fn assert_found<F: Format<WORDS>, const WORDS: usize>(
 }
 
 fn assert_narrow<F: Kind<2>>(rows: &[NarrowSlot], absent: impl Iterator<Item = NarrowSlot>) {
-    let table = Cuckoo::<F, 2>::build(rows, F::CHUNKS).expect("they fit");
+    let table = built::<F, 2>(rows).expect("they fit");
     assert_found::<F, 2>(&find_narrow(&table), rows, absent);
 }
 
@@ -80,14 +89,14 @@ fn policy(number: u64) -> NarrowSlot {
 fn a_million_keys_one_after_the_other_fit_in_the_stated_memory() {
     const MANY: u64 = 1 << 20;
     let rows: Vec<NarrowSlot> = (0..MANY).map(policy).collect();
-    let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("they fit");
+    let table = built::<Policy, 2>(&rows).expect("they fit");
     // 410 chunks of 64 KiB: 26.9 MB.
     assert_eq!(table.shape(), Shape { chunks: 410, buckets: 1_024 });
     assert_found::<Policy, 2>(&find_narrow(&table), &rows, (MANY..2 * MANY).map(policy));
 
     let limit = u64::from(AddressesV6::LIMIT);
     let rows: Vec<WideSlot> = (0..limit).map(v6).collect();
-    let table = Cuckoo::<AddressesV6, 4>::build(&rows, AddressesV6::CHUNKS).expect("they fit");
+    let table = built::<AddressesV6, 4>(&rows).expect("they fit");
     // As many chunks of 128 KiB as there can be: 67.1 MB, a quarter of them prefixes.
     assert_eq!(table.shape(), Shape { chunks: 512, buckets: 1_024 });
     assert_found::<AddressesV6, 4>(&find_wide(&table), &rows, (limit..2 * limit).map(v6));
@@ -109,7 +118,7 @@ fn every_table_holds_as_many_keys_as_its_limit_says() {
 fn crowded(count: usize) -> Vec<NarrowSlot> {
     let shape = shape_for(count);
     let wants = |row: &NarrowSlot| {
-        let [first, second] = places(&shape, Policy::hash(row)).buckets;
+        let [first, second] = places(&shape, Policy::hash(SEED, row)).buckets;
         first < 2 && second < 2
     };
     (0..).map(policy).filter(wants).take(count).collect()
@@ -119,7 +128,7 @@ fn crowded(count: usize) -> Vec<NarrowSlot> {
 fn keys_that_crowd_few_buckets_get_a_larger_table() {
     for count in [9, 24, 60] {
         let rows = crowded(count);
-        let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("a larger one fits");
+        let table = built::<Policy, 2>(&rows).expect("a larger one fits");
         let grown = table.shape() != shape_for(count);
         assert_eq!(grown, count > 2 * SLOTS, "two buckets hold eight keys: {:?}", table.shape());
         assert_found::<Policy, 2>(&find_narrow(&table), &rows, (1_000_000..1_001_000).map(policy));
@@ -132,14 +141,17 @@ fn more_than_eight_keys_of_one_hash_are_refused() {
     let odd = 0x6a09_e667_f3bc_c909_u64;
     let row = |second: u64| [second.wrapping_mul(odd) ^ 0x1234_5678, second];
     let rows: Vec<NarrowSlot> = (1..=9).map(row).collect();
-    assert!(Cuckoo::<Policy, 2>::build(&rows[..8], Policy::CHUNKS).is_ok());
-    assert_eq!(Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).err(), Some(Full));
+    assert!(built::<Policy, 2>(&rows[..8]).is_ok());
+    assert_eq!(built::<Policy, 2>(&rows).err(), Some(Full));
 }
 
 /// Fills one chunk until it refuses a key; whatever was taken is still there.
 #[test]
 fn a_full_chunk_refuses_and_loses_nothing() {
-    let mut table = Cuckoo::<Policy, 2>::empty(Shape { chunks: 1, buckets: 1_024 });
+    let mut table = {
+        let shape = Shape { chunks: 1, buckets: 1_024 };
+        Built::<Policy, 2>::new(SEED, shape, Memory::new(shape))
+    };
     let mut rows: Vec<NarrowSlot> = Vec::new();
     let refused = (0..).map(policy).find(|row| match table.insert(row) {
         Ok(()) => {
@@ -156,10 +168,10 @@ fn a_full_chunk_refuses_and_loses_nothing() {
 #[test]
 fn most_keys_lie_in_their_first_bucket() {
     let rows: Vec<NarrowSlot> = (0..200_000).map(policy).collect();
-    let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("they fit");
+    let table = built::<Policy, 2>(&rows).expect("they fit");
     let in_first = |row: &&NarrowSlot| {
-        let Places { chunk, buckets } = places(&table.shape(), Policy::hash(row));
-        table.chunk(chunk)[buckets[0] as usize].contains(row)
+        let Places { chunk, buckets } = places(&table.shape(), Policy::hash(SEED, row));
+        table.slots().chunk(chunk)[buckets[0] as usize].contains(row)
     };
     let share = rows.iter().filter(in_first).count() * 100 / rows.len();
     assert!(share >= 80, "{share} %");
@@ -189,7 +201,7 @@ proptest! {
         keys in proptest::collection::btree_set((any::<u64>(), 0..4_u64, 1..=129_u64), 1..500),
     ) {
         let rows: Vec<WideSlot> = keys.iter().map(|(a, b, l)| [*a, *b, a ^ l, *l]).collect();
-        let table = Cuckoo::<AddressesV6, 4>::build(&rows, AddressesV6::CHUNKS).expect("they fit");
+        let table = built::<AddressesV6, 4>(&rows).expect("they fit");
         let absent = keys.iter().map(|(a, b, l)| [*a, b + 4, 0, *l]);
         assert_found::<AddressesV6, 4>(&find_wide(&table), &rows, absent);
     }
