@@ -290,12 +290,7 @@ impl Open {
     }
 
     /// What shall count, as a whole.
-    fn whole(
-        &self,
-        maps: &Maps,
-        diff: &HostDiff,
-        config: Config,
-    ) -> Result<HostTables, EbpfError> {
+    fn whole(&self, maps: &Maps, diff: &HostDiff, config: Config) -> Result<HostTables, EbpfError> {
         let mut tables = match &self.side {
             Some(side) => maps.read_side(side)?,
             None => HostTables::default(),

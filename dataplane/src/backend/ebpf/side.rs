@@ -49,11 +49,26 @@ pub(super) struct NoRoom;
 macro_rules! of_row {
     ($side:expr, $row:expr, $table:ident, $at:ident => $what:expr) => {
         match $row {
-            Row::Attachment($at) => { let $table = &mut $side.attachments; $what }
-            Row::Endpoint($at) => { let $table = &mut $side.endpoints; $what }
-            Row::V4($at) => { let $table = &mut $side.addresses_v4; $what }
-            Row::V6($at) => { let $table = &mut $side.addresses_v6; $what }
-            Row::Policy($at) => { let $table = &mut $side.policy; $what }
+            Row::Attachment($at) => {
+                let $table = &mut $side.attachments;
+                $what
+            }
+            Row::Endpoint($at) => {
+                let $table = &mut $side.endpoints;
+                $what
+            }
+            Row::V4($at) => {
+                let $table = &mut $side.addresses_v4;
+                $what
+            }
+            Row::V6($at) => {
+                let $table = &mut $side.addresses_v6;
+                $what
+            }
+            Row::Policy($at) => {
+                let $table = &mut $side.policy;
+                $what
+            }
         }
     };
 }
@@ -90,20 +105,17 @@ impl Side {
         let Maps { attachments, endpoints, addresses_v4, addresses_v6, policy, .. } = maps;
         let Maps { prefixes_v4, prefixes_v6, classes, .. } = maps;
         let side = thread::scope(|scope| {
-            let v6 = scope.spawn(|| {
-                addresses_v6.fill(slot, seed, &arranged.addresses_v6, old.addresses_v6)
-            });
-            let v4 = scope.spawn(|| {
-                addresses_v4.fill(slot, seed, &arranged.addresses_v4, old.addresses_v4)
-            });
+            let v6 = scope
+                .spawn(|| addresses_v6.fill(slot, seed, &arranged.addresses_v6, old.addresses_v6));
+            let v4 = scope
+                .spawn(|| addresses_v4.fill(slot, seed, &arranged.addresses_v4, old.addresses_v4));
             let small = [
                 scope.spawn(|| prefixes_v4.fill(slot, &rows.tries_v4, &steps)),
                 scope.spawn(|| prefixes_v6.fill(slot, &rows.tries_v6, &steps)),
                 scope.spawn(|| classes.fill(slot, &tables.classes, &steps)),
             ];
-            let hooks = scope.spawn(|| {
-                attachments.fill(slot, seed, &arranged.attachments, old.attachments)
-            });
+            let hooks = scope
+                .spawn(|| attachments.fill(slot, seed, &arranged.attachments, old.attachments));
             let ends =
                 scope.spawn(|| endpoints.fill(slot, seed, &arranged.endpoints, old.endpoints));
             let policy = policy.fill(slot, seed, &arranged.policy, old.policy);

@@ -127,7 +127,8 @@ pub fn plan(reach: &mut Reach, diff: &HostDiff, config_flags: u32) -> Option<One
         fits &= plan.add(Store::Address(*address, change.new), always);
     }
     for (prefix, change) in &diff.prefixes {
-        fits &= config_flags & trie_of(prefix) == 0 && plan.add(Store::Prefix(*prefix, change.new), always);
+        fits &= config_flags & trie_of(prefix) == 0
+            && plan.add(Store::Prefix(*prefix, change.new), always);
     }
     for ((key, change), before) in diff.policy.iter().zip(policy_before) {
         let met = Met { before, after: reach.policy(key) };

@@ -191,9 +191,9 @@ impl<F: Format<WORDS>, S: Slots<WORDS>, const WORDS: usize> Cuckoo<F, S, WORDS> 
     /// The slots where the key in `row` may lie, those of its first bucket first.
     pub fn candidates(&self, row: &[u64; WORDS]) -> impl Iterator<Item = At> + use<F, S, WORDS> {
         let Places { chunk, buckets } = self.places(row);
-        buckets.into_iter().flat_map(move |bucket| {
-            (0..SLOTS as u32).map(move |slot| At { chunk, bucket, slot })
-        })
+        buckets
+            .into_iter()
+            .flat_map(move |bucket| (0..SLOTS as u32).map(move |slot| At { chunk, bucket, slot }))
     }
 
     /// Where the key in `row` lies, and what is there.

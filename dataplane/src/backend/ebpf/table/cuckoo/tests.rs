@@ -23,7 +23,8 @@ fn built<F: Kind<WORDS>, const WORDS: usize>(rows: &[Row<WORDS>]) -> Result<Buil
 
 fn find_narrow<F: Format<2>>(table: &Built<F, 2>) -> Find<2> {
     let shape = table.shape();
-    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|slots| NarrowBucket { slots: *slots });
+    let buckets =
+        |chunk| table.slots().chunk(chunk).iter().map(|slots| NarrowBucket { slots: *slots });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &NarrowSlot| {
         let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
@@ -33,7 +34,8 @@ fn find_narrow<F: Format<2>>(table: &Built<F, 2>) -> Find<2> {
 
 fn find_wide(table: &Built<AddressesV6, 4>) -> Find<4> {
     let shape = table.shape();
-    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|slots| WideBucket { slots: *slots });
+    let buckets =
+        |chunk| table.slots().chunk(chunk).iter().map(|slots| WideBucket { slots: *slots });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &WideSlot| {
         let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
