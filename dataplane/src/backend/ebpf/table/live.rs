@@ -29,7 +29,7 @@ pub(in super::super) struct Live<K, const WORDS: usize> {
 
 impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
     /// The table whose slots are in `slots`.
-    pub(super) fn new(seed: u64, shape: Shape, slots: Mapped<WORDS>, steps: Steps) -> Self {
+    pub(super) fn new(seed: [u64; 2], shape: Shape, slots: Mapped<WORDS>, steps: Steps) -> Self {
         Self { table: Cuckoo::new(seed, shape, slots), freed: HashMap::new(), steps }
     }
 
@@ -90,14 +90,24 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
     }
 
     /// Adds or changes a row while no packet looks.
-    pub(in super::super) fn put_unseen(&mut self, row: &[u64; WORDS]) -> Result<Result<(), Full>, EbpfError> {
-        self.steps.take()?;
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when there is no room.
+    pub(in super::super) fn put_unseen(&mut self, row: &[u64; WORDS]) -> Result<(), Full> {
         match self.table.find(row) {
             Some((at, _)) => {
-                        self.table.slots_mut().set(at, *row);
-                Ok(Ok(()))
+                self.table.slots_mut().set(at, *row);
+                Ok(())
             }
-            None => Ok(self.table.insert(row)),
+            None => self.table.insert(row),
+        }
+    }
+
+    /// Takes a key out while no packet looks.
+    pub(in super::super) fn remove_unseen(&mut self, row: &[u64; WORDS]) {
+        if let Some((at, _)) = self.table.find(row) {
+            self.table.slots_mut().set(at, [0; WORDS]);
         }
     }
 
