@@ -20,7 +20,7 @@ const SEEDS: usize = 4;
 
 /// What a slot shall hold, all but classes.
 pub(super) struct Content {
-    seed: u64,
+    seed: [u64; 2],
     pub(super) arranged: Arranged,
     pub(super) rows: Rows,
 }
@@ -45,7 +45,8 @@ impl Content {
         let mut attempt = 1;
         loop {
             // Nobody who names addresses knows it: the standard library draws it from the kernel.
-            let seed = RandomState::new().hash_one(attempt);
+            let drawn = RandomState::new();
+            let seed = [drawn.hash_one(attempt), drawn.hash_one(attempt + SEEDS)];
             match Arranged::new(&rows, seed) {
                 Ok(arranged) => return Ok(Self { seed, arranged, rows }),
                 Err(_) if attempt < SEEDS => attempt += 1,
@@ -70,7 +71,7 @@ impl Content {
 }
 
 impl Arranged {
-    fn new(rows: &Rows, seed: u64) -> Result<Self, EbpfError> {
+    fn new(rows: &Rows, seed: [u64; 2]) -> Result<Self, EbpfError> {
         Ok(Self {
             attachments: build(&rows.attachments, seed)?,
             endpoints: build(&rows.endpoints, seed)?,
@@ -83,7 +84,7 @@ impl Arranged {
 
 fn build<K: Kind<WORDS>, const WORDS: usize>(
     rows: &[[u64; WORDS]],
-    seed: u64,
+    seed: [u64; 2],
 ) -> Result<Built<K, WORDS>, EbpfError> {
     let too_many =
         |Full| EbpfError::TooMany { map: K::NAME, entries: rows.len(), room: K::LIMIT as usize };

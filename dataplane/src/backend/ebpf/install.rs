@@ -19,12 +19,8 @@ impl Maps {
     /// # Errors
     ///
     /// [`EbpfError`]; what counts is as before then.
-    pub fn install(
-        &mut self,
-        desired: &Desired,
-        known: Option<&Numbers>,
-    ) -> Result<Applied, EbpfError> {
-        install(self, desired, known).map(|(applied, _)| applied)
+    pub fn install(&mut self, desired: &Desired) -> Result<Applied, EbpfError> {
+        install(self, desired).map(|(applied, _)| applied)
     }
 }
 
@@ -32,7 +28,6 @@ impl Maps {
 pub(super) fn install(
     maps: &mut Maps,
     desired: &Desired,
-    known: Option<&Numbers>,
 ) -> Result<(Applied, HostTables), EbpfError> {
     let (mut open, installed) = Open::read(maps)?;
     let config = open.config;

@@ -27,7 +27,7 @@ pub trait Format<const WORDS: usize> {
     const COMMIT: usize;
 
     /// The hash of the key in a slot.
-    fn hash(seed: u64, slot: &[u64; WORDS]) -> u64;
+    fn hash(seed: [u64; 2], slot: &[u64; WORDS]) -> u64;
 }
 
 /// A chunk has room for so many keys.
@@ -57,7 +57,7 @@ pub trait Slots<const WORDS: usize> {
 /// A table whose slots are in `S`.
 #[derive(Clone, Debug)]
 pub struct Cuckoo<F, S, const WORDS: usize> {
-    seed: u64,
+    seed: [u64; 2],
     shape: Shape,
     slots: S,
     format: PhantomData<fn() -> F>,
@@ -142,7 +142,7 @@ impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, Memory<WORDS>, WORDS> {
     /// # Errors
     ///
     /// [`Full`] when they do not fit under this seed.
-    pub fn build(rows: &[[u64; WORDS]], chunks: u32, seed: u64) -> Result<Self, Full> {
+    pub fn build(rows: &[[u64; WORDS]], chunks: u32, seed: [u64; 2]) -> Result<Self, Full> {
         let mut shape = shape_for(rows.len());
         for _ in 0..=GROWTHS {
             if shape.chunks > chunks {
@@ -161,7 +161,7 @@ impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, Memory<WORDS>, WORDS> {
 impl<F: Format<WORDS>, S: Slots<WORDS>, const WORDS: usize> Cuckoo<F, S, WORDS> {
     /// The table whose keys lie in `slots`.
     #[must_use]
-    pub const fn new(seed: u64, shape: Shape, slots: S) -> Self {
+    pub const fn new(seed: [u64; 2], shape: Shape, slots: S) -> Self {
         Self { seed, shape, slots, format: PhantomData }
     }
 

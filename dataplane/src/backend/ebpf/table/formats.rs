@@ -26,8 +26,8 @@ macro_rules! narrow_kind {
             const KEY: NarrowSlot = $key;
             const COMMIT: usize = 0;
 
-            fn hash(slot: &NarrowSlot) -> u64 {
-                hash(0, [slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]])
+            fn hash(seed: [u64; 2], slot: &NarrowSlot) -> u64 {
+                hash(seed[0], [slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]])
             }
         }
 
@@ -76,8 +76,8 @@ impl Format<4> for AddressesV6 {
     const KEY: WideSlot = table::V6_KEY;
     const COMMIT: usize = 3;
 
-    fn hash(slot: &WideSlot) -> u64 {
-        hash_of_wide([0; 2], slot)
+    fn hash(seed: [u64; 2], slot: &WideSlot) -> u64 {
+        hash_of_wide(seed, slot)
     }
 }
 

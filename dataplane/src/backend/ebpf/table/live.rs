@@ -29,7 +29,7 @@ pub(in super::super) struct Live<K, const WORDS: usize> {
 
 impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
     /// The table whose slots are in `slots`.
-    pub(super) fn new(seed: u64, shape: Shape, slots: Mapped<WORDS>, steps: Steps) -> Self {
+    pub(super) fn new(seed: [u64; 2], shape: Shape, slots: Mapped<WORDS>, steps: Steps) -> Self {
         Self { table: Cuckoo::new(seed, shape, slots), freed: HashMap::new(), steps }
     }
 
@@ -90,17 +90,24 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
     }
 
     /// Adds or changes a row while no packet looks.
-    pub(in super::super) fn put_unseen(
-        &mut self,
-        row: &[u64; WORDS],
-    ) -> Result<Result<(), Full>, EbpfError> {
-        self.steps.take()?;
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when there is no room.
+    pub(in super::super) fn put_unseen(&mut self, row: &[u64; WORDS]) -> Result<(), Full> {
         match self.table.find(row) {
             Some((at, _)) => {
                 self.table.slots_mut().set(at, *row);
-                Ok(Ok(()))
+                Ok(())
             }
-            None => Ok(self.table.insert(row)),
+            None => self.table.insert(row),
+        }
+    }
+
+    /// Takes a key out while no packet looks.
+    pub(in super::super) fn remove_unseen(&mut self, row: &[u64; WORDS]) {
+        if let Some((at, _)) = self.table.find(row) {
+            self.table.slots_mut().set(at, [0; WORDS]);
         }
     }
 
@@ -108,11 +115,11 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
     fn slot_for(&self, row: &[u64; WORDS]) -> Option<At> {
         let is_own = |at: &At| {
             let before = self.freed.get(at);
-            before
-                .is_some_and(|it| (0..WORDS).all(|word| (it[word] ^ row[word]) & K::KEY[word] == 0))
+            before.is_some_and(|it| (0..WORDS).all(|word| (it[word] ^ row[word]) & K::KEY[word] == 0))
         };
-        let is_free =
-            |at: &At| self.table.slots().get(*at)[K::COMMIT] == 0 && !self.freed.contains_key(at);
+        let is_free = |at: &At| {
+            self.table.slots().get(*at)[K::COMMIT] == 0 && !self.freed.contains_key(at)
+        };
         let own = self.table.candidates(row).find(is_own);
         own.or_else(|| self.table.candidates(row).find(is_free))
     }

@@ -43,7 +43,7 @@ impl<K: Kind<WORDS>, const WORDS: usize> Table<K, WORDS> {
     pub(super) fn fill(
         &self,
         slot: u32,
-        seed: u64,
+        seed: [u64; 2],
         content: &Built<K, WORDS>,
         before: Option<Live<K, WORDS>>,
     ) -> Result<Live<K, WORDS>, EbpfError> {
@@ -68,7 +68,7 @@ impl<K: Kind<WORDS>, const WORDS: usize> Table<K, WORDS> {
     pub(super) fn open(
         &self,
         slot: u32,
-        seed: u64,
+        seed: [u64; 2],
         shape: Shape,
     ) -> Result<Live<K, WORDS>, EbpfError> {
         let error = EbpfError::map(K::NAME);

@@ -15,7 +15,7 @@ type Find<const WORDS: usize> = Box<dyn Fn(&Row<WORDS>) -> Row<WORDS>>;
 /// A table in memory.
 type Built<F, const WORDS: usize> = Cuckoo<F, Memory<WORDS>, WORDS>;
 
-const SEED: u64 = 0x5eed;
+const SEED: [u64; 2] = [0x5eed, 0x1234_5678_9abc_def0];
 
 fn built<F: Kind<WORDS>, const WORDS: usize>(rows: &[Row<WORDS>]) -> Result<Built<F, WORDS>, Full> {
     Cuckoo::build(rows, F::CHUNKS, SEED)
@@ -28,7 +28,7 @@ fn find_narrow<F: Format<2>>(table: &Built<F, 2>) -> Find<2> {
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &NarrowSlot| {
         let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
-        narrow(SEED, &shape, key, &F::KEY, bucket)
+        narrow(SEED[0], &shape, key, &F::KEY, bucket)
     })
 }
 
@@ -139,9 +139,9 @@ fn keys_that_crowd_few_buckets_get_a_larger_table() {
 
 #[test]
 fn more_than_eight_keys_of_one_hash_are_refused() {
-    // The hash is of `first ^ second * odd`, so these have one and the same.
+    // The hash is of `first ^ (second ^ seed) * odd`, so these have one and the same.
     let odd = 0x6a09_e667_f3bc_c909_u64;
-    let row = |second: u64| [second.wrapping_mul(odd) ^ 0x1234_5678, second];
+    let row = |second: u64| [(second ^ SEED[0]).wrapping_mul(odd) ^ 0x1234_5678, second];
     let rows: Vec<NarrowSlot> = (1..=9).map(row).collect();
     assert!(built::<Policy, 2>(&rows[..8]).is_ok());
     assert_eq!(built::<Policy, 2>(&rows).err(), Some(Full));
