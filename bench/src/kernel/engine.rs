@@ -6,8 +6,8 @@ use aya::maps::MapInfo;
 use aya::programs::{TcAttachType, XdpMode};
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
-use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
 use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
 
 use super::{MeasureError, Program};
 

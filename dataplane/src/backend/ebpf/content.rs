@@ -27,7 +27,7 @@ pub(super) struct Content {
 
 /// The bucket tables, as they will lie in the kernel.
 pub(super) struct Arranged {
-    pub(super) attachments: Built<Attachments, 2>,
+    pub(super) attachments: Built<Attachments, 4>,
     pub(super) endpoints: Built<Endpoints, 2>,
     pub(super) addresses_v4: Built<AddressesV4, 2>,
     pub(super) addresses_v6: Built<AddressesV6, 4>,
@@ -59,6 +59,8 @@ impl Content {
     pub(super) const fn layout(&self) -> Layout {
         Layout {
             seed: self.seed,
+            top: u64::BITS - 1,
+            reserved: 0,
             attachments: self.arranged.attachments.shape(),
             endpoints: self.arranged.endpoints.shape(),
             addresses_v4: self.arranged.addresses_v4.shape(),

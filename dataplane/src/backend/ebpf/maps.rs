@@ -54,7 +54,7 @@ pub struct Maps {
     pub(super) selector: Array<MapData, Selector>,
     pub(super) config: Array<MapData, Config>,
     pub(super) layout: Array<MapData, Layout>,
-    pub(super) attachments: Table<Attachments, 2>,
+    pub(super) attachments: Table<Attachments, 4>,
     pub(super) endpoints: Table<Endpoints, 2>,
     pub(super) addresses_v4: Table<AddressesV4, 2>,
     pub(super) addresses_v6: Table<AddressesV6, 4>,

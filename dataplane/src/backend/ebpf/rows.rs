@@ -21,7 +21,7 @@ use crate::backend::host::HostTables;
 /// The rows of all tables.
 #[derive(Default)]
 pub(super) struct Rows {
-    pub(super) attachments: Vec<NarrowSlot>,
+    pub(super) attachments: Vec<WideSlot>,
     pub(super) endpoints: Vec<NarrowSlot>,
     pub(super) addresses_v4: Vec<NarrowSlot>,
     pub(super) addresses_v6: Vec<WideSlot>,
@@ -39,8 +39,9 @@ impl Rows {
     pub(super) fn new(tables: &HostTables, rules: &Rules) -> Result<Self, EbpfError> {
         let (lengths_v4, lengths_v6) = lengths(tables)?;
         let mut rows = Self { lengths_v4, lengths_v6, ..Self::default() };
-        let attachments = tables.attachments.iter();
-        rows.attachments = attachments.map(|(key, at)| table::attachment_slot(key, at)).collect();
+        let stations = tables.stations();
+        rows.attachments =
+            stations.iter().map(|(key, station)| table::attachment_slot(key, station)).collect();
         let endpoints = tables.endpoints.iter();
         rows.endpoints = endpoints.map(|(number, it)| table::endpoint_slot(*number, it)).collect();
         for (address, entry) in &tables.addresses {

@@ -26,7 +26,7 @@ pub(super) struct Side {
     /// The slot.
     pub(super) slot: u32,
     layout: Layout,
-    attachments: Live<Attachments, 2>,
+    attachments: Live<Attachments, 4>,
     endpoints: Live<Endpoints, 2>,
     addresses_v4: Live<AddressesV4, 2>,
     addresses_v6: Live<AddressesV6, 4>,
@@ -35,7 +35,7 @@ pub(super) struct Side {
 
 /// A row of one of the tables, to be put or removed.
 enum Row {
-    Attachment(NarrowSlot),
+    Attachment(WideSlot),
     Endpoint(NarrowSlot),
     V4(NarrowSlot),
     V6(WideSlot),
@@ -292,7 +292,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T, EbpfError>>) -> Resu
 /// Tables that were in a slot before it is filled.
 #[derive(Default)]
 struct Parts {
-    attachments: Option<Live<Attachments, 2>>,
+    attachments: Option<Live<Attachments, 4>>,
     endpoints: Option<Live<Endpoints, 2>>,
     addresses_v4: Option<Live<AddressesV4, 2>>,
     addresses_v6: Option<Live<AddressesV6, 4>>,

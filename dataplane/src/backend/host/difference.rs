@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::config::{Attachment, AttachmentKey};
+use ringfence_common::abi::config::AttachmentKey;
 use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::table::Station;
 
 use super::HostTables;
 use super::one_store::Store;
@@ -27,8 +28,8 @@ pub type Changes<Key, Value> = BTreeMap<Key, Change<Value>>;
 /// What differs between two [`HostTables`], their configurations aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostDiff {
-    /// What hooks check.
-    pub attachments: Changes<AttachmentKey, Attachment>,
+    /// What hooks check, and what they are told of the endpoint behind them.
+    pub attachments: Changes<AttachmentKey, Station>,
     /// Endpoints of this host.
     pub endpoints: Changes<u32, Endpoint>,
     /// Single addresses.
@@ -46,7 +47,7 @@ impl HostDiff {
     #[must_use]
     pub fn of(old: &HostTables, new: &HostTables) -> Self {
         Self {
-            attachments: changes(&old.attachments, &new.attachments),
+            attachments: changes(&old.stations(), &new.stations()),
             endpoints: changes(&old.endpoints, &new.endpoints),
             addresses: changes(&old.addresses, &new.addresses),
             prefixes: changes(&old.prefixes, &new.prefixes),
@@ -57,7 +58,12 @@ impl HostDiff {
 
     /// Makes the change in `tables`.
     pub fn apply_to(&self, tables: &mut HostTables) {
-        apply(&self.attachments, &mut tables.attachments);
+        for (key, change) in &self.attachments {
+            match change.new {
+                Some(station) => _ = tables.attachments.insert(*key, station.attachment),
+                None => _ = tables.attachments.remove(key),
+            }
+        }
         apply(&self.endpoints, &mut tables.endpoints);
         apply(&self.addresses, &mut tables.addresses);
         apply(&self.prefixes, &mut tables.prefixes);

@@ -27,7 +27,7 @@
 //! - *An address or a prefix.* The source's meaning is looked up once, the destination's once, and
 //!   no address has both roles in a packet that policy is asked about. Only addresses that no
 //!   endpoint has are known by prefixes, and of a packet's two ends one is an endpoint.
-//! - *Forms or subject of an endpoint.* Each side reads its endpoint once and asks with the copy; the
+//! - *Forms or subject of an endpoint* that shares its interface, or is the host. Each side reads its endpoint once and asks with the copy; the
 //!   two sides are different endpoints.
 //! - *A policy entry.* Two sides with the same subject may both read it, the first before and the
 //!   second after. A packet passes if each side it asks lets it through, and each answer depends
@@ -39,14 +39,17 @@
 //! - Ports that change their class: both sides look the class up, so that the egress of the old and
 //!   the ingress of the new classes could make a verdict that is neither's.
 //! - An endpoint that moves to another interface: a packet asks for it several times.
-//! - Prefixes that lie in a trie, and hooks that check something else.
+//! - Prefixes that lie in a trie.
+//! - Hooks that check something else. The one endpoint behind an interface and its address stand at
+//!   the hooks as well ([`Station`]), so a change of these is more than one store.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::config::{Attachment, AttachmentKey, flags};
+use ringfence_common::abi::config::{AttachmentKey, flags};
 use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::table::Station;
 
 use super::difference::{Change, HostDiff};
 use super::reach::Reach;
@@ -55,7 +58,7 @@ use super::reach::Reach;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     /// A hook that nobody has attached.
-    Attachment(AttachmentKey, Option<Attachment>),
+    Attachment(AttachmentKey, Option<Station>),
     /// An endpoint.
     Endpoint(u32, Option<Endpoint>),
     /// A single address.

@@ -40,13 +40,6 @@ macro_rules! narrow_kind {
 }
 
 narrow_kind!(
-    /// What each hook checks.
-    Attachments,
-    ATTACHMENTS,
-    table::ATTACHMENT_KEY,
-    limits::ATTACHMENTS
-);
-narrow_kind!(
     /// Endpoints of this host.
     Endpoints,
     ENDPOINTS,
@@ -67,6 +60,25 @@ narrow_kind!(
     table::POLICY_KEY,
     limits::POLICY_ENTRIES
 );
+
+/// What each hook checks.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Attachments {}
+
+impl Format<4> for Attachments {
+    const KEY: WideSlot = table::ATTACHMENT_KEY;
+    const COMMIT: usize = 0;
+
+    fn hash(seed: [u64; 2], slot: &WideSlot) -> u64 {
+        hash(seed[0], [slot[0], 0])
+    }
+}
+
+impl Kind<4> for Attachments {
+    const NAME: &'static str = "ATTACHMENTS";
+    const CHUNKS: u32 = chunks::ATTACHMENTS;
+    const LIMIT: u32 = limits::ATTACHMENTS;
+}
 
 /// IPv6 addresses and prefixes.
 #[derive(Clone, Copy, Debug)]

@@ -115,11 +115,11 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
     fn slot_for(&self, row: &[u64; WORDS]) -> Option<At> {
         let is_own = |at: &At| {
             let before = self.freed.get(at);
-            before.is_some_and(|it| (0..WORDS).all(|word| (it[word] ^ row[word]) & K::KEY[word] == 0))
+            before
+                .is_some_and(|it| (0..WORDS).all(|word| (it[word] ^ row[word]) & K::KEY[word] == 0))
         };
-        let is_free = |at: &At| {
-            self.table.slots().get(*at)[K::COMMIT] == 0 && !self.freed.contains_key(at)
-        };
+        let is_free =
+            |at: &At| self.table.slots().get(*at)[K::COMMIT] == 0 && !self.freed.contains_key(at);
         let own = self.table.candidates(row).find(is_own);
         own.or_else(|| self.table.candidates(row).find(is_free))
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use ringfence_common::abi::table::{NarrowBucket, NarrowSlot, WideBucket, WideSlot};
-use ringfence_common::table::{narrow, wide};
+use ringfence_common::table::{Chunk, Probe, narrow, wide};
 
 use super::super::formats::{AddressesV4, AddressesV6, Attachments, Endpoints, Kind, Policy};
 use super::*;
@@ -21,25 +21,37 @@ fn built<F: Kind<WORDS>, const WORDS: usize>(rows: &[Row<WORDS>]) -> Result<Buil
     Cuckoo::build(rows, F::CHUNKS, SEED)
 }
 
+/// The buckets of a chunk, as the programs see them.
+struct InOrder<'a, B>(&'a [B]);
+
+impl<'a, B> Chunk<'a, B> for InOrder<'a, B> {
+    fn bucket(&self, number: u32) -> Option<&'a B> {
+        self.0.get(number as usize)
+    }
+}
+
 fn find_narrow<F: Format<2>>(table: &Built<F, 2>) -> Find<2> {
     let shape = table.shape();
-    let buckets =
-        |chunk| table.slots().chunk(chunk).iter().map(|slots| NarrowBucket { slots: *slots });
+    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|it| NarrowBucket { slots: *it });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &NarrowSlot| {
-        let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
-        narrow(SEED[0], &shape, key, &F::KEY, bucket)
+        let probe = Probe { seed: &SEED, top: 63, shape: &shape };
+        narrow(probe, key, &F::KEY, |chunk| chunks.get(chunk as usize).map(|it| InOrder(it)))
     })
 }
 
-fn find_wide(table: &Built<AddressesV6, 4>) -> Find<4> {
+fn find_wide<F: Format<4>>(table: &Built<F, 4>) -> Find<4> {
     let shape = table.shape();
-    let buckets =
-        |chunk| table.slots().chunk(chunk).iter().map(|slots| WideBucket { slots: *slots });
+    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|it| WideBucket { slots: *it });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &WideSlot| {
-        let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
-        wide(SEED, &shape, key, &AddressesV6::KEY, bucket)
+        let probe = Probe { seed: &SEED, top: 63, shape: &shape };
+        let chunk = |chunk| chunks.get(chunk as usize).map(|it| InOrder(it));
+        // The last word of a key of the attachments is never part of it.
+        match F::KEY[3] {
+            0 => ringfence_common::table::attachment(probe, key, chunk),
+            _ => wide(probe, key, &F::KEY, chunk),
+        }
     })
 }
 
@@ -67,8 +79,8 @@ fn assert_narrow<F: Kind<2>>(rows: &[NarrowSlot], absent: impl Iterator<Item = N
     assert_found::<F, 2>(&find_narrow(&table), rows, absent);
 }
 
-fn attachment(number: u64) -> NarrowSlot {
-    [number / 3 + 1 | (number % 3) << 32, !number]
+fn attachment(number: u64) -> WideSlot {
+    [number / 3 + 1 | (number % 3) << 32, !number, number, 7]
 }
 
 fn endpoint(number: u64) -> NarrowSlot {
@@ -108,8 +120,11 @@ fn a_million_keys_one_after_the_other_fit_in_the_stated_memory() {
 fn every_table_holds_as_many_keys_as_its_limit_says() {
     let rows =
         |limit: u32, row: fn(u64) -> NarrowSlot| (0..u64::from(limit)).map(row).collect::<Vec<_>>();
-    let (a, e) = (Attachments::LIMIT, Endpoints::LIMIT);
-    assert_narrow::<Attachments>(&rows(a, attachment), (u64::from(a)..100_000).map(attachment));
+    let (a, e) = (u64::from(Attachments::LIMIT), Endpoints::LIMIT);
+    let hooks: Vec<WideSlot> = (0..a).map(attachment).collect();
+    let table = built::<Attachments, 4>(&hooks).expect("they fit");
+    let absent = (a..100_000).map(attachment);
+    assert_found::<Attachments, 4>(&find_wide(&table), &hooks, absent);
     assert_narrow::<Endpoints>(&rows(e, endpoint), (u64::from(e)..100_000).map(endpoint));
     let limit = AddressesV4::LIMIT;
     let absent = u64::from(limit)..u64::from(limit) + 100_000;
