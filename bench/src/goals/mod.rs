@@ -12,6 +12,7 @@ mod decisions;
 mod drop_rate;
 mod goal;
 mod load;
+mod look_ups;
 mod machine;
 mod print;
 mod row;
@@ -67,6 +68,7 @@ struct Part {
 
 const PARTS: &[Part] = &[
     Part { goals: decisions::GOALS, measure: decisions::measure },
+    Part { goals: look_ups::GOALS, measure: look_ups::measure },
     Part { goals: calls::GOALS, measure: calls::measure },
     Part { goals: drop_rate::GOALS, measure: drop_rate::measure },
     Part { goals: change::GOALS, measure: change::measure },

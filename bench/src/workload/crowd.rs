@@ -167,6 +167,11 @@ impl Crowd {
         addresses.map(|(address, identity)| (*address, *identity))
     }
 
+    /// The peers as in [`Crowd::drawn`], and their identities.
+    pub fn identities(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.peers().map(|(address, identity)| (last_four(address), identity))
+    }
+
     /// The endpoint's address.
     #[must_use]
     pub fn endpoint(&self) -> IpAddr {
