@@ -55,22 +55,19 @@ pub(super) struct Subject {
     pub(super) peers: Vec<PeerIndex>,
 }
 
-impl Subject {
-    /// The numbers of the ports called `name`.
-    pub(super) fn ports_named(&self, protocol: Protocol, name: &str) -> impl Iterator<Item = u16> {
-        self.ports
-            .iter()
-            .filter(move |port| port.protocol == protocol && port.name == name)
-            .map(|port| port.number)
-    }
-}
-
 /// A named port that some policy names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NamedPort {
     pub(super) name: String,
     pub(super) protocol: Protocol,
     pub(super) number: u16,
+}
+
+impl NamedPort {
+    /// Whether a rule for the port `name` of `protocol` is about this one.
+    pub(super) fn is(&self, protocol: Protocol, name: &str) -> bool {
+        self.protocol == protocol && self.name == name
+    }
 }
 
 /// What policy can tell apart of an address.
@@ -212,7 +209,7 @@ impl Identities {
 }
 
 /// What policy can tell apart of `workload`.
-fn describe(
+pub(super) fn describe(
     workload: &Workload,
     inventory: &Inventory,
     reads: &Reads<'_>,
@@ -256,7 +253,7 @@ fn read(labels: &Labels, keys: &BTreeSet<&str>) -> Labels {
 }
 
 /// Everything a description says, in an order of its own.
-fn feed(description: &IdentityDescription, hash: &mut Hash) {
+pub(super) fn feed(description: &IdentityDescription, hash: &mut Hash) {
     let IdentityDescription { namespace_labels, labels, ports, blocks, workload } = description;
     hash.count(usize::from(*workload));
     for labels in [namespace_labels, labels] {

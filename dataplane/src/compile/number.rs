@@ -59,20 +59,27 @@ impl Hash {
     }
 }
 
+/// The number that a thing of a `kind` tries with a salt; `feed` says what it stands for.
+pub(super) fn candidate(kind: &str, salt: u32, feed: impl FnOnce(&mut Hash)) -> u32 {
+    let mut hash = Hash::new(kind, salt);
+    feed(&mut hash);
+    hash.finish()
+}
+
 /// Gives every one of `things`, which are of one `kind`, a number; `feed` says what it stands for.
 pub(super) fn number<T: Ord>(
     kind: &str,
     things: BTreeSet<T>,
     feed: impl Fn(&T, &mut Hash),
 ) -> BTreeMap<T, u32> {
-    assign(things, |thing, salt| {
-        let mut hash = Hash::new(kind, salt);
-        feed(thing, &mut hash);
-        hash.finish()
-    })
+    assign(things, |thing, salt| candidate(kind, salt, |hash| feed(thing, hash)))
 }
 
-fn assign<T: Ord>(things: BTreeSet<T>, candidate: impl Fn(&T, u32) -> u32) -> BTreeMap<T, u32> {
+/// Gives every one of `things` the first of its candidates that none before it has.
+pub(super) fn assign<T: Ord>(
+    things: BTreeSet<T>,
+    candidate: impl Fn(&T, u32) -> u32,
+) -> BTreeMap<T, u32> {
     let mut taken = BTreeSet::new();
     things
         .into_iter()
