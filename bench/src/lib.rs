@@ -4,4 +4,5 @@
 //! answers: one that measures the wrong thing fails.
 #![deny(unsafe_code)]
 
+pub mod changes;
 pub mod workload;

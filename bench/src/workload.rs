@@ -67,17 +67,7 @@ impl Server {
     /// When the policy does not compile to an entry for each client.
     #[must_use]
     pub fn new(clients: usize) -> Self {
-        // Every second address, so that no two are one block.
-        let blocks = (0..clients).map(|number| {
-            let block = IpAddr::V4(client(2 * number)).into();
-            let block = IpBlock::new(block, Vec::new()).expect("it has no exception");
-            let port = PortMatch::Range(Protocol::Tcp, PortRange::single(443));
-            allow(Peers::Any(vec![Peer::Block(block)]), Ports::Any(vec![port]))
-        });
-        let mut set = PolicySet::default();
-        add_workload(&mut set.inventory, "server", SERVER.into());
-        set.policies.push(ingress_policy("server", "server", blocks.collect()));
-        let tables = compile(&set).expect("so few policies fit");
+        let tables = compile(&server_set(clients)).expect("so few policies fit");
         assert_eq!(tables.policy.len(), clients, "every client has an entry");
         Self { tables: host_tables(tables), clients }
     }
@@ -103,6 +93,26 @@ impl Server {
         };
         (0..count).map(frame).collect()
     }
+}
+
+/// One workload with so many clients, for each a rule of one policy.
+///
+/// # Panics
+///
+/// Never: an address without exceptions is a block.
+#[must_use]
+pub fn server_set(clients: usize) -> PolicySet {
+    // Every second address, so that no two are one block.
+    let blocks = (0..clients).map(|number| {
+        let block = IpAddr::V4(client(2 * number)).into();
+        let block = IpBlock::new(block, Vec::new()).expect("it has no exception");
+        let port = PortMatch::Range(Protocol::Tcp, PortRange::single(443));
+        allow(Peers::Any(vec![Peer::Block(block)]), Ports::Any(vec![port]))
+    });
+    let mut set = PolicySet::default();
+    add_workload(&mut set.inventory, "server", SERVER.into());
+    set.policies.push(ingress_policy("server", "server", blocks.collect()));
+    set
 }
 
 /// The state of a host with one workload that `entries` clients may connect to, each on TCP port

@@ -30,6 +30,7 @@ mod in_place;
 mod incremental;
 mod look_up;
 mod number;
+mod numbers;
 mod precedence;
 mod reads;
 mod resolve;

@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 
 use super::identities::{Identities, PeerIndex};
-use super::number;
+use super::numbers::number;
 use super::select::Index;
 use super::services::{Services, named};
 use super::tables::RuleDescription;
@@ -123,14 +123,15 @@ impl Rules {
             }
         }
         order.sort_unstable();
-        let name =
-            |policy: usize, direction, position| policies[policy].rule_name(direction, position);
-        // Policies are sorted by name, so this is the order of the rules' names.
-        let numbers = number::number(
-            "rule",
-            order.iter().map(|(_, _, policy, direction, i)| (*policy, *direction, *i)).collect(),
-            |(policy, direction, i), hash| hash.text(&name(*policy, *direction, *i).to_string()),
-        );
+        // Policies are sorted by name, so the order of places is that of the rules' names.
+        let names: Vec<_> = order
+            .iter()
+            .map(|(_, _, policy, direction, position)| {
+                let name = policies[*policy].rule_name(*direction, *position).to_string();
+                ((*policy, *direction, *position), name)
+            })
+            .collect();
+        let numbers = number("rule", &names, |(_, name), hash| hash.text(name));
         let mut rules = Self {
             list: Vec::with_capacity(order.len()),
             of_policy: [vec![Vec::new(); policies.len()], vec![Vec::new(); policies.len()]],
@@ -140,9 +141,8 @@ impl Rules {
             .iter()
             .map(|policy| [Direction::Ingress, Direction::Egress].map(|d| says_several(policy, d)))
             .collect();
-        for (_, _, policy, direction, position) in order {
+        for (((policy, direction, position), name), number) in names.into_iter().zip(numbers) {
             let source = &policies[policy].rules(direction)[position];
-            let number = numbers[&(policy, direction, position)];
             rules.of_policy[direction as usize][policy].push(rules.list.len());
             let several = several[policy][direction as usize];
             let of = (policy, policies[policy]);
@@ -155,10 +155,7 @@ impl Rules {
                 rule.peer_ports = peers_ports(source, rule.peers.as_deref(), identities);
             }
             rules.list.push(rule);
-            let description = RuleDescription {
-                name: name(policy, direction, position).to_string(),
-                origin: source.origin.clone(),
-            };
+            let description = RuleDescription { name, origin: source.origin.clone() };
             rules.described.insert(number, description);
         }
         rules

@@ -40,12 +40,11 @@
 //!   those after it are renamed, and their entries change.
 //!
 //! Compiled anew is what cannot be followed: a number that moves from one thing to another because
-//! the hashes of two things meet ([`super::number`]), and tables that may be too large for the
+//! the hashes of two things meet ([`super::numbers`]), and tables that may be too large for the
 //! maps. A refused change that was too large costs two fresh compiles.
 
 mod counts;
 mod ledger;
-mod numbers;
 mod outcome;
 mod people;
 mod ports;

@@ -80,7 +80,7 @@ impl Blocks {
     }
 
     fn node(&mut self, prefix: IpNet) -> &mut Node {
-        self.prefixes.entry(prefix).or_insert_with(Node::default)
+        self.prefixes.entry(prefix).or_default()
     }
 
     /// A block that `rule` names no more.

@@ -9,7 +9,6 @@ use ringfence_common::abi::limits;
 
 use super::counts::Counts;
 use super::ledger::Ledger;
-use super::numbers::{Numbers, Things};
 use super::ports::Ports;
 use super::prefixes::{BlockId, Blocks, Set};
 use super::selections::{SelectionId, Selections};
@@ -17,6 +16,7 @@ use super::slots::Slots;
 use super::sources::{Sources, Touched};
 use super::{PeerId, PolicyId, RuleId, SubjectId, WorkloadId};
 use crate::compile::identities::{self, NamedPort};
+use crate::compile::numbers::{Numbers, Things};
 use crate::compile::precedence::Rule;
 use crate::compile::{CompileError, IdentityDescription, number};
 use crate::model::{Action, Direction, PolicyName, Protocol, RuleName, Tier, WorkloadName};

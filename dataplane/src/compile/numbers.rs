@@ -1,12 +1,15 @@
-//! The numbers of [`crate::compile::number`], kept while things come and go.
+//! Who has which number: a fresh assignment, and one that is kept while things come and go.
 //!
-//! A fresh compile gives things their numbers one after another, in their own order: each takes the
-//! first of its candidates that none before it has. That is the one assignment in which nobody
-//! would rather have a number that is free or held by somebody later, so it can be reached from any
-//! other: who comes takes a number from somebody later, who then looks on; a number that becomes
-//! free goes to the earliest of those who were refused it, which frees that one's own.
+//! Things have their numbers one after another, in their own order: each has the first of its
+//! candidates ([`super::number`]) that none before it has. That is the one assignment in which
+//! nobody would rather have a number that is free or held by somebody later, so it can be reached
+//! from any other, and without putting things in order first: who comes takes a number from
+//! somebody later, who then looks on; a number that becomes free goes to the earliest of those who
+//! were refused it, which frees that one's own.
 
 use hashbrown::HashMap;
+
+use super::number::{Hash, candidate};
 
 /// Position of a thing, as its owner calls it.
 type Thing = usize;
@@ -112,12 +115,78 @@ impl Numbers {
     }
 }
 
+/// Gives every one of `things`, which are of one `kind` and all different, a number; `feed` says
+/// what it stands for.
+pub(super) fn number<T: Ord>(kind: &str, things: &[T], feed: impl Fn(&T, &mut Hash)) -> Vec<u32> {
+    let all = All { kind, things, feed };
+    let mut numbers = Numbers::default();
+    (0..things.len()).for_each(|thing| numbers.insert(thing, &all));
+    (0..things.len()).map(|thing| numbers.of(thing)).collect()
+}
+
+/// Things by their position.
+struct All<'a, T, F> {
+    kind: &'a str,
+    things: &'a [T],
+    feed: F,
+}
+
+impl<T: Ord, F: Fn(&T, &mut Hash)> Things for All<'_, T, F> {
+    fn candidate(&self, thing: Thing, salt: u32) -> u32 {
+        candidate(self.kind, salt, |hash| (self.feed)(&self.things[thing], hash))
+    }
+
+    fn is_before(&self, one: Thing, other: Thing) -> bool {
+        self.things[one] < self.things[other]
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::compile::number::assign;
+
+    /// The assignment as it is told: one after another.
+    fn assign(things: &BTreeSet<Thing>, all: &impl Things) -> BTreeMap<Thing, u32> {
+        let mut taken = BTreeSet::new();
+        let number = |thing: &Thing| {
+            let mut candidates = (0..=u32::MAX).map(|salt| all.candidate(*thing, salt));
+            (*thing, candidates.find(|number| taken.insert(*number)).unwrap())
+        };
+        things.iter().map(number).collect()
+    }
+
+    #[test]
+    fn numbers_never_change_between_releases() {
+        let numbers = number("rule", &["a", "b"], |text, hash| hash.text(text));
+        assert_eq!(numbers, [735_991_983, 996_097_236]);
+    }
+
+    #[test]
+    fn a_number_does_not_depend_on_the_other_things_or_their_order() {
+        let few = number("x", &["a", "m"], |text, hash| hash.text(text));
+        let more = number("x", &["z", "m", "b", "a"], |text, hash| hash.text(text));
+        assert_eq!((few[0], few[1]), (more[3], more[1]));
+        let other_kind = number("y", &["a"], |text, hash| hash.text(text));
+        assert_ne!(few[0], other_kind[0]);
+    }
+
+    #[test]
+    fn fields_do_not_run_into_each_other() {
+        let numbers = number("x", &[("ab", "c"), ("a", "bc")], |(first, second), hash| {
+            hash.text(first);
+            hash.text(second);
+        });
+        assert_ne!(numbers[0], numbers[1]);
+        let unsalted = |first: &str, second: &str| {
+            candidate("x", 0, |hash| {
+                hash.text(first);
+                hash.text(second);
+            })
+        };
+        assert_eq!(numbers, [unsalted("ab", "c"), unsalted("a", "bc")]);
+    }
 
     /// Things that want few numbers, so that they meet.
     struct Few;
@@ -147,7 +216,7 @@ mod tests {
                 numbers.insert(thing, &Few);
             }
             moved += numbers.moved().len();
-            let expected = assign(there.clone(), |thing, salt| Few.candidate(*thing, salt));
+            let expected = assign(&there, &Few);
             for (thing, number) in &expected {
                 assert_eq!(numbers.of(*thing), *number, "{thing} of {there:?}");
                 assert_eq!(numbers.holder(*number), Some(*thing));
