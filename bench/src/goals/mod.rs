@@ -10,6 +10,7 @@ mod change;
 mod compile;
 mod decisions;
 mod drop_rate;
+mod exact;
 mod goal;
 mod load;
 mod look_ups;
@@ -25,9 +26,10 @@ use std::{panic, thread};
 
 use crate::kernel::MeasureError;
 
+pub use self::exact::{Exact, MapSize, ProgramSize, WaySize, exact};
 pub use self::goal::{Goal, UnknownGoal};
 pub use self::machine::Machine;
-pub use self::print::{json, table};
+pub use self::print::table;
 pub use self::row::{Bound, Row};
 
 /// Whom to tell what is being measured.

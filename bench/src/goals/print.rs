@@ -1,4 +1,4 @@
-//! Rows as a table and as JSON.
+//! Rows as a table.
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -32,15 +32,6 @@ pub fn table(rows: &[Row]) -> String {
     let missed = rows.iter().filter(|row| !row.met).count();
     text.push_str(&format!("\n{} of {} met\n", rows.len() - missed, rows.len()));
     text
-}
-
-/// An array of [`Row`]s: `goal`, `limit`, `measured`, `met`, `detail`.
-///
-/// # Errors
-///
-/// When a row cannot be written as JSON.
-pub fn json(rows: &[Row]) -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(rows)
 }
 
 /// As many digits as tell something.
@@ -77,19 +68,5 @@ mod tests {
               G3    10K entries   ≥ 25 ×     123 ×  MISSED\n\
               \n1 of 2 met\n"
         );
-    }
-
-    #[test]
-    fn the_json_is_an_array_of_rows() {
-        let read: serde_json::Value = serde_json::from_str(&json(&rows()).unwrap()).unwrap();
-        let keys = |value: &serde_json::Value| {
-            value.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
-        };
-        assert_eq!(read.as_array().unwrap().len(), 2);
-        let mut found = keys(&read[0]);
-        found.sort();
-        assert_eq!(found, ["detail", "goal", "limit", "measured", "met"]);
-        assert_eq!(read[0]["detail"]["case"], "hot");
-        assert_eq!(read[1]["measured"], 123.456);
     }
 }

@@ -24,6 +24,7 @@ mod run;
 mod seat;
 mod station;
 
+pub use self::bpf::memory;
 pub use self::controls::{Control, Controls, Rule};
 pub use self::engine::Engine;
 pub use self::error::MeasureError;
