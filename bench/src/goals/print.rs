@@ -63,9 +63,9 @@ mod tests {
         rows[1].met = false;
         assert_eq!(
             table(&rows),
-            " goal  case         goal is  measured          reading\n \
-              G1    hot          ≤ 1.6 ×    1.52 ×  met     14 ns beside 26\n \
-              G3    10K entries   ≥ 25 ×     123 ×  MISSED\n\
+            " goal  case          goal is  measured          reading\n \
+              G1    hot          ≤ 1.60 ×    1.52 ×  met     14 ns beside 26\n \
+              G3    10K entries    ≥ 25 ×     123 ×  MISSED\n\
               \n1 of 2 met\n"
         );
     }

@@ -177,6 +177,12 @@ impl Controls {
         }
     }
 
+    /// The names of all programs of the object.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.ebpf.programs().map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// A control program for XDP, to attach it.
     ///
     /// # Errors
