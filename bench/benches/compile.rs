@@ -1,35 +1,79 @@
-//! Compiling 1,000 policies over 1,000 workloads.
+//! Compiling policy: from nothing, and one change at a time.
+//!
+//! A change is made and taken back in turn; the time is that of either. Each run checks what it
+//! came to: how many map entries it touched, and at the end that the tables are those of a fresh
+//! compile.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use ringfence_bench::workload::cluster;
-use ringfence_dataplane::compile::compile;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use ringfence_bench::changes::{Subject, Swing};
+use ringfence_dataplane::compile::{Compiler, compile};
 
-/// Policies, and workloads.
-const POLICIES: usize = 1_000;
+/// Rules; those of a cluster are rounded up to whole groups of workloads.
+const SIZES: [usize; 3] = [100, 1_000, 10_000];
 
-/// Six peers, two ports each.
-const ENTRIES: usize = 12 * POLICIES;
+fn subjects() -> impl Iterator<Item = (usize, Subject)> {
+    SIZES.into_iter().flat_map(|size| {
+        [Subject::cluster(size), Subject::address_list(size)].map(|subject| (size, subject))
+    })
+}
 
-fn whole(criterion: &mut Criterion) {
-    let set = cluster(POLICIES);
-    let expected = compile(&set).expect("so many policies fit");
-    assert_eq!((expected.policy.len(), expected.endpoints.len()), (ENTRIES, POLICIES));
-    criterion.bench_function("compile/1000-policies", |bencher| {
-        bencher.iter(|| {
-            let tables = compile(black_box(&set)).expect("so many policies fit");
-            assert_eq!(tables.policy.len(), ENTRIES);
-            tables
+fn fresh(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("compile/fresh");
+    for (size, subject) in subjects() {
+        let set = &subject.set;
+        let rules: usize = set.policies.iter().map(|policy| policy.ingress.len()).sum();
+        let expected = compile(set).expect("so few policies fit");
+        assert_eq!(expected.rules.len(), rules, "every rule has a number");
+        group.bench_function(BenchmarkId::new(subject.name, size), |bencher| {
+            bencher.iter(|| {
+                let tables = compile(black_box(set)).expect("so few policies fit");
+                assert_eq!(tables.policy.len(), expected.policy.len());
+                tables
+            });
         });
-    });
-    assert_eq!(compile(&set).expect("so many policies fit"), expected);
+        assert_eq!(compile(set).expect("so few policies fit"), expected);
+    }
+    group.finish();
+}
+
+fn change(criterion: &mut Criterion) {
+    for (size, subject) in subjects() {
+        for swing in subject.swings() {
+            let mut group = criterion.benchmark_group(format!("compile/{}", swing.name));
+            group.bench_function(BenchmarkId::new(subject.name, size), |bencher| {
+                bencher.iter_custom(|rounds| swung(&subject, &swing, rounds));
+            });
+            group.finish();
+        }
+    }
+}
+
+/// How long so many changes take.
+fn swung(subject: &Subject, swing: &Swing, rounds: u64) -> Duration {
+    let mut compiler = Compiler::new(subject.set.clone()).expect("so few policies fit");
+    // The first one is not timed: it may lead from a state to which none leads back.
+    let mut changes = [swing.back.clone(), swing.there.clone()].into_iter().cycle();
+    let first = compiler.change([swing.there.clone()]).expect("it fits");
+    assert!(!first.diff.is_empty(), "`{}` changes nothing", swing.name);
+    let mut spent = Duration::ZERO;
+    for _ in 0..rounds {
+        let change = changes.next().expect("a cycle does not end");
+        let start = Instant::now();
+        let update = compiler.change([black_box(change)]).expect("it fits");
+        spent += start.elapsed();
+        assert_eq!(update.diff.entries_touched(), swing.entries, "{}\n{}", swing.name, update.diff);
+    }
+    let fresh = compile(&compiler.policy_set()).expect("so few policies fit");
+    assert!(*compiler.tables() == fresh, "`{}` ends in other tables", swing.name);
+    spent
 }
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(4));
-    targets = whole
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
+    targets = fresh, change
 }
 criterion_main!(benches);

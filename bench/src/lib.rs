@@ -4,6 +4,7 @@
 //! answers: one that measures the wrong thing fails.
 #![deny(unsafe_code)]
 
+pub mod changes;
 pub mod goals;
 pub mod kernel;
 pub mod rounds;

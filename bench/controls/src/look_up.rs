@@ -1,6 +1,8 @@
 //! Loops of look-ups from address to identity, for costs below a nanosecond's resolution.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
+use ringfence_common::abi::table::chunks;
+use ringfence_common::table::address_v4;
 use ringfence_controls::LOOKUPS;
 
 use crate::draw::{key, take_turns};
@@ -33,4 +35,18 @@ pub fn in_hash(address: u32) -> u32 {
 #[inline(always)]
 pub fn in_trie(address: u32) -> u32 {
     maps::IDENTITY_TRIE.get(&Key::new(32, address.to_ne_bytes())).copied().unwrap_or(0)
+}
+
+/// Looks [`LOOKUPS`] keys up as [`repeat`] does, in the engine's table, by the engine's own code.
+#[inline(always)]
+pub fn repeat_in_buckets() -> bool {
+    let Some(selector) = maps::SELECTOR.get(0) else { return false };
+    let generation = selector.slot & 1;
+    let Some(layout) = maps::LAYOUT.get(generation) else { return false };
+    let first = generation * chunks::ADDRESSES_V4;
+    repeat(|address| {
+        let bucket = |chunk: u32, bucket: u32| maps::ADDRESSES_V4.get(first + chunk)?.get(bucket);
+        let found = address_v4(layout, u32::from_be(address), bucket);
+        found.map_or(0, |entry| entry.identity)
+    })
 }

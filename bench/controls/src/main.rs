@@ -119,6 +119,11 @@ pub fn loop_trie(_context: XdpContext) -> u32 {
     xdp_measured(look_up::repeat(look_up::in_trie))
 }
 
+#[xdp(frags)]
+pub fn loop_buckets(_context: XdpContext) -> u32 {
+    xdp_measured(look_up::repeat_in_buckets())
+}
+
 #[inline(always)]
 fn xdp_verdict(passes: bool) -> u32 {
     if passes { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }

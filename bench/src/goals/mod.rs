@@ -10,8 +10,10 @@ mod change;
 mod compile;
 mod decisions;
 mod drop_rate;
+mod exact;
 mod goal;
 mod load;
+mod look_ups;
 mod machine;
 mod print;
 mod row;
@@ -24,9 +26,10 @@ use std::{panic, thread};
 
 use crate::kernel::MeasureError;
 
+pub use self::exact::{Exact, MapSize, ProgramSize, WaySize, exact};
 pub use self::goal::{Goal, UnknownGoal};
 pub use self::machine::Machine;
-pub use self::print::{json, table};
+pub use self::print::table;
 pub use self::row::{Bound, Row};
 
 /// Whom to tell what is being measured.
@@ -67,6 +70,7 @@ struct Part {
 
 const PARTS: &[Part] = &[
     Part { goals: decisions::GOALS, measure: decisions::measure },
+    Part { goals: look_ups::GOALS, measure: look_ups::measure },
     Part { goals: calls::GOALS, measure: calls::measure },
     Part { goals: drop_rate::GOALS, measure: drop_rate::measure },
     Part { goals: change::GOALS, measure: change::measure },

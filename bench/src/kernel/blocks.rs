@@ -13,8 +13,6 @@ pub struct Marked {
     pub instructions: Vec<Instruction>,
     /// By instruction of the program without marks, where it is now, its mark included.
     pub positions: Vec<usize>,
-    /// How many marks there are.
-    pub marks: usize,
 }
 
 /// Why a program cannot be marked.
@@ -52,8 +50,7 @@ pub fn mark(program: &[Instruction], map: i32) -> Result<Marked, Unmarked> {
             None => {}
         }
     }
-    let mut marked =
-        Marked { instructions: Vec::new(), positions: Vec::new(), marks: count as usize };
+    let mut marked = Marked { instructions: Vec::new(), positions: Vec::new() };
     for (instruction, mark) in program.iter().zip(&marks) {
         marked.positions.push(marked.instructions.len());
         if let Some((register, number)) = *mark {
@@ -187,7 +184,6 @@ mod tests {
     #[test]
     fn a_jump_leads_to_its_target_s_mark() {
         let marked = mark(&BRANCH, 9).unwrap();
-        assert_eq!(marked.marks, 3);
         assert_eq!(marked.positions, [0, 4, 5, 9]);
         let jump = marked.instructions[4];
         assert_eq!((jump.code, 5 + jump.jump().unwrap()), (0x15, 9));

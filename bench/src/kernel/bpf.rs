@@ -6,6 +6,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use aya::maps::MapFd;
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_func_info, bpf_map_type, bpf_prog_info};
 
 use super::MeasureError;
@@ -156,8 +157,17 @@ impl SharedBytes {
     }
 }
 
+/// The memory that a map takes, in bytes, as the kernel reckons it; that of maps in it not among it.
+///
+/// # Errors
+///
+/// [`MeasureError`] when the kernel does not tell.
+pub fn memory(map: &MapFd) -> Result<u64, MeasureError> {
+    told(map.as_fd(), "memlock")
+}
+
 /// A number that the kernel tells of a descriptor, in `/proc/self/fdinfo`.
-pub fn told(fd: BorrowedFd<'_>, name: &str) -> Result<u64, MeasureError> {
+fn told(fd: BorrowedFd<'_>, name: &str) -> Result<u64, MeasureError> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
     let text = std::fs::read_to_string(&path).map_err(MeasureError::refused("read fdinfo"))?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -1,6 +1,7 @@
 //! The control programs and their tables.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, ProgramArray};
@@ -47,11 +48,13 @@ pub enum Control {
     LoopHash,
     /// A loop of look-ups in a trie.
     LoopTrie,
+    /// A loop of look-ups in the engine's table.
+    LoopBuckets,
 }
 
 impl Control {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::EmptyXdp,
         Self::EmptyTc,
         Self::DropXdp,
@@ -65,6 +68,7 @@ impl Control {
         Self::LoopNothing,
         Self::LoopHash,
         Self::LoopTrie,
+        Self::LoopBuckets,
     ];
 
     /// The program's name in the object.
@@ -84,6 +88,7 @@ impl Control {
             Self::LoopNothing => "loop_nothing",
             Self::LoopHash => "loop_hash",
             Self::LoopTrie => "loop_trie",
+            Self::LoopBuckets => "loop_buckets",
         }
     }
 }
@@ -122,7 +127,19 @@ impl Controls {
     ///
     /// [`MeasureError::Refused`].
     pub fn load(entries: u32) -> Result<Self, MeasureError> {
+        Self::load_over(entries, &[])
+    }
+
+    /// As [`Controls::load`], over maps that are pinned: their names and where they are.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn load_over(entries: u32, pinned: &[(&str, PathBuf)]) -> Result<Self, MeasureError> {
         let mut loader = EbpfLoader::new();
+        for (name, path) in pinned {
+            loader.map_pin_path(name, path.as_path());
+        }
         for name in ["IDENTITY_HASH", "VERDICT_HASH", "IDENTITY_TRIE", "POLICY_TRIE"] {
             loader.map_max_entries(name, entries);
         }
@@ -158,6 +175,12 @@ impl Controls {
             Some(AnyProgram::SchedClassifier(program)) => Ok(Program::Tc(program)),
             _ => Err(absent(control)),
         }
+    }
+
+    /// The names of all programs of the object.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.ebpf.programs().map(|(name, _)| name.to_owned()).collect()
     }
 
     /// A control program for XDP, to attach it.

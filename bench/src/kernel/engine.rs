@@ -1,8 +1,9 @@
 //! The engine's own object, loaded by its backend.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use aya::maps::MapInfo;
+use aya::maps::{MapData, MapInfo};
 use aya::programs::{TcAttachType, XdpMode};
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
@@ -111,6 +112,29 @@ impl Engine {
             }
         }
         Ok(maps)
+    }
+
+    /// Pins the maps called `names` below `folder`, for other programs to use; their names and paths.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn pin<'a>(
+        &self,
+        names: &[&'a str],
+        folder: &Path,
+    ) -> Result<Vec<(&'a str, PathBuf)>, MeasureError> {
+        let infos = self.map_infos()?;
+        let pin = |name: &&'a str| {
+            let refused = || MeasureError::refused(format!("pin map `{name}`"));
+            let missing = || MeasureError::wrong("the engine", format!("it has no map `{name}`"));
+            let info = infos.get(*name).ok_or_else(missing)?;
+            let path = folder.join(name);
+            let data = MapData::from_id(info.id()).map_err(refused())?;
+            data.pin(&path).map_err(MeasureError::refused(format!("pin map `{name}`")))?;
+            Ok((*name, path))
+        };
+        names.iter().map(pin).collect()
     }
 
     /// Attaches all programs to an interface of the calling thread's network namespace.

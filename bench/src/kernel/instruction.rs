@@ -58,8 +58,6 @@ pub mod wide {
 
 /// What [`Instruction::source`] of a [`CALL`] says of its number.
 pub mod call {
-    /// A helper of the kernel.
-    pub const HELPER: u8 = 0;
     /// A function of the program.
     pub const OWN: u8 = 1;
     /// A function of the kernel.
@@ -217,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_tail_call_leads_to_another_program_and_a_helper_out_of_it() {
-        let helper = |immediate| Instruction { immediate, ..of(CALL, 0, call::HELPER) };
+        let helper = |immediate| Instruction { immediate, ..of(CALL, 0, 0) };
         assert!(helper(1).leaves() && !helper(TAIL_CALL).leaves());
         assert!(!of(CALL, 0, call::OWN).leaves() && of(CALL, 0, call::KERNEL).leaves());
     }

@@ -23,11 +23,14 @@ mod path;
 mod run;
 mod seat;
 mod station;
+mod toggled;
 
-pub use self::controls::{Control, Controls};
+pub use self::bpf::memory;
+pub use self::controls::{Control, Controls, Rule};
 pub use self::engine::Engine;
 pub use self::error::MeasureError;
 pub use self::path::{Contents, Marked, Way};
 pub use self::run::{Measured, Program, returns};
 pub use self::seat::{Seat, stay_on_one_cpu};
-pub use self::station::{Keys, Packets, Station, Subject};
+pub use self::station::{Keys, Packets, Station, Subject, rules};
+pub use self::toggled::Toggled;

@@ -192,7 +192,7 @@ fn contents(translated: &[Instruction], map: u32) -> BTreeMap<usize, Contents> {
             mark = translated.get(at + 1).map(|half| half.immediate as usize);
         }
         // A mark is an address and a store.
-        let is_own = is_mark || std::mem::replace(&mut is_store, is_mark);
+        let is_own = std::mem::replace(&mut is_store, is_mark) || is_mark;
         let Some(mark) = mark.filter(|_| !is_own) else { continue };
         let contents = blocks.entry(mark).or_default();
         contents.instructions += 1;

@@ -270,8 +270,8 @@ fn verdict_of(reason: Reason) -> u32 {
     }
 }
 
-/// The policy of `peers` as the controls have it.
-fn rules(peers: &Crowd) -> impl Iterator<Item = Rule> + '_ {
+/// The policy of `peers` as the controls have it: that of IPv4.
+pub fn rules(peers: &Crowd) -> impl Iterator<Item = Rule> + '_ {
     let verdict = verdict_of(peers.reason());
     peers.peers().filter_map(move |(address, identity)| match address {
         IpAddr::V4(address) => {

@@ -167,6 +167,11 @@ impl Crowd {
         addresses.map(|(address, identity)| (*address, *identity))
     }
 
+    /// The peers as in [`Crowd::drawn`], and their identities.
+    pub fn identities(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.peers().map(|(address, identity)| (last_four(address), identity))
+    }
+
     /// The endpoint's address.
     #[must_use]
     pub fn endpoint(&self) -> IpAddr {
@@ -380,5 +385,78 @@ fn last_four(address: IpAddr) -> u32 {
             let [.., a, b, c, d] = address.octets();
             u32::from_ne_bytes([a, b, c, d])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringfence_dataplane::backend::userspace::Filter;
+
+    use super::*;
+
+    const INTERFACE: u32 = 7;
+
+    /// What a filter in this process says of a peer, a stranger, and a connection.
+    fn reasons(place: Place, family: Family, entry: Entry) -> Vec<Reason> {
+        let crowd = Crowd::new(place, family, entry, 300);
+        assert_eq!(crowd.tables.policy.len(), 300);
+        assert_eq!(crowd.peers().count(), 300);
+        let mut filter = Filter::new(&crowd.host_tables(INTERFACE));
+        let mut stranger = crowd.syn(0);
+        let (at, bytes) = (crowd.source_offset() as usize, crowd.strangers(1, 1)[0].to_ne_bytes());
+        stranger[at..at + 4].copy_from_slice(&bytes);
+        let frames = [
+            (stranger, place.inbound()),
+            (crowd.syn(299), place.inbound()),
+            (crowd.answer(299), place.outbound()),
+            (crowd.acknowledgement(299), place.inbound()),
+            (crowd.acknowledgement(299), place.inbound()),
+        ];
+        let reason = |(frame, hook): (Vec<u8>, Hook)| {
+            filter.decide(&frame, hook, INTERFACE, 1).decision.reason
+        };
+        frames.into_iter().map(reason).collect()
+    }
+
+    #[test]
+    fn who_is_no_peer_is_denied_by_no_rule_and_a_peer_by_its_entry() {
+        for place in [Place::HostAtXdp, Place::WorkloadAtTc] {
+            for family in [Family::V4, Family::V6] {
+                let denied = reasons(place, family, Entry::Deny);
+                assert_eq!(denied[..2], [Reason::NoRule, Reason::DenyRule], "{place:?} {family:?}");
+                let allowed = reasons(place, family, Entry::Allow);
+                let expected = [
+                    Reason::NoRule,
+                    Reason::Rule,
+                    Reason::Reply,
+                    Reason::Established,
+                    Reason::Established,
+                ];
+                assert_eq!(allowed, expected, "{place:?} {family:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn peers_come_in_no_order_and_each_before_one_comes_again() {
+        let crowd = Crowd::new(Place::HostAtXdp, Family::V4, Entry::Deny, 100);
+        let drawn = crowd.drawn(250, 3);
+        let first: BTreeSet<u32> = drawn[..100].iter().copied().collect();
+        let known: BTreeSet<u32> = crowd.identities().map(|(address, _)| address).collect();
+        assert_eq!(first, known);
+        assert!(!drawn[..100].is_sorted());
+        assert_eq!(drawn, crowd.drawn(250, 3));
+        assert!(crowd.strangers(250, 3).iter().all(|stranger| !known.contains(stranger)));
+    }
+
+    #[test]
+    fn a_port_is_drawn_once() {
+        let crowd = Crowd::new(Place::HostAtXdp, Family::V4, Entry::Allow, 1);
+        let ports = crowd.ports(ringfence_controls::DRAWN);
+        let different: BTreeSet<u32> = ports.iter().copied().collect();
+        assert_eq!(different.len(), ports.len());
+        // What is written over a frame's ports keeps the endpoint's.
+        let at = crowd.ports_offset() as usize;
+        assert_eq!(ports[0].to_ne_bytes()[2..], crowd.syn(0)[at + 2..at + 4]);
     }
 }

@@ -71,17 +71,7 @@ impl Server {
     /// When the policy does not compile to an entry for each client.
     #[must_use]
     pub fn new(clients: usize) -> Self {
-        // Every second address, so that no two are one block.
-        let blocks = (0..clients).map(|number| {
-            let block = IpAddr::V4(client(2 * number)).into();
-            let block = IpBlock::new(block, Vec::new()).expect("it has no exception");
-            let port = PortMatch::Range(Protocol::Tcp, PortRange::single(443));
-            allow(Peers::Any(vec![Peer::Block(block)]), Ports::Any(vec![port]))
-        });
-        let mut set = PolicySet::default();
-        add_workload(&mut set.inventory, "server", SERVER.into());
-        set.policies.push(ingress_policy("server", "server", blocks.collect()));
-        let tables = compile(&set).expect("so few policies fit");
+        let tables = compile(&server_set(clients)).expect("so few policies fit");
         assert_eq!(tables.policy.len(), clients, "every client has an entry");
         Self { tables: host_tables(tables), clients }
     }
@@ -107,6 +97,26 @@ impl Server {
         };
         (0..count).map(frame).collect()
     }
+}
+
+/// One workload with so many clients, for each a rule of one policy.
+///
+/// # Panics
+///
+/// Never: an address without exceptions is a block.
+#[must_use]
+pub fn server_set(clients: usize) -> PolicySet {
+    // Every second address, so that no two are one block.
+    let blocks = (0..clients).map(|number| {
+        let block = IpAddr::V4(client(2 * number)).into();
+        let block = IpBlock::new(block, Vec::new()).expect("it has no exception");
+        let port = PortMatch::Range(Protocol::Tcp, PortRange::single(443));
+        allow(Peers::Any(vec![Peer::Block(block)]), Ports::Any(vec![port]))
+    });
+    let mut set = PolicySet::default();
+    add_workload(&mut set.inventory, "server", SERVER.into());
+    set.policies.push(ingress_policy("server", "server", blocks.collect()));
+    set
 }
 
 /// The state of a host with one workload that `entries` clients may connect to, each on TCP port
@@ -135,9 +145,6 @@ pub fn server_of_both_families(entries: usize) -> Desired {
     desired(tables)
 }
 
-/// Rules of each policy of [`cluster`].
-pub const CLUSTER_RULES: usize = 6;
-
 /// A cluster: `policies` over as many workloads in namespaces of ten; each policy lets six groups
 /// of its namespace reach one workload on two ports.
 #[must_use]
@@ -149,7 +156,7 @@ pub fn cluster(policies: usize) -> PolicySet {
         let address = Ipv4Addr::from_bits(0x0a01_0000 + number as u32);
         let namespace = format!("n{}", number / GROUP);
         add_workload_in(&mut set.inventory, &namespace, &name, address.into());
-        let rules = (1..=CLUSTER_RULES).map(|step| {
+        let rules = (1..=6).map(|step| {
             let other = number / GROUP * GROUP + (number + step) % GROUP;
             let peer = Peer::Workloads {
                 namespaces: NamespaceScope::Named(namespace.clone()),

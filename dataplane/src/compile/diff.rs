@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::policy::{PolicyEntry, PolicyKey, action, entry_flags};
 
-use super::in_place::{self, Hazard};
+use super::in_place::{self, Facts, Hazard, Part};
 use super::text;
 use super::{EndpointDescription, IdentityDescription, RuleDescription, Subject, Tables};
 
@@ -117,28 +117,35 @@ impl Tables {
     /// What changes from these tables to `new`.
     #[must_use]
     pub fn diff(&self, new: &Self) -> TablesDiff {
-        let endpoints = MapDiff::of(&self.endpoints, &new.endpoints);
-        let subjects = MapDiff::of(&self.subjects, &new.subjects);
-        let changed_forms: BTreeSet<u32> = subjects.keys().copied().collect();
-        let mut touched_endpoints: BTreeSet<u32> = endpoints.keys().copied().collect();
-        let of_changed_subject =
-            new.endpoints.iter().filter(|(_, endpoint)| changed_forms.contains(&endpoint.subject));
-        touched_endpoints.extend(of_changed_subject.map(|(number, _)| *number));
-        let mut diff = TablesDiff {
-            identities: MapDiff::of(&self.identities, &new.identities),
-            addresses: MapDiff::of(&self.address_entries(), &new.address_entries()),
-            prefixes: MapDiff::of(&self.prefixes, &new.prefixes),
-            classes: MapDiff::of(&self.classes, &new.classes),
-            endpoints,
-            subjects,
-            policy: MapDiff::of(&self.policy, &new.policy),
-            rules: MapDiff::of(&self.rules, &new.rules),
-            touched_endpoints,
-            hazards: BTreeSet::new(),
-        };
-        diff.hazards = in_place::hazards(self, new, &diff);
-        diff
+        let (here, there) = (Facts::of(self), Facts::of(new));
+        difference(Part::of(self, &here), Part::of(new, &there))
     }
+}
+
+/// What changes from one part of tables to another, where the rest is the same.
+pub(super) fn difference(old: Part<'_>, new: Part<'_>) -> TablesDiff {
+    let (before, after) = (old.tables, new.tables);
+    let endpoints = MapDiff::of(&before.endpoints, &after.endpoints);
+    let subjects = MapDiff::of(&before.subjects, &after.subjects);
+    let changed_forms: BTreeSet<u32> = subjects.keys().copied().collect();
+    let mut touched_endpoints: BTreeSet<u32> = endpoints.keys().copied().collect();
+    let of_changed_subject =
+        after.endpoints.iter().filter(|(_, endpoint)| changed_forms.contains(&endpoint.subject));
+    touched_endpoints.extend(of_changed_subject.map(|(number, _)| *number));
+    let mut diff = TablesDiff {
+        identities: MapDiff::of(&before.identities, &after.identities),
+        addresses: MapDiff::of(&before.address_entries(), &after.address_entries()),
+        prefixes: MapDiff::of(&before.prefixes, &after.prefixes),
+        classes: MapDiff::of(&before.classes, &after.classes),
+        endpoints,
+        subjects,
+        policy: MapDiff::of(&before.policy, &after.policy),
+        rules: MapDiff::of(&before.rules, &after.rules),
+        touched_endpoints,
+        hazards: BTreeSet::new(),
+    };
+    diff.hazards = in_place::hazards(old, new, &diff);
+    diff
 }
 
 /// One line per entry, `+` added, `~` changed, `-` removed; nothing where nothing changes.

@@ -20,99 +20,79 @@
 //! same ones, so the rules are asked once for all of them (3).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 use ringfence_common::abi::identity::identity::ANY;
 use ringfence_common::abi::policy::{PolicyEntry, PolicyKey, action, entry_flags, forms};
 
-use super::identities::{Identities, PeerIndex, SubjectIndex};
-use super::precedence::{Rule, Rules};
+use super::identities::{NamedPort, PeerIndex};
+use super::precedence::Rule;
 use super::resolve::{Effect, Outcome, Painter, Picture};
-use super::services::{ClassIndex, Classes, Services};
-use super::tables::Subject;
+use super::services::{Class, Classes, Services};
 use crate::model::{Action, Direction, Protocol, Tier};
 
 /// What policy says about one direction of one subject.
 pub(super) struct Side<'a> {
-    /// Whom it protects.
-    pub(super) subject: SubjectIndex,
     /// Which way.
     pub(super) direction: Direction,
-    /// Positions in [`Rules::list`], in order.
-    pub(super) rules: &'a [usize],
+    /// The subject's ports that have names.
+    pub(super) ports: &'a BTreeSet<NamedPort>,
+    /// In the order in which they are asked.
+    pub(super) rules: Vec<&'a Rule>,
     /// Whether some policy of each [`Tier`] isolates the subject.
     pub(super) isolated: [bool; Tier::ALL.len()],
 }
 
-/// Makes the entries of all sides. Keeps at most `limit`, but counts them all.
-pub(super) struct Entries<'a> {
-    identities: &'a Identities,
-    rules: &'a Rules<'a>,
-    classes: &'a Classes,
-    limit: usize,
-    /// The entries.
-    pub(super) policy: BTreeMap<PolicyKey, PolicyEntry>,
-    /// How many there are, those beyond the limit among them.
-    pub(super) count: usize,
-    /// Subject number → its forms.
-    pub(super) subjects: BTreeMap<u32, Subject>,
-}
+/// An entry of a side: peer, service and value.
+pub(super) type Entry = (u32, u32, PolicyEntry);
 
-impl<'a> Entries<'a> {
-    /// None yet.
-    pub(super) fn new(
-        identities: &'a Identities,
-        rules: &'a Rules<'a>,
-        classes: &'a Classes,
-        limit: usize,
-    ) -> Self {
-        Self {
-            identities,
-            rules,
-            classes,
-            limit,
-            policy: BTreeMap::new(),
-            count: 0,
-            subjects: identities.subjects.iter().map(|s| (s.number, Subject::default())).collect(),
-        }
-    }
-
-    /// Adds the entries of one side.
-    pub(super) fn add(&mut self, side: &Side<'_>) {
-        let clauses = Clauses::of(side, self.identities, self.rules, self.classes);
-        let default = clauses.ask(&[], &side.isolated);
-        let mut level = Level { side, classes: self.classes, entries: Vec::new(), forms: 0 };
+impl Side<'_> {
+    /// The entries, with `number` the numbers of peers: for everyone, and for all peers that some
+    /// rule names or for those of `only`.
+    pub(super) fn entries(
+        &self,
+        classes: &Classes,
+        number: impl Fn(PeerIndex) -> u32,
+        only: Option<&BTreeSet<PeerIndex>>,
+    ) -> Vec<Entry> {
+        let clauses = Clauses::of(self, only);
+        let default = clauses.ask(&[], &self.isolated, classes);
+        let mut level = Level { direction: self.direction, classes, entries: Vec::new() };
         level.add(ANY, &default, None);
 
         let mut asked: HashMap<&[ClauseIndex], Rc<Picture>> = HashMap::new();
         for (peer, own) in &clauses.named {
-            let ask = || Rc::new(clauses.ask(own, &side.isolated));
+            let ask = || Rc::new(clauses.ask(own, &self.isolated, classes));
             let picture = asked.entry(own).or_insert_with(ask);
-            level.add(self.identities.peers[*peer].number, picture, Some(&default));
+            level.add(number(*peer), picture, Some(&default));
         }
-        let Level { entries, forms: used, .. } = level;
+        level.entries
+    }
+
+    /// Whether some policy isolates the subject.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.isolated.contains(&true)
+    }
+
+    /// Whether `entries`, all that the side has, say no more than that everything is open.
+    pub(super) fn is_open(&self, entries: &[Entry]) -> bool {
         let open = PolicyEntry { action: action::ALLOW, ..PolicyEntry::default() };
-        let is_isolated = side.isolated.contains(&true);
-        let is_open = entries == [(ANY, PolicyKey::any_service(side.direction), open)];
-        if is_open && !is_isolated {
-            return;
-        }
-        let subject = self.identities.subjects[side.subject].number;
-        let forms = self.subjects.entry(subject).or_default();
-        let isolated = if is_isolated { forms::ISOLATED } else { 0 };
-        let all = used | forms::ENFORCED | isolated;
-        match side.direction {
-            Direction::Ingress => forms.ingress_forms = all,
-            Direction::Egress => forms.egress_forms = all,
-        }
-        self.count += entries.len();
-        for (peer, service, entry) in entries {
-            if self.policy.len() < self.limit {
-                self.policy.insert(PolicyKey { subject, peer, service }, entry);
-            }
-        }
+        !self.is_isolated() && entries == [(ANY, PolicyKey::any_service(self.direction), open)]
+    }
+}
+
+/// The bit of [`forms`] that an entry needs.
+pub(super) fn form(peer: u32, service: u32) -> u8 {
+    let key = PolicyKey { subject: 0, peer, service };
+    match (peer == ANY, key.protocol_and_class()) {
+        (false, Some((_, Some(_)))) => forms::PEER_CLASS,
+        (false, Some((_, None))) => forms::PEER_PROTOCOL,
+        (false, None) => forms::PEER,
+        (true, Some((_, Some(_)))) => forms::ANY_CLASS,
+        (true, Some((_, None))) => forms::ANY_PROTOCOL,
+        (true, None) => forms::ANY,
     }
 }
 
@@ -137,33 +117,43 @@ struct Clause<'a> {
 }
 
 impl<'a> Clauses<'a> {
-    fn of(
-        side: &Side<'_>,
-        identities: &Identities,
-        rules: &'a Rules<'_>,
-        classes: &Classes,
-    ) -> Self {
+    fn of(side: &Side<'a>, only: Option<&BTreeSet<PeerIndex>>) -> Self {
         let mut clauses = Self { list: Vec::new(), everyone: Vec::new(), named: BTreeMap::new() };
-        for rule in side.rules.iter().map(|position| &rules.list[*position]) {
-            for (peers, services) in &rule.matches {
-                clauses.add(rule, peers.as_deref(), Cow::Borrowed(services));
+        for rule in &side.rules {
+            if !rule.services.is_empty() {
+                clauses.add(rule, rule.peers.as_deref(), Cow::Borrowed(&rule.services), only);
+            }
+            for ((protocol, port), peers) in &rule.peer_ports {
+                let services = Cow::Owned(Services::port(*protocol, *port));
+                clauses.add(rule, Some(peers), services, only);
             }
             for (protocol, name) in &rule.own_ports {
-                for port in identities.subjects[side.subject].ports_named(*protocol, name) {
-                    let services = Cow::Owned(Services::port(*protocol, port, classes));
-                    clauses.add(rule, rule.peers.as_deref(), services);
+                let ports = side.ports.iter();
+                for port in ports.filter(|port| port.is(*protocol, name)) {
+                    let services = Cow::Owned(Services::port(*protocol, port.number));
+                    clauses.add(rule, rule.peers.as_deref(), services, only);
                 }
             }
         }
         clauses
     }
 
-    fn add(&mut self, rule: &Rule<'_>, peers: Option<&[PeerIndex]>, services: Cow<'a, Services>) {
+    /// Adds a clause of `rule` about `peers`, which are sorted.
+    fn add(
+        &mut self,
+        rule: &Rule,
+        peers: Option<&[PeerIndex]>,
+        services: Cow<'a, Services>,
+        only: Option<&BTreeSet<PeerIndex>>,
+    ) {
         let index = self.list.len();
-        match peers {
-            None => self.everyone.push(index),
-            Some(peers) => {
-                peers.iter().for_each(|peer| self.named.entry(*peer).or_default().push(index));
+        let mut name = |peer: &PeerIndex| self.named.entry(*peer).or_default().push(index);
+        match (peers, only) {
+            (None, _) => self.everyone.push(index),
+            (Some(peers), None) => peers.iter().for_each(name),
+            (Some(peers), Some(only)) => {
+                let named = only.iter().filter(|peer| peers.binary_search(peer).is_ok());
+                named.for_each(&mut name);
             }
         }
         let decide = |allow| Effect::Decide { allow, place: rule.place, rule: rule.number };
@@ -178,7 +168,12 @@ impl<'a> Clauses<'a> {
     }
 
     /// What is decided about a peer that the clauses of `own` name beside those about everyone.
-    fn ask(&self, own: &[ClauseIndex], isolated: &[bool; Tier::ALL.len()]) -> Picture {
+    fn ask(
+        &self,
+        own: &[ClauseIndex],
+        isolated: &[bool; Tier::ALL.len()],
+        classes: &Classes,
+    ) -> Picture {
         let mut picture = Picture::default();
         let mut everyone = self.everyone.iter().copied().peekable();
         let mut own = own.iter().copied().peekable();
@@ -195,7 +190,7 @@ impl<'a> Clauses<'a> {
                 if priority.replace(stroke.priority).is_some_and(|last| last != stroke.priority) {
                     picture.settle(tier);
                 }
-                picture.paint(&stroke.services, stroke.painter, stroke.effect);
+                picture.paint(&stroke.services, stroke.painter, stroke.effect, classes);
                 clause = next();
             }
             picture.settle(tier);
@@ -209,23 +204,20 @@ impl<'a> Clauses<'a> {
 
 /// The entries of one side.
 struct Level<'a> {
-    side: &'a Side<'a>,
+    direction: Direction,
     classes: &'a Classes,
-    /// Peer, service and value.
-    entries: Vec<(u32, u32, PolicyEntry)>,
-    /// Bits of [`forms`] of the entries so far.
-    forms: u8,
+    entries: Vec<Entry>,
 }
 
 impl Level<'_> {
     /// Adds what is decided about `peer`, where it differs from what a packet finds `below`: the
     /// entries for everyone, or the refusal under those.
     fn add(&mut self, peer: u32, picture: &Picture, below: Option<&Picture>) {
-        let direction = self.side.direction;
+        let direction = self.direction;
         let mut below = Below { picture: below, wider: None };
         let everything = picture.portless();
         if !below.portless().stands_for(everything) {
-            self.push(peer, PolicyKey::any_service(direction), everything, forms::PEER);
+            self.push(peer, PolicyKey::any_service(direction), everything);
             below.wider = Some(everything);
         }
         for protocol in Protocol::ALL {
@@ -235,26 +227,19 @@ impl Level<'_> {
             let is_all = picture.classes(protocol as usize).count() == self.classes.count(protocol);
             if !is_all && !below.rest(protocol).stands_for(rest) {
                 let service = PolicyKey::any_port(direction, protocol.number());
-                self.push(peer, service, rest, forms::PEER_PROTOCOL);
+                self.push(peer, service, rest);
                 below.wider = Some(rest);
             }
             for (class, outcome) in picture.classes(protocol as usize) {
                 if !below.class(protocol, class).stands_for(outcome) {
-                    let class = self.classes.number(protocol, class);
                     let service = PolicyKey::service(direction, protocol.number(), class);
-                    self.push(peer, service, outcome, forms::PEER_CLASS);
+                    self.push(peer, service, outcome);
                 }
             }
         }
     }
 
-    fn push(&mut self, peer: u32, service: u32, outcome: Outcome, form: u8) {
-        self.forms |= match (peer, form) {
-            (ANY, forms::PEER_CLASS) => forms::ANY_CLASS,
-            (ANY, forms::PEER_PROTOCOL) => forms::ANY_PROTOCOL,
-            (ANY, _) => forms::ANY,
-            (_, form) => form,
-        };
+    fn push(&mut self, peer: u32, service: u32, outcome: Outcome) {
         let entry = PolicyEntry {
             action: if outcome.allow { action::ALLOW } else { action::DENY },
             flags: if outcome.log { entry_flags::LOG } else { 0 },
@@ -287,7 +272,7 @@ impl Below<'_> {
         self.find(|picture| picture.rest(protocol as usize))
     }
 
-    fn class(self, protocol: Protocol, class: ClassIndex) -> Outcome {
+    fn class(self, protocol: Protocol, class: Class) -> Outcome {
         self.find(|picture| picture.class(protocol as usize, class))
     }
 }

@@ -14,7 +14,8 @@ use ringfence_common::abi::identity::{endpoint, identity};
 
 use super::CompileError;
 use super::blocks::{BlockSet, Blocks};
-use super::number::{self, Hash};
+use super::number::Hash;
+use super::numbers::number;
 use super::reads::Reads;
 use super::tables::{EndpointDescription, IdentityDescription};
 use crate::model::{Inventory, Labels, NAMESPACE_NAME_LABEL, Protocol, Workload};
@@ -55,22 +56,19 @@ pub(super) struct Subject {
     pub(super) peers: Vec<PeerIndex>,
 }
 
-impl Subject {
-    /// The numbers of the ports called `name`.
-    pub(super) fn ports_named(&self, protocol: Protocol, name: &str) -> impl Iterator<Item = u16> {
-        self.ports
-            .iter()
-            .filter(move |port| port.protocol == protocol && port.name == name)
-            .map(|port| port.number)
-    }
-}
-
 /// A named port that some policy names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NamedPort {
     pub(super) name: String,
     pub(super) protocol: Protocol,
     pub(super) number: u16,
+}
+
+impl NamedPort {
+    /// Whether a rule for the port `name` of `protocol` is about this one.
+    pub(super) fn is(&self, protocol: Protocol, name: &str) -> bool {
+        self.protocol == protocol && self.name == name
+    }
 }
 
 /// What policy can tell apart of an address.
@@ -154,15 +152,10 @@ impl Identities {
             blocks: blocks.names(set),
             ..subject.map(|subject| self.subjects[subject].description.clone()).unwrap_or_default()
         };
-        let descriptions: Vec<_> = kinds.into_iter().map(|kind| (kind, describe(kind))).collect();
-        let numbers = number::number(
-            "identity",
-            descriptions.iter().map(|(_, description)| description).collect(),
-            |description, hash| feed(description, hash),
-        );
-        let of_kind: BTreeMap<_, u32> =
-            descriptions.iter().map(|(kind, description)| (*kind, numbers[description])).collect();
-        self.described = numbers.into_iter().map(|(d, number)| (number, d.clone())).collect();
+        let descriptions: Vec<_> = kinds.iter().copied().map(describe).collect();
+        let numbers = number("identity", &descriptions, feed);
+        self.described = numbers.iter().copied().zip(descriptions).collect();
+        let of_kind: BTreeMap<_, u32> = kinds.into_iter().zip(numbers).collect();
         for (index, subject) in self.subjects.iter_mut().enumerate() {
             subject.number = of_kind[&(Some(index), 0)];
         }
@@ -188,16 +181,16 @@ impl Identities {
                 second: second.name.clone(),
             });
         }
-        let numbers = number::number(
-            "endpoint",
-            inventory.workloads().filter(|workload| !workload.host).map(|w| &w.name).collect(),
-            |name, hash| {
-                hash.text(&name.namespace);
-                hash.text(&name.name);
-            },
-        );
+        let numbered: Vec<_> =
+            inventory.workloads().filter(|one| !one.host).map(|one| &one.name).collect();
+        let mut numbers = number("endpoint", &numbered, |name, hash| {
+            hash.text(&name.namespace);
+            hash.text(&name.name);
+        })
+        .into_iter();
         for (workload, subject) in inventory.workloads().zip(owners) {
-            let number = numbers.get(&workload.name).copied().unwrap_or(endpoint::HOST);
+            let number = if workload.host { None } else { numbers.next() };
+            let number = number.unwrap_or(endpoint::HOST);
             let description = EndpointDescription {
                 name: workload.name.to_string(),
                 subject: self.subjects[*subject].number,
@@ -212,7 +205,7 @@ impl Identities {
 }
 
 /// What policy can tell apart of `workload`.
-fn describe(
+pub(super) fn describe(
     workload: &Workload,
     inventory: &Inventory,
     reads: &Reads<'_>,
@@ -256,7 +249,7 @@ fn read(labels: &Labels, keys: &BTreeSet<&str>) -> Labels {
 }
 
 /// Everything a description says, in an order of its own.
-fn feed(description: &IdentityDescription, hash: &mut Hash) {
+pub(super) fn feed(description: &IdentityDescription, hash: &mut Hash) {
     let IdentityDescription { namespace_labels, labels, ports, blocks, workload } = description;
     hash.count(usize::from(*workload));
     for labels in [namespace_labels, labels] {

@@ -84,6 +84,7 @@ use std::net::IpAddr;
 use ringfence_common::abi::identity::identity;
 use ringfence_common::abi::policy::{Direction, PolicyKey, action, forms};
 
+use super::diff::difference;
 use super::{Tables, TablesDiff};
 
 /// Why a difference must not be applied entry by entry. See the module's text for each.
@@ -126,18 +127,104 @@ impl fmt::Display for Hazard {
     }
 }
 
+/// The steps by way of classes that are fine enough for both tables, where the `direct` one is not
+/// safe; `None` if these are not either, or no class changes.
+pub(super) fn detour(old: Part<'_>, new: Part<'_>, direct: &TablesDiff) -> Option<Vec<TablesDiff>> {
+    if direct.classes.is_empty() {
+        return None;
+    }
+    let mut classes = old.tables.classes.clone();
+    for (protocol, starts) in &new.tables.classes {
+        classes.entry(*protocol).or_default().extend(starts);
+    }
+    let (first, second) = (old.tables.refined(&classes), new.tables.refined(&classes));
+    let (first, second) = (Part::of(&first, old.whole), Part::of(&second, new.whole));
+    let steps = [difference(old, first), difference(first, second), difference(second, new)];
+    let steps: Vec<TablesDiff> = steps.into_iter().filter(|step| !step.is_empty()).collect();
+    steps.iter().all(TablesDiff::safe_in_place).then_some(steps)
+}
+
+/// What whole tables say, of which a part is at hand.
+pub(super) trait Whole {
+    /// Whether some workload is of this subject.
+    fn has_subject(&self, subject: u32) -> bool;
+
+    /// Whether some address means this peer; those that do not depend on the tables are meant
+    /// always.
+    fn is_meant(&self, peer: u32) -> bool;
+
+    /// Whether a side has denials.
+    fn denies(&self, subject: u32, direction: Direction) -> bool;
+}
+
+/// What there is to know about tables that are all at hand.
+pub(super) struct Facts<'a> {
+    tables: &'a Tables,
+    meant: BTreeSet<u32>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(tables: &'a Tables) -> Self {
+        let meant = tables.addresses.values().chain(tables.prefixes.values()).copied();
+        Self { tables, meant: meant.collect() }
+    }
+}
+
+impl Whole for Facts<'_> {
+    fn has_subject(&self, subject: u32) -> bool {
+        self.tables.subjects.contains_key(&subject)
+    }
+
+    fn is_meant(&self, peer: u32) -> bool {
+        peer < identity::FIRST_DYNAMIC || self.meant.contains(&peer)
+    }
+
+    fn denies(&self, subject: u32, direction: Direction) -> bool {
+        let key = |peer, service| PolicyKey { subject, peer, service };
+        let entries = self.tables.policy.range(key(0, 0)..=key(u32::MAX, u32::MAX));
+        let mut of_side = entries.filter(|(key, _)| key.direction() == direction);
+        of_side.any(|(_, entry)| entry.action != action::ALLOW)
+    }
+}
+
+/// Some tables, as far as they matter for a difference: all that differs from the others, and where
+/// classes of ports do, all entries that go by them.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// What is at hand.
+    pub(super) tables: &'a Tables,
+    whole: &'a dyn Whole,
+}
+
+impl<'a> Part<'a> {
+    /// The part `tables` of some whole.
+    pub(super) fn of(tables: &'a Tables, whole: &'a dyn Whole) -> Self {
+        Self { tables, whole }
+    }
+
+    /// Whether a packet could meet the entry of `key`, if it were there.
+    fn shows(self, key: &PolicyKey) -> bool {
+        self.whole.has_subject(key.subject) && self.whole.is_meant(key.peer)
+    }
+
+    fn last_port(self, protocol: u8, class: u16) -> Option<u16> {
+        self.tables.last_port(protocol, class)
+    }
+}
+
 /// Everything that forbids to go from `old` to `new` entry by entry; `diff` is their difference.
-pub(super) fn hazards(old: &Tables, new: &Tables, diff: &TablesDiff) -> BTreeSet<Hazard> {
+pub(super) fn hazards(old: Part<'_>, new: Part<'_>, diff: &TablesDiff) -> BTreeSet<Hazard> {
     let classes_change = !diff.classes.is_empty();
     let addresses_change = !diff.addresses.is_empty();
+    let visible = visible_changes(old, new, diff);
     let checks = [
         (Hazard::Numbers, !diff.identities.changed.is_empty()),
         (Hazard::Prefixes, !diff.prefixes.is_empty()),
         (Hazard::Endpoints, endpoints_change_hands(diff)),
-        (Hazard::Addresses, addresses_change && !one_address(old, new, diff)),
+        (Hazard::Addresses, addresses_change && !(one_address(diff) && visible.is_empty())),
         (Hazard::Enforcement, diff.subjects.changed.values().any(|(a, b)| enforcement(a, b))),
-        (Hazard::Denials, visible_beside_denials(old, new, diff)),
-        (Hazard::BothDirections, both_directions(old, new, diff)),
+        (Hazard::Denials, visible_beside_denials(old, new, diff, &visible)),
+        (Hazard::BothDirections, both_directions(diff, &visible)),
         (Hazard::Classes, classes_change && classes_move(old, new, diff)),
         (Hazard::Forms, (classes_change || addresses_change) && forms_vanish(diff)),
     ];
@@ -153,16 +240,11 @@ fn endpoints_change_hands(diff: &TablesDiff) -> bool {
         || diff.addresses.changed.values().any(|(before, after)| before.endpoint != after.endpoint)
 }
 
-/// Whether at most one address of a family changes, no class with it, and no policy that its old
-/// or new meaning or any other address could notice.
-fn one_address(old: &Tables, new: &Tables, diff: &TablesDiff) -> bool {
+/// Whether at most one address of a family changes, no class with it, and no action of an entry.
+fn one_address(diff: &TablesDiff) -> bool {
     let v4 = diff.addresses.keys().filter(|address| matches!(address, IpAddr::V4(_))).count();
     let v6 = diff.addresses.keys().count() - v4;
-    v4 <= 1
-        && v6 <= 1
-        && diff.classes.is_empty()
-        && visible_changes(old, new, diff).next().is_none()
-        && same_actions(diff)
+    v4 <= 1 && v6 <= 1 && diff.classes.is_empty() && same_actions(diff)
 }
 
 fn same_actions(diff: &TablesDiff) -> bool {
@@ -178,45 +260,31 @@ fn enforcement(before: &super::Subject, after: &super::Subject) -> bool {
 
 /// The keys that come or go and that some packet could meet on the other side of the change.
 fn visible_changes<'a>(
-    old: &Tables,
-    new: &Tables,
+    old: Part<'_>,
+    new: Part<'_>,
     diff: &'a TablesDiff,
-) -> impl Iterator<Item = &'a PolicyKey> {
-    let (before, after) = (peers_in_use(old), peers_in_use(new));
-    let visible = |key: &PolicyKey, tables: &Tables, peers: &BTreeSet<u32>| {
-        tables.subjects.contains_key(&key.subject) && peers.contains(&key.peer)
-    };
-    let added = diff.policy.added.keys().filter(move |key| visible(key, old, &before));
-    let removed = diff.policy.removed.keys().filter(move |key| visible(key, new, &after));
-    added.chain(removed).collect::<Vec<_>>().into_iter()
-}
-
-/// The peers that some address means, and those that do not depend on the tables.
-fn peers_in_use(tables: &Tables) -> BTreeSet<u32> {
-    let reserved = 0..identity::FIRST_DYNAMIC;
-    let dynamic = tables.addresses.values().chain(tables.prefixes.values()).copied();
-    reserved.chain(dynamic).collect()
+) -> BTreeSet<&'a PolicyKey> {
+    let added = diff.policy.added.keys().filter(|key| old.shows(key));
+    let removed = diff.policy.removed.keys().filter(|key| new.shows(key));
+    added.chain(removed).collect()
 }
 
 /// Whether a side whose entries visibly change has denials before or after.
-fn visible_beside_denials(old: &Tables, new: &Tables, diff: &TablesDiff) -> bool {
-    let mut sides: BTreeSet<(u32, Direction)> =
-        visible_changes(old, new, diff).map(|key| (key.subject, key.direction())).collect();
+fn visible_beside_denials(
+    old: Part<'_>,
+    new: Part<'_>,
+    diff: &TablesDiff,
+    visible: &BTreeSet<&PolicyKey>,
+) -> bool {
     let changed = diff.policy.changed.iter().filter(|(_, (a, b))| a.action != b.action);
-    sides.extend(changed.map(|(key, _)| (key.subject, key.direction())));
+    let keys = visible.iter().copied().chain(changed.map(|(key, _)| key));
+    let sides: BTreeSet<(u32, Direction)> =
+        keys.map(|key| (key.subject, key.direction())).collect();
+    let denies = |part: Part<'_>, (subject, direction)| part.whole.denies(subject, direction);
     sides.into_iter().any(|side| denies(old, side) || denies(new, side))
 }
 
-fn denies(tables: &Tables, (subject, direction): (u32, Direction)) -> bool {
-    let key = |peer, service| PolicyKey { subject, peer, service };
-    tables
-        .policy
-        .range(key(0, 0)..=key(u32::MAX, u32::MAX))
-        .any(|(key, entry)| key.direction() == direction && entry.action != action::ALLOW)
-}
-
-fn both_directions(old: &Tables, new: &Tables, diff: &TablesDiff) -> bool {
-    let visible: BTreeSet<&PolicyKey> = visible_changes(old, new, diff).collect();
+fn both_directions(diff: &TablesDiff, visible: &BTreeSet<&PolicyKey>) -> bool {
     let directions: BTreeSet<Direction> = visible.iter().map(|key| key.direction()).collect();
     let come = visible.iter().any(|key| diff.policy.added.contains_key(key));
     let go = visible.iter().any(|key| diff.policy.removed.contains_key(key));
@@ -224,8 +292,8 @@ fn both_directions(old: &Tables, new: &Tables, diff: &TablesDiff) -> bool {
 }
 
 /// Whether an entry comes for a class that was wider, or goes for a class that becomes wider.
-fn classes_move(old: &Tables, new: &Tables, diff: &TablesDiff) -> bool {
-    let grows = |key: &PolicyKey, from: &Tables, to: &Tables| match key.protocol_and_class() {
+fn classes_move(old: Part<'_>, new: Part<'_>, diff: &TablesDiff) -> bool {
+    let grows = |key: &PolicyKey, from: Part<'_>, to: Part<'_>| match key.protocol_and_class() {
         Some((protocol, Some(class))) => {
             match (from.last_port(protocol, class), to.last_port(protocol, class)) {
                 (Some(from), Some(to)) => from < to,
@@ -250,21 +318,10 @@ impl Tables {
     /// `None` if a new generation has to take over.
     #[must_use]
     pub fn steps_to(&self, new: &Self) -> Option<Vec<TablesDiff>> {
-        let direct = self.diff(new);
-        if direct.safe_in_place() {
-            return Some(vec![direct]);
-        }
-        if direct.classes.is_empty() {
-            return None;
-        }
-        let mut classes = self.classes.clone();
-        for (protocol, starts) in &new.classes {
-            classes.entry(*protocol).or_default().extend(starts);
-        }
-        let (first, second) = (self.refined(&classes), new.refined(&classes));
-        let steps = [self.diff(&first), first.diff(&second), second.diff(new)];
-        let steps: Vec<TablesDiff> = steps.into_iter().filter(|step| !step.is_empty()).collect();
-        steps.iter().all(TablesDiff::safe_in_place).then_some(steps)
+        let (here, there) = (Facts::of(self), Facts::of(new));
+        let (old, new) = (Part::of(self, &here), Part::of(new, &there));
+        let direct = difference(old, new);
+        if direct.safe_in_place() { Some(vec![direct]) } else { detour(old, new, &direct) }
     }
 
     /// The same policy with more classes: `classes` has all that these tables have.

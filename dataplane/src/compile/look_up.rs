@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound;
 
 use ipnet::IpNet;
 use ringfence_common::abi::config::{Attachment, Config, Hook};
@@ -122,7 +123,8 @@ impl Tables {
         if class != 0 && !starts.is_some_and(|starts| starts.contains(&class)) {
             return None;
         }
-        let next = starts.and_then(|starts| starts.iter().find(|start| **start > class));
+        let after = (Bound::Excluded(class), Bound::Unbounded);
+        let next = starts.and_then(|starts| starts.range(after).next());
         Some(next.map_or(u16::MAX, |next| next - 1))
     }
 }

@@ -27,8 +27,10 @@ mod diff;
 mod entries;
 mod identities;
 mod in_place;
+mod incremental;
 mod look_up;
 mod number;
+mod numbers;
 mod precedence;
 mod reads;
 mod resolve;
@@ -40,13 +42,15 @@ mod tables;
 mod testing;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_common::abi::limits;
+use ringfence_common::abi::policy::{PolicyEntry, PolicyKey};
 
 pub use self::describe::{EntryDescription, ServiceDescription};
 pub use self::diff::{MapDiff, TablesDiff};
 pub use self::in_place::Hazard;
+pub use self::incremental::{Change, ChangeError, Compiler, Update};
 pub use self::look_up::{Answers, Sides};
 pub use self::size::{Map, MapSize, Size};
 pub use self::tables::{
@@ -54,7 +58,7 @@ pub use self::tables::{
 };
 
 use self::blocks::Blocks;
-use self::entries::{Entries, Side};
+use self::entries::{Entry, Side, form};
 use self::identities::Identities;
 use self::precedence::Rules;
 use self::reads::Reads;
@@ -97,18 +101,24 @@ pub fn compile(set: &PolicySet) -> Result<Tables, CompileError> {
     let identities = Identities::of(&set.inventory, &reads, &blocks)?;
     let classes = Classes::of(&policies, &named_numbers(&identities));
     let mut index = Index::new(&identities, &blocks);
-    let rules = Rules::of(&policies, &identities, &mut index, &classes);
+    let rules = Rules::of(&policies, &identities, &mut index);
     let selecting = selecting(&policies, &identities, &mut index);
     drop(index);
 
-    let limit = limits::POLICY_ENTRIES as usize;
-    let mut entries = Entries::new(&identities, &rules, &classes, limit);
+    let mut drawn = Drawn {
+        subjects: identities.subjects.iter().map(|s| (s.number, Subject::default())).collect(),
+        ..Drawn::default()
+    };
     for (subject, selecting) in selecting.iter().enumerate() {
         for direction in [Direction::Ingress, Direction::Egress] {
-            add_side(&mut entries, &policies, &rules, subject, selecting, direction);
+            let side = side(&policies, &rules, &identities, subject, selecting, direction);
+            let entries = side.entries(&classes, |peer| identities.peers[peer].number, None);
+            if !side.is_open(&entries) {
+                drawn.add(identities.subjects[subject].number, &side, &entries);
+            }
         }
     }
-    let Entries { policy, count, subjects, .. } = entries;
+    let Drawn { policy, count, subjects } = drawn;
     let tables = Tables {
         classes: classes.boundaries(),
         subjects,
@@ -121,6 +131,31 @@ pub fn compile(set: &PolicySet) -> Result<Tables, CompileError> {
     };
     let exceeded = tables.size_with(count).exceeded();
     if exceeded.is_empty() { Ok(tables) } else { Err(CompileError::DoesNotFit(exceeded)) }
+}
+
+/// The entries of all sides: at most as many as fit, but all are counted.
+#[derive(Default)]
+struct Drawn {
+    policy: BTreeMap<PolicyKey, PolicyEntry>,
+    /// How many there are, those that are left out among them.
+    count: usize,
+    /// Subject number → its forms.
+    subjects: BTreeMap<u32, Subject>,
+}
+
+impl Drawn {
+    fn add(&mut self, subject: u32, side: &Side<'_>, entries: &[Entry]) {
+        let used = entries.iter().fold(0, |used, (peer, service, _)| used | form(*peer, *service));
+        let forms = self.subjects.entry(subject).or_default();
+        forms.set(side.direction, used, side.is_isolated());
+        self.count += entries.len();
+        for (peer, service, entry) in entries {
+            if self.policy.len() < limits::POLICY_ENTRIES as usize {
+                let key = PolicyKey { subject, peer: *peer, service: *service };
+                self.policy.insert(key, *entry);
+            }
+        }
+    }
 }
 
 /// The numbers that the named ports of policy stand for.
@@ -144,25 +179,23 @@ fn selecting<'a>(
     selecting
 }
 
-/// Adds the entries of one direction of a subject that the policies at `selecting` select.
-fn add_side(
-    entries: &mut Entries<'_>,
+/// One direction of a subject that the policies at `selecting` select.
+fn side<'a>(
     policies: &[&Policy],
-    rules: &Rules<'_>,
+    rules: &'a Rules,
+    identities: &'a Identities,
     subject: usize,
     selecting: &[usize],
     direction: Direction,
-) {
+) -> Side<'a> {
     let mut isolated = [false; Tier::ALL.len()];
-    let mut side_rules: Vec<usize> = Vec::new();
+    let mut positions: Vec<usize> = Vec::new();
     for position in selecting {
         let policy = policies[*position];
         isolated[policy.tier as usize] |= policy.isolates(direction);
-        side_rules.extend(&rules.of_policy[direction as usize][*position]);
+        positions.extend(&rules.of_policy[direction as usize][*position]);
     }
-    if side_rules.is_empty() && !isolated.contains(&true) {
-        return;
-    }
-    side_rules.sort_unstable();
-    entries.add(&Side { subject, direction, rules: &side_rules, isolated });
+    positions.sort_unstable();
+    let rules = positions.into_iter().map(|position| &rules.list[position]).collect();
+    Side { direction, ports: &identities.subjects[subject].ports, rules, isolated }
 }

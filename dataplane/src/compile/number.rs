@@ -6,13 +6,11 @@
 //! Design: the number is 64-bit FNV-1a (Fowler, Noll, Vo; offset basis `0xcbf29ce484222325`, prime
 //! `0x100000001b3`) over a kind and the thing's fields, each string preceded by its length, then
 //! mixed by the finaliser of MurmurHash3 (FNV-1a alone mixes its last bytes poorly) and reduced to
-//! `FIRST_DYNAMIC..=u32::MAX` (1). Things are taken in their own order (3); one whose number is
-//! taken is hashed again with the next salt until it finds a free one (2).
+//! `FIRST_DYNAMIC..=u32::MAX` (1). Of two things that meet, the first in their own order has the
+//! number (3), and the other is hashed again with the next salt (2): [`super::numbers`].
 //!
 //! What it does not do: when two things collide, adding or removing the first of them moves the
 //! second. `TablesDiff::safe_in_place` notices.
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_common::abi::identity::{endpoint, identity};
 
@@ -59,61 +57,16 @@ impl Hash {
     }
 }
 
-/// Gives every one of `things`, which are of one `kind`, a number; `feed` says what it stands for.
-pub(super) fn number<T: Ord>(
-    kind: &str,
-    things: BTreeSet<T>,
-    feed: impl Fn(&T, &mut Hash),
-) -> BTreeMap<T, u32> {
-    assign(things, |thing, salt| {
-        let mut hash = Hash::new(kind, salt);
-        feed(thing, &mut hash);
-        hash.finish()
-    })
-}
-
-fn assign<T: Ord>(things: BTreeSet<T>, candidate: impl Fn(&T, u32) -> u32) -> BTreeMap<T, u32> {
-    let mut taken = BTreeSet::new();
-    things
-        .into_iter()
-        .map(|thing| {
-            let number = (0..=u32::MAX)
-                .map(|salt| candidate(&thing, salt))
-                .find(|number| taken.insert(*number))
-                .expect("there are fewer things than salts");
-            (thing, number)
-        })
-        .collect()
+/// The number that a thing of a `kind` tries with a salt; `feed` says what it stands for.
+pub(super) fn candidate(kind: &str, salt: u32, feed: impl FnOnce(&mut Hash)) -> u32 {
+    let mut hash = Hash::new(kind, salt);
+    feed(&mut hash);
+    hash.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn texts(texts: &[&'static str]) -> BTreeSet<&'static str> {
-        texts.iter().copied().collect()
-    }
-
-    #[test]
-    fn numbers_never_change_between_releases() {
-        let numbers = number("rule", texts(&["a", "b"]), |text, hash| hash.text(text));
-        assert_eq!(numbers, BTreeMap::from([("a", 735_991_983), ("b", 996_097_236)]));
-    }
-
-    #[test]
-    fn a_number_does_not_depend_on_the_other_things() {
-        let few = number("x", texts(&["a", "m"]), |text, hash| hash.text(text));
-        let more = number("x", texts(&["a", "b", "m", "z"]), |text, hash| hash.text(text));
-        assert_eq!((few["a"], few["m"]), (more["a"], more["m"]));
-        let other_kind = number("y", texts(&["a"]), |text, hash| hash.text(text));
-        assert_ne!(few["a"], other_kind["a"]);
-    }
-
-    #[test]
-    fn colliding_things_are_told_apart_in_their_own_order() {
-        let numbers = assign(texts(&["a", "b", "c"]), |_, salt| FIRST + salt / 2);
-        assert_eq!(numbers, BTreeMap::from([("a", FIRST), ("b", FIRST + 1), ("c", FIRST + 2)]));
-    }
 
     #[test]
     fn numbers_stay_clear_of_the_reserved_ones() {
@@ -121,20 +74,5 @@ mod tests {
             assert!(Hash::new("x", salt).finish() >= FIRST);
         }
         assert!(Hash(0).finish() >= FIRST, "the mixer maps zero to zero");
-    }
-
-    #[test]
-    fn fields_do_not_run_into_each_other() {
-        let things = BTreeSet::from([("ab", "c"), ("a", "bc")]);
-        let numbers = number("x", things, |(first, second), hash| {
-            hash.text(first);
-            hash.text(second);
-        });
-        assert_ne!(numbers[&("ab", "c")], numbers[&("a", "bc")]);
-        let unsalted = assign(BTreeSet::from([("ab", "c"), ("a", "bc")]), |thing, salt| {
-            assert_eq!(salt, 0, "{thing:?} had to be hashed again");
-            numbers[thing]
-        });
-        assert_eq!(unsalted, numbers);
     }
 }

@@ -18,9 +18,9 @@
 use std::collections::BTreeMap;
 
 use super::identities::{Identities, PeerIndex};
-use super::number;
+use super::numbers::number;
 use super::select::Index;
-use super::services::{Classes, Services, named};
+use super::services::{Services, named};
 use super::tables::RuleDescription;
 use crate::model::{self, Action, Direction, Peers, Policy, Protocol, Tier};
 
@@ -38,14 +38,15 @@ pub(super) enum Place {
 }
 
 /// A rule with everything resolved that is the same for all its subjects.
-pub(super) struct Rule<'a> {
+#[derive(Debug)]
+pub(super) struct Rule {
     /// Its number.
     pub(super) number: u32,
     /// Its tier.
     pub(super) tier: Tier,
     /// Its policy's priority there.
     pub(super) priority: u32,
-    /// Its policy's position among all.
+    /// Which policy's it is.
     pub(super) policy: usize,
     /// Its place.
     pub(super) place: Place,
@@ -53,29 +54,65 @@ pub(super) struct Rule<'a> {
     pub(super) action: Action,
     /// Whom it is about; `None` for everyone.
     pub(super) peers: Option<Vec<PeerIndex>>,
-    /// The flows it matches whoever its subject is: peers, `None` for everyone, and services.
-    pub(super) matches: Vec<(Option<Vec<PeerIndex>>, Services)>,
+    /// The services that it matches, for `peers`, whoever the destination is.
+    pub(super) services: Services,
+    /// Egress: the ports that its named ports stand for, each with the peers that have it.
+    pub(super) peer_ports: BTreeMap<(Protocol, u16), Vec<PeerIndex>>,
     /// Ingress: the ports that it matches, for `peers`, where its subject has ports of these names.
-    pub(super) own_ports: Vec<(Protocol, &'a str)>,
+    pub(super) own_ports: Vec<(Protocol, String)>,
+}
+
+impl Rule {
+    /// The rule at a position among those of `policy`, before anyone is known.
+    pub(super) fn new(
+        (policy, of): (usize, &Policy),
+        direction: Direction,
+        rule: &model::Rule,
+        number: u32,
+        says_several: bool,
+    ) -> Self {
+        let own_ports = match direction {
+            Direction::Ingress => {
+                named(&rule.ports).map(|(protocol, name)| (protocol, name.to_owned())).collect()
+            }
+            Direction::Egress => Vec::new(),
+        };
+        Self {
+            number,
+            tier: of.tier,
+            priority: of.priority,
+            policy,
+            place: place(of.tier, of.priority, rule.action, says_several.then_some(number)),
+            action: rule.action,
+            peers: None,
+            services: Services::of(&rule.ports),
+            peer_ports: BTreeMap::new(),
+            own_ports,
+        }
+    }
+}
+
+/// The place of a rule; `number` is its own where the rules of its policy do not all say the same.
+pub(super) fn place(tier: Tier, priority: u32, action: Action, number: Option<u32>) -> Place {
+    Place::Rule(tier, priority, action, number)
 }
 
 /// The rules of all policies.
-pub(super) struct Rules<'a> {
+pub(super) struct Rules {
     /// In the order in which they are asked.
-    pub(super) list: Vec<Rule<'a>>,
+    pub(super) list: Vec<Rule>,
     /// By direction, and there by policy: positions in `list`.
     pub(super) of_policy: [Vec<Vec<usize>>; 2],
     /// For the tables.
     pub(super) described: BTreeMap<u32, RuleDescription>,
 }
 
-impl<'a> Rules<'a> {
+impl Rules {
     /// The rules of `policies`, which are sorted by name.
-    pub(super) fn of(
+    pub(super) fn of<'a>(
         policies: &[&'a Policy],
         identities: &Identities,
         index: &mut Index<'a>,
-        classes: &Classes,
     ) -> Self {
         let mut order = Vec::new();
         for (policy, of) in policies.iter().enumerate() {
@@ -86,62 +123,39 @@ impl<'a> Rules<'a> {
             }
         }
         order.sort_unstable();
-        let name =
-            |policy: usize, direction, position| policies[policy].rule_name(direction, position);
-        // Policies are sorted by name, so this is the order of the rules' names.
-        let numbers = number::number(
-            "rule",
-            order.iter().map(|(_, _, policy, direction, i)| (*policy, *direction, *i)).collect(),
-            |(policy, direction, i), hash| hash.text(&name(*policy, *direction, *i).to_string()),
-        );
+        // Policies are sorted by name, so the order of places is that of the rules' names.
+        let names: Vec<_> = order
+            .iter()
+            .map(|(_, _, policy, direction, position)| {
+                let name = policies[*policy].rule_name(*direction, *position).to_string();
+                ((*policy, *direction, *position), name)
+            })
+            .collect();
+        let numbers = number("rule", &names, |(_, name), hash| hash.text(name));
         let mut rules = Self {
             list: Vec::with_capacity(order.len()),
             of_policy: [vec![Vec::new(); policies.len()], vec![Vec::new(); policies.len()]],
             described: BTreeMap::new(),
         };
-        for (tier, priority, policy, direction, position) in order {
-            let rule = &policies[policy].rules(direction)[position];
-            let number = numbers[&(policy, direction, position)];
+        let several: Vec<[bool; 2]> = policies
+            .iter()
+            .map(|policy| [Direction::Ingress, Direction::Egress].map(|d| says_several(policy, d)))
+            .collect();
+        for (((policy, direction, position), name), number) in names.into_iter().zip(numbers) {
+            let source = &policies[policy].rules(direction)[position];
             rules.of_policy[direction as usize][policy].push(rules.list.len());
-            let peers = match &rule.peers {
+            let several = several[policy][direction as usize];
+            let of = (policy, policies[policy]);
+            let mut rule = Rule::new(of, direction, source, number, several);
+            rule.peers = match &source.peers {
                 Peers::Everyone => None,
                 Peers::Any(peers) => Some(index.peers(peers)),
             };
-            let mut matches = Vec::new();
-            let services = Services::of(&rule.ports, classes);
-            if !services.is_empty() {
-                matches.push((peers.clone(), services));
+            if direction == Direction::Egress {
+                rule.peer_ports = peers_ports(source, rule.peers.as_deref(), identities);
             }
-            let mut own_ports = Vec::new();
-            match direction {
-                Direction::Ingress => own_ports.extend(named(&rule.ports)),
-                Direction::Egress => {
-                    let ports = peers_ports(rule, peers.as_deref(), identities).into_iter();
-                    matches.extend(ports.map(|((protocol, port), peers)| {
-                        (Some(peers), Services::port(protocol, port, classes))
-                    }));
-                }
-            }
-            rules.list.push(Rule {
-                number,
-                tier,
-                priority,
-                policy,
-                place: Place::Rule(
-                    tier,
-                    priority,
-                    rule.action,
-                    says_several(policies[policy], direction).then_some(number),
-                ),
-                action: rule.action,
-                peers,
-                matches,
-                own_ports,
-            });
-            let description = RuleDescription {
-                name: name(policy, direction, position).to_string(),
-                origin: rule.origin.clone(),
-            };
+            rules.list.push(rule);
+            let description = RuleDescription { name, origin: source.origin.clone() };
             rules.described.insert(number, description);
         }
         rules
@@ -166,10 +180,10 @@ fn peers_ports(
     for (protocol, name) in named(&rule.ports) {
         let mut add = |peer: PeerIndex| {
             let subject = identities.peers[peer].subject;
-            let numbers = subject
-                .into_iter()
-                .flat_map(|subject| identities.subjects[subject].ports_named(protocol, name));
-            numbers.for_each(|port| ports.entry((protocol, port)).or_default().push(peer));
+            let all = subject.into_iter().flat_map(|subject| &identities.subjects[subject].ports);
+            for port in all.filter(|port| port.is(protocol, name)) {
+                ports.entry((protocol, port.number)).or_default().push(peer);
+            }
         };
         match peers {
             Some(peers) => peers.iter().copied().for_each(&mut add),

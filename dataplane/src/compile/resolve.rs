@@ -14,8 +14,8 @@
 use std::collections::BTreeMap;
 
 use super::precedence::Place;
-use super::services::{ClassIndex, PortSet, Services};
-use crate::model::Tier;
+use super::services::{Class, Classes, PortSet, Services};
+use crate::model::{PortRange, Tier};
 
 /// What is decided about a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,21 +143,28 @@ pub(super) struct Picture {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Protocol {
     rest: Cell,
-    classes: BTreeMap<ClassIndex, Cell>,
+    classes: BTreeMap<Class, Cell>,
 }
 
 impl Picture {
     /// Lets a rule say what happens to `services`.
-    pub(super) fn paint(&mut self, services: &Services, painter: Painter, effect: Effect) {
+    pub(super) fn paint(
+        &mut self,
+        services: &Services,
+        painter: Painter,
+        effect: Effect,
+        classes: &Classes,
+    ) {
         match services {
             Services::Everything => self.every(|cell| cell.paint(painter, effect)),
             Services::Ports(sets) => {
-                for (protocol, set) in self.protocols.iter_mut().zip(sets) {
+                for (number, (protocol, set)) in self.protocols.iter_mut().zip(sets).enumerate() {
                     match set {
                         PortSet::None => {}
                         PortSet::Every => protocol.every(|cell| cell.paint(painter, effect)),
-                        PortSet::Classes(ranges) => {
-                            for class in ranges.iter().cloned().flatten() {
+                        PortSet::Ranges(ranges) => {
+                            let within = |range: &PortRange| classes.within(number, *range);
+                            for class in ranges.iter().flat_map(within) {
                                 let rest = protocol.rest;
                                 let cell = protocol.classes.entry(class).or_insert(rest);
                                 cell.paint(painter, effect);
@@ -195,13 +202,13 @@ impl Picture {
     }
 
     /// A class of ports.
-    pub(super) fn class(&self, protocol: usize, class: ClassIndex) -> Outcome {
+    pub(super) fn class(&self, protocol: usize, class: Class) -> Outcome {
         let protocol = &self.protocols[protocol];
         protocol.classes.get(&class).unwrap_or(&protocol.rest).outcome()
     }
 
     /// The classes of ports of a protocol that some rule has singled out, in order.
-    pub(super) fn classes(&self, protocol: usize) -> impl Iterator<Item = (ClassIndex, Outcome)> {
+    pub(super) fn classes(&self, protocol: usize) -> impl Iterator<Item = (Class, Outcome)> {
         self.protocols[protocol].classes.iter().map(|(class, cell)| (*class, cell.outcome()))
     }
 }
@@ -215,12 +222,12 @@ impl Protocol {
 
 #[cfg(test)]
 mod tests {
-    use std::iter;
+    use std::collections::BTreeSet;
 
     use super::*;
-    use crate::model::Action;
+    use crate::model::{self, Action};
 
-    const HTTP: ClassIndex = 3;
+    const HTTP: Class = 3;
 
     fn decide(tier: Tier, allow: bool, rule: u32) -> Effect {
         let action = if allow { Action::Allow } else { Action::Deny };
@@ -230,13 +237,18 @@ mod tests {
     /// Paints the rules of one policy, and settles them.
     fn paint(picture: &mut Picture, tier: Tier, rules: &[(Services, Effect)]) {
         let painter = Painter { tier, policy: 0 };
-        rules.iter().for_each(|(services, effect)| picture.paint(services, painter, *effect));
+        for (services, effect) in rules {
+            picture.paint(services, painter, *effect, &classes());
+        }
         picture.settle(tier);
     }
 
     fn http() -> Services {
-        let http = iter::once(HTTP..HTTP + 1).collect();
-        Services::Ports([PortSet::Classes(http), PortSet::None, PortSet::None])
+        Services::port(model::Protocol::Tcp, HTTP)
+    }
+
+    fn classes() -> Classes {
+        Classes::of(&[], &BTreeSet::from([(model::Protocol::Tcp, HTTP)]))
     }
 
     fn tcp() -> Services {
@@ -270,9 +282,10 @@ mod tests {
         assert_eq!((picture.class(0, HTTP).allow, picture.class(0, HTTP).rule), (false, 1));
         // Also before the priority is settled.
         let mut picture = Picture::default();
-        picture.paint(&tcp(), Painter { tier: Tier::Admin, policy: 0 }, Effect::Pass);
+        let painter = Painter { tier: Tier::Admin, policy: 0 };
+        picture.paint(&tcp(), painter, Effect::Pass, &classes());
         let deny = decide(Tier::Admin, false, 1);
-        picture.paint(&http(), Painter { tier: Tier::Admin, policy: 0 }, deny);
+        picture.paint(&http(), painter, deny, &classes());
         picture.settle(Tier::Admin);
         assert!(picture.class(0, HTTP).allow);
     }
@@ -288,7 +301,7 @@ mod tests {
             let mut picture = Picture::default();
             for (policy, effect) in said.into_iter().enumerate() {
                 let painter = Painter { tier: Tier::Admin, policy };
-                picture.paint(&Services::Everything, painter, effect);
+                picture.paint(&Services::Everything, painter, effect, &classes());
             }
             picture.settle(Tier::Admin);
             let outcome = picture.portless();

@@ -1,53 +1,61 @@
 //! Ports to classes: the intervals of ports that all rules treat alike.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
-use std::ops::Range;
 
 use crate::model::{Direction, Policy, PortMatch, PortRange, Ports, Protocol};
 
-/// Position of a class among the classes of its protocol.
-pub(super) type ClassIndex = u32;
+/// A class of ports of a protocol, named by its first port.
+pub(super) type Class = u16;
 
-/// First port of every class, by protocol in the order of [`Protocol::ALL`]; class 0 starts at
-/// port 0 always.
+/// The classes of every protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Classes {
-    starts: [Vec<u16>; 3],
+    /// In the order of [`Protocol::ALL`]; class 0 is there always.
+    starts: [BTreeSet<Class>; 3],
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self { starts: [const { BTreeSet::new() }; 3].map(|_: BTreeSet<Class>| [0].into()) }
+    }
 }
 
 impl Classes {
     /// The classes that the rules of `policies` tell apart, with `named` the numbers that the named
     /// ports of those rules stand for.
     pub(super) fn of(policies: &[&Policy], named: &BTreeSet<(Protocol, u16)>) -> Self {
-        let mut starts = [const { BTreeSet::new() }; 3];
-        let mut cut = |protocol: Protocol, first: u16, last: u16| {
-            starts[protocol as usize].insert(first);
-            starts[protocol as usize].extend(last.checked_add(1));
-        };
+        let mut classes = Self::default();
         let rules = policies.iter().flat_map(|policy| {
             [Direction::Ingress, Direction::Egress].into_iter().flat_map(|d| policy.rules(d))
         });
         for rule in rules {
-            let Ports::Any(matches) = &rule.ports else { continue };
-            for protocol in Protocol::ALL {
-                for range in merged(matches, protocol) {
-                    cut(protocol, range.first(), range.last());
-                }
+            for (protocol, start) in Services::of(&rule.ports).starts() {
+                classes.insert(protocol, start);
             }
         }
         for (protocol, port) in named {
-            cut(*protocol, *port, *port);
+            for (protocol, start) in Services::port(*protocol, *port).starts() {
+                classes.insert(protocol, start);
+            }
         }
-        Self {
-            starts: starts.map(|starts| {
-                starts.into_iter().chain([0]).collect::<BTreeSet<_>>().into_iter().collect()
-            }),
+        classes
+    }
+
+    /// Begins a class at `start`.
+    pub(super) fn insert(&mut self, protocol: Protocol, start: Class) {
+        self.starts[protocol as usize].insert(start);
+    }
+
+    /// Joins the class that begins at `start` with the one before it; class 0 stays.
+    pub(super) fn remove(&mut self, protocol: Protocol, start: Class) {
+        if start > 0 {
+            self.starts[protocol as usize].remove(&start);
         }
     }
 
-    /// The class of `port`.
-    pub(super) fn class(&self, protocol: Protocol, port: u16) -> ClassIndex {
-        (self.starts[protocol as usize].partition_point(|start| *start <= port) - 1) as ClassIndex
+    /// The classes that begin in `range`: all there are in it, if one begins with it.
+    pub(super) fn within(&self, protocol: usize, range: PortRange) -> impl Iterator<Item = Class> {
+        self.starts[protocol].range(range.first()..=range.last()).copied()
     }
 
     /// How many classes a protocol has.
@@ -55,22 +63,19 @@ impl Classes {
         self.starts[protocol as usize].len()
     }
 
-    /// The number of a class: its first port.
-    pub(super) fn number(&self, protocol: Protocol, class: ClassIndex) -> u16 {
-        self.starts[protocol as usize][class as usize]
-    }
-
     /// Protocol number → first ports of the classes after class 0; protocols with class 0 alone
     /// are left out.
     pub(super) fn boundaries(&self) -> BTreeMap<u8, BTreeSet<u16>> {
-        Protocol::ALL
-            .into_iter()
-            .map(|protocol| {
-                let starts = self.starts[protocol as usize].iter().copied();
-                (protocol.number(), starts.filter(|start| *start > 0).collect())
-            })
-            .filter(|(_, starts): &(u8, BTreeSet<u16>)| !starts.is_empty())
+        let all = Protocol::ALL.into_iter();
+        all.filter_map(|protocol| Some((protocol.number(), self.boundaries_of(protocol)?)))
             .collect()
+    }
+
+    /// First ports of the classes of a protocol after class 0; `None` if there are none.
+    pub(super) fn boundaries_of(&self, protocol: Protocol) -> Option<BTreeSet<u16>> {
+        let mut starts = self.starts[protocol as usize].clone();
+        starts.remove(&0);
+        (!starts.is_empty()).then_some(starts)
     }
 }
 
@@ -91,35 +96,27 @@ pub(super) enum PortSet {
     None,
     /// All.
     Every,
-    /// Those of these classes.
-    Classes(Vec<Range<ClassIndex>>),
+    /// Those of these ranges, which are in order, apart, and neither none nor all.
+    Ranges(Vec<PortRange>),
 }
 
 impl Services {
     /// What `ports` match whoever the destination is, that is without named ports.
-    pub(super) fn of(ports: &Ports, classes: &Classes) -> Self {
+    pub(super) fn of(ports: &Ports) -> Self {
         let Ports::Any(matches) = ports else { return Self::Everything };
         Self::Ports(Protocol::ALL.map(|protocol| {
             let ranges = merged(matches, protocol);
             if ranges == [PortRange::new(0, u16::MAX).expect("0 is below the maximum")] {
                 return PortSet::Every;
             }
-            let ranges: Vec<_> = ranges
-                .into_iter()
-                .map(|range| {
-                    let last = classes.class(protocol, range.last());
-                    classes.class(protocol, range.first())..last + 1
-                })
-                .collect();
-            if ranges.is_empty() { PortSet::None } else { PortSet::Classes(ranges) }
+            if ranges.is_empty() { PortSet::None } else { PortSet::Ranges(ranges) }
         }))
     }
 
     /// One port.
-    pub(super) fn port(protocol: Protocol, port: u16, classes: &Classes) -> Self {
-        let class = classes.class(protocol, port);
+    pub(super) fn port(protocol: Protocol, port: u16) -> Self {
         let mut sets = [const { PortSet::None }; 3];
-        sets[protocol as usize] = PortSet::Classes(iter::once(class..class + 1).collect());
+        sets[protocol as usize] = PortSet::Ranges(vec![PortRange::single(port)]);
         Self::Ports(sets)
     }
 
@@ -129,6 +126,29 @@ impl Services {
             Self::Everything => false,
             Self::Ports(sets) => sets.iter().all(|set| *set == PortSet::None),
         }
+    }
+
+    /// The ranges that are neither none of a protocol's ports nor all.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (Protocol, PortRange)> {
+        let sets = match self {
+            Self::Everything => &[][..],
+            Self::Ports(sets) => sets,
+        };
+        Protocol::ALL.into_iter().zip(sets).flat_map(|(protocol, set)| {
+            let ranges = match set {
+                PortSet::None | PortSet::Every => &[][..],
+                PortSet::Ranges(ranges) => ranges,
+            };
+            ranges.iter().map(move |range| (protocol, *range))
+        })
+    }
+
+    /// Where classes have to begin so that each is matched as a whole or not at all.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (Protocol, Class)> {
+        self.ranges().flat_map(|(protocol, range)| {
+            let starts = [Some(range.first()), range.last().checked_add(1)];
+            starts.into_iter().flatten().map(move |start| (protocol, start))
+        })
     }
 }
 
@@ -202,9 +222,13 @@ mod tests {
                 (132, BTreeSet::from([1])),
             ])
         );
-        let numbers = [0, 79, 80, 81, 1_023, 1_024, u16::MAX]
-            .map(|port| classes.number(Tcp, classes.class(Tcp, port)));
-        assert_eq!(numbers, [0, 0, 80, 81, 81, 1_024, 1_024]);
+        let within = |first, last| {
+            let range = PortRange::new(first, last).unwrap();
+            classes.within(Tcp as usize, range).collect::<Vec<_>>()
+        };
+        assert_eq!(within(80, 80), [80]);
+        assert_eq!(within(80, u16::MAX), [80, 81, 1_024]);
+        assert_eq!(within(0, u16::MAX).len(), classes.count(Tcp));
     }
 
     #[test]
@@ -212,7 +236,7 @@ mod tests {
         let policy = policy_with_ports(vec![range(0, 99), range(100, u16::MAX)]);
         let classes = Classes::of(&[&policy], &BTreeSet::new());
         assert_eq!(classes.boundaries(), BTreeMap::new());
-        let services = Services::of(&policy.ingress[0].ports, &classes);
+        let services = Services::of(&policy.ingress[0].ports);
         assert_eq!(services, Services::Ports([PortSet::Every, PortSet::None, PortSet::None]));
         assert!(!services.is_empty());
     }
@@ -221,16 +245,12 @@ mod tests {
     fn a_rule_of_named_ports_matches_nothing_by_itself() {
         let policy = policy_with_ports(vec![PortMatch::Named(Tcp, "http".into())]);
         let classes = Classes::of(&[&policy], &BTreeSet::from([(Tcp, 8_080)]));
-        assert!(Services::of(&policy.ingress[0].ports, &classes).is_empty());
+        assert!(Services::of(&policy.ingress[0].ports).is_empty());
         assert_eq!(named(&policy.ingress[0].ports).collect::<Vec<_>>(), [(Tcp, "http")]);
-        let port = Services::port(Tcp, 8_080, &classes);
-        assert_eq!(
-            port,
-            Services::Ports([
-                PortSet::Classes(iter::once(1..2).collect()),
-                PortSet::None,
-                PortSet::None
-            ])
-        );
+        let port = Services::port(Tcp, 8_080);
+        let ranges = PortSet::Ranges(vec![PortRange::single(8_080)]);
+        assert_eq!(port, Services::Ports([ranges, PortSet::None, PortSet::None]));
+        assert_eq!(port.starts().collect::<Vec<_>>(), [(Tcp, 8_080), (Tcp, 8_081)]);
+        assert_eq!(classes.count(Tcp), 3);
     }
 }

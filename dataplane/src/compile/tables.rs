@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ringfence_common::abi::identity::{AddressEntry, endpoint};
-use ringfence_common::abi::policy::{Direction, PolicyEntry, PolicyKey};
+use ringfence_common::abi::policy::{Direction, PolicyEntry, PolicyKey, forms};
 use serde::{Deserialize, Serialize};
 
 /// Everything a dataplane needs to know, for all workloads of the inventory, wherever they run.
@@ -93,6 +93,23 @@ impl Subject {
         match direction {
             Direction::Ingress => self.ingress_forms,
             Direction::Egress => self.egress_forms,
+        }
+    }
+}
+
+impl Subject {
+    /// Sets the forms of one direction, which is enforced: those in use, and whether some policy
+    /// isolates the subject.
+    pub(super) fn set(&mut self, direction: Direction, used: u8, isolated: bool) {
+        let isolated = if isolated { forms::ISOLATED } else { 0 };
+        self.put(direction, used | forms::ENFORCED | isolated);
+    }
+
+    /// Puts the forms of one direction.
+    pub(super) fn put(&mut self, direction: Direction, forms: u8) {
+        match direction {
+            Direction::Ingress => self.ingress_forms = forms,
+            Direction::Egress => self.egress_forms = forms,
         }
     }
 }

@@ -175,6 +175,15 @@ impl Inventory {
         Ok(())
     }
 
+    /// Removes a workload; its namespace stays.
+    pub fn remove_workload(&mut self, name: &WorkloadName) -> Option<Workload> {
+        let workload = self.workloads.remove(name)?;
+        for address in &workload.addresses {
+            self.owners.remove(address);
+        }
+        Some(workload)
+    }
+
     /// All namespaces, by name.
     pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
         self.namespaces.values()

@@ -3,6 +3,7 @@
 //! if the new policy allows it.
 
 mod connections;
+mod incremental;
 mod packet;
 pub mod state;
 
