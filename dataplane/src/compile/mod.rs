@@ -18,6 +18,9 @@
 //!                        Tables     size, diff (in place?), restriction to a host, look-up
 //! ```
 //!
+//! [`compile`] goes this way from nothing. A [`Compiler`] has gone it and follows changes
+//! (`incremental`): through the same stages, as far as each change reaches, to the same tables.
+//!
 //! A pure function: no clock, no randomness, no hash order in the output. The same policy and
 //! inventory, in whatever order, give equal tables.
 

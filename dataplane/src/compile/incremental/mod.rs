@@ -121,8 +121,13 @@ impl Update {
     }
 }
 
-/// Tables that follow policy and inventory, change by change. See the module's text for what a
-/// change costs.
+/// Tables that follow policy and inventory, change by change.
+///
+/// A change costs what it touches: the entries for the peers of the rules that change, of all
+/// subjects that their policy is about. What touches more is a rule about everyone, a policy that
+/// changes more than its rules, and a label key or port name that policy reads for the first time
+/// or no more: then every workload is described again. Everything is compiled anew only when a
+/// number moves because two hashes meet, or the tables may be too large.
 pub struct Compiler {
     sources: Sources,
     state: State,
@@ -212,5 +217,108 @@ impl Compiler {
         self.state = state;
         self.state.start();
         update
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use hashbrown::HashMap;
+
+    use super::*;
+    use crate::compile::compile;
+    use crate::compile::number::candidate;
+    use crate::compile::testing::policy_with_peers;
+    use crate::model::{
+        IpBlock, Labels, Operator, Peer, Policy, Requirement, Selector, Workload, WorkloadName,
+    };
+
+    fn workload(name: &str) -> Workload {
+        Workload {
+            name: WorkloadName::new("shop", name),
+            labels: Labels::new(),
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            interface: None,
+            host: false,
+        }
+    }
+
+    /// Applies a change, which ends as a fresh compile does.
+    fn follow(compiler: &mut Compiler, change: Change) -> TablesDiff {
+        let before = compiler.tables().clone();
+        let update = compiler.change([change]).unwrap();
+        let after = compile(&compiler.policy_set()).unwrap();
+        assert!(*compiler.tables() == after, "other tables than those of a fresh compile");
+        assert_eq!(update.diff, before.diff(&after));
+        assert_eq!(update.steps(), before.steps_to(&after).as_deref());
+        update.diff
+    }
+
+    /// Two endpoints that want one number, in their order.
+    fn rivals() -> [String; 2] {
+        let mut wanted: HashMap<u32, String> = HashMap::new();
+        for number in 0..1_000_000 {
+            let name = format!("w{number:07}");
+            let first = candidate("endpoint", 0, |hash| {
+                hash.text("shop");
+                hash.text(&name);
+            });
+            if let Some(before) = wanted.insert(first, name.clone()) {
+                return [before, name];
+            }
+        }
+        panic!("a million names have a million numbers");
+    }
+
+    #[test]
+    fn a_number_that_moves_to_another_thing_is_followed() {
+        let [first, second] = rivals();
+        let mut compiler = Compiler::new(PolicySet::default()).unwrap();
+        follow(&mut compiler, Change::PutWorkload(workload(&second)));
+        let number = *compiler.tables().endpoints.keys().next().unwrap();
+        let diff = follow(&mut compiler, Change::PutWorkload(workload(&first)));
+        assert_eq!(diff.endpoints.changed[&number].1.name, format!("shop/{first}"));
+        assert_eq!(diff.endpoints.added.len(), 1, "the second has another number now\n{diff}");
+        follow(&mut compiler, Change::RemoveWorkload(WorkloadName::new("shop", first)));
+        assert_eq!(compiler.tables().endpoints[&number].name, format!("shop/{second}"));
+    }
+
+    /// A policy for everybody of the shop and 1,100 addresses that no two are a block of.
+    fn many_peers() -> Policy {
+        let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + 2 * number));
+        let block = |number| IpBlock::new(address(number).into(), Vec::new()).unwrap();
+        policy_with_peers((0..1_100).map(|number| Peer::Block(block(number))).collect())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_as_by_a_fresh_compile_and_changes_nothing() {
+        let mut set = PolicySet::default();
+        // With a label that a policy reads, each is a subject of its own.
+        for number in 0..1_000 {
+            let mut one = workload(&format!("w{number}"));
+            one.labels.insert("name".to_owned(), format!("w{number}"));
+            set.inventory.add_workload(one).unwrap();
+        }
+        let mut reader = many_peers();
+        reader.name.name = "reader".to_owned();
+        reader.subjects = Selector::new([Requirement {
+            key: "name".to_owned(),
+            operator: Operator::In(["w0".to_owned()].into()),
+        }]);
+        set.policies = vec![reader];
+        let mut compiler = Compiler::new(set.clone()).unwrap();
+        let mut with = set.clone();
+        with.policies.push(many_peers());
+        let expected = compile(&with).unwrap_err();
+        assert!(matches!(expected, CompileError::DoesNotFit(_)), "{expected}");
+        let refused = compiler.change([Change::PutPolicy(many_peers())]).unwrap_err();
+        assert_eq!(refused, ChangeError::Compile(expected));
+        assert!(compiler.policy_set() == set, "policy and inventory are other ones");
+        assert!(*compiler.tables() == compile(&set).unwrap(), "the tables are other ones");
+        let mut another = workload("w1");
+        another.addresses = vec![IpAddr::V4(Ipv4Addr::new(10, 200, 0, 1))];
+        follow(&mut compiler, Change::PutWorkload(another));
     }
 }

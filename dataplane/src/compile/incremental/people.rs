@@ -376,8 +376,10 @@ impl State {
         self.blocks.remove_peer(id, &peer.set);
         for rule in rules {
             let compiled = &mut self.rules[rule].compiled;
-            if let Some(peers) = &mut compiled.peers {
-                peers.retain(|peer| *peer != id);
+            if let Some(peers) = &mut compiled.peers
+                && let Ok(at) = peers.binary_search(&id)
+            {
+                peers.remove(at);
             }
             compiled.peer_ports.retain(|_, peers| {
                 peers.retain(|peer| *peer != id);
