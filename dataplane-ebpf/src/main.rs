@@ -117,18 +117,20 @@ fn tc_v6(context: *mut __sk_buff, hook: Hook) -> Answer {
 
 #[inline(always)]
 fn ipv4<F: PacketRead>(frame: &F, ifindex: u32, hook: Hook) -> Answer {
-    let (tables, mut packet) = (KernelTables::select(), Packet::default());
-    let place = Place { ifindex, hook, now: 0, coarse: coarse() };
+    let Some(tables) = Inline::select() else { return Answer::Unknown };
+    let (place, mut packet) =
+        (Place { ifindex, hook, now: 0, coarse: coarse() }, Packet::default());
     let state = &mut KernelState::new(NoFrame);
-    done(frame, fast::decide_v4(frame, &place, &Inline(&tables), state, &mut packet))
+    done(frame, fast::decide_v4(frame, &place, &tables, state, &mut packet))
 }
 
 #[inline(always)]
 fn ipv6<F: PacketRead>(frame: &F, ifindex: u32, hook: Hook) -> Answer {
-    let (tables, mut packet) = (KernelTables::select(), Packet::default());
-    let place = Place { ifindex, hook, now: 0, coarse: coarse() };
+    let Some(tables) = Inline::select() else { return Answer::Unknown };
+    let (place, mut packet) =
+        (Place { ifindex, hook, now: 0, coarse: coarse() }, Packet::default());
     let state = &mut KernelState::new(NoFrame);
-    done(frame, fast::decide_v6(frame, &place, &Inline(&tables), state, &mut packet))
+    done(frame, fast::decide_v6(frame, &place, &tables, state, &mut packet))
 }
 
 /// The coarse clock: jiffies in sixteens, 16 to 160 ms as the kernel is configured.

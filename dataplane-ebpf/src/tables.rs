@@ -84,53 +84,65 @@ impl<'a, Bucket> Chunk<'a, Bucket> for InnerArray<'a, Bucket> {
     }
 }
 
-/// The tables for the short way, where no look-up is a call.
-pub struct Inline<'a>(pub &'a KernelTables);
+/// The tables for the short way, where no look-up is a call and the layout is looked up once.
+pub struct Inline {
+    tables: KernelTables,
+    layout: &'static Layout,
+}
 
-impl Tables for Inline<'_> {
+impl Inline {
+    /// The tables of the generation that counts.
+    #[inline(always)]
+    pub fn select() -> Option<Self> {
+        let tables = KernelTables::select();
+        tables.layout().map(|layout| Self { tables, layout })
+    }
+}
+
+impl Tables for Inline {
     #[inline(always)]
     fn epoch(&self) -> u32 {
-        self.0.epoch
+        self.tables.epoch
     }
 
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
-        maps::CONFIG.get(self.0.slot)
+        maps::CONFIG.get(self.tables.slot)
     }
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.0.attachment_slot(ifindex, hook).map(table::attachment)
+        self.tables.attachment_slot(self.layout, ifindex, hook).map(table::attachment)
     }
 
     #[inline(always)]
     fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
-        self.0.attachment_slot(ifindex, hook).map(table::station)
+        self.tables.attachment_slot(self.layout, ifindex, hook).map(table::station)
     }
 
     #[inline(always)]
     fn address(&self, config: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
         let [_, low] = halves(address);
         if of_family == family::V4 {
-            self.0.address_v4(config, low as u32)
+            self.tables.address_v4(self.layout, config, low as u32)
         } else {
-            self.0.address(config, of_family, address)
+            self.tables.address(config, of_family, address)
         }
     }
 
     #[inline(always)]
     fn endpoint(&self, number: u32) -> Option<Endpoint> {
-        self.0.find_endpoint(number)
+        self.tables.find_endpoint(self.layout, number)
     }
 
     #[inline(always)]
     fn class(&self, protocol: u8, port: u16) -> u16 {
-        self.0.find_class(protocol, port)
+        self.tables.find_class(protocol, port)
     }
 
     #[inline(always)]
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        self.0.find_policy(key)
+        self.tables.find_policy(self.layout, key)
     }
 }
 
@@ -149,12 +161,12 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.attachment_slot(ifindex, hook).map(table::attachment)
+        self.attachment_slot(self.layout()?, ifindex, hook).map(table::attachment)
     }
 
     #[inline(always)]
     fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
-        self.attachment_slot(ifindex, hook).map(table::station)
+        self.attachment_slot(self.layout()?, ifindex, hook).map(table::station)
     }
 
     #[inline(always)]
@@ -189,31 +201,28 @@ impl Tables for KernelTables {
 
 /// Look-ups as global functions: the verifier checks each by itself, for all arguments.
 mod global {
-    use ringfence_common::abi::config::Config;
     use ringfence_common::abi::policy::PolicyKey;
     use ringfence_common::abi::table::{self, policy_key};
 
     use super::KernelTables;
-    use crate::maps;
+    use ringfence_common::decide::Tables as _;
 
-    /// The address word of an IPv4 address.
+    /// The address word of an IPv4 address; 0 where there are no tables.
     #[unsafe(no_mangle)]
     #[inline(never)]
     pub extern "C" fn ringfence_address_v4(slot: u32, address: u32) -> u64 {
         let tables = KernelTables::of_slot(slot);
-        let nothing = Config::default();
-        let config = maps::CONFIG.get(tables.slot).unwrap_or(&nothing);
-        table::address_word(&tables.address_v4(config, address))
+        let (Some(layout), Some(config)) = (tables.layout(), tables.config()) else { return 0 };
+        table::address_word(&tables.address_v4(layout, config, address))
     }
 
-    /// The address word of an IPv6 address.
+    /// The address word of an IPv6 address; 0 where there are no tables.
     #[unsafe(no_mangle)]
     #[inline(never)]
     pub extern "C" fn ringfence_address_v6(slot: u32, high: u64, low: u64) -> u64 {
         let tables = KernelTables::of_slot(slot);
-        let nothing = Config::default();
-        let config = maps::CONFIG.get(tables.slot).unwrap_or(&nothing);
-        table::address_word(&tables.address_v6(config, [high, low]))
+        let (Some(layout), Some(config)) = (tables.layout(), tables.config()) else { return 0 };
+        table::address_word(&tables.address_v6(layout, config, [high, low]))
     }
 
     /// A word of the slot of an endpoint; 0 if it is not there.
@@ -221,7 +230,8 @@ mod global {
     #[inline(never)]
     pub extern "C" fn ringfence_endpoint(slot: u32, number: u32, word: u32) -> u64 {
         let tables = KernelTables::of_slot(slot);
-        let [first, second] = tables.endpoint_slot(number);
+        let Some(layout) = tables.layout() else { return 0 };
+        let [first, second] = tables.endpoint_slot(layout, number);
         if word == 0 { first } else { second }
     }
 
@@ -230,35 +240,30 @@ mod global {
     #[inline(never)]
     pub extern "C" fn ringfence_policy(slot: u32, subject: u32, peer: u32, service: u32) -> u64 {
         let tables = KernelTables::of_slot(slot);
-        tables.policy_slot(&policy_key(&PolicyKey { subject, peer, service }))[1]
+        let Some(layout) = tables.layout() else { return 0 };
+        tables.policy_slot(layout, &policy_key(&PolicyKey { subject, peer, service }))[1]
     }
 }
 
 impl KernelTables {
     #[inline(always)]
-    fn attachment_slot(&self, ifindex: u32, hook: Hook) -> Option<WideSlot> {
+    fn attachment_slot(&self, layout: &Layout, ifindex: u32, hook: Hook) -> Option<WideSlot> {
         let key = table::attachment_key(&AttachmentKey { ifindex, hook: hook as u32 });
-        let layout = self.layout()?;
         let probe = layout.probe(&layout.attachments);
         let slot = attachment(probe, &key, chunks!(ATTACHMENTS, self));
         (slot[0] != 0).then_some(slot)
     }
 
     #[inline(always)]
-    fn find_endpoint(&self, number: u32) -> Option<Endpoint> {
-        let slot = self.endpoint_slot(number);
+    fn find_endpoint(&self, layout: &Layout, number: u32) -> Option<Endpoint> {
+        let slot = self.endpoint_slot(layout, number);
         (slot[1] != 0).then_some(table::endpoint(slot))
     }
 
     #[inline(always)]
-    fn endpoint_slot(&self, number: u32) -> NarrowSlot {
+    fn endpoint_slot(&self, layout: &Layout, number: u32) -> NarrowSlot {
         let (key, mask) = (table::endpoint_key(number), &table::ENDPOINT_KEY);
-        match self.layout() {
-            Some(layout) => {
-                narrow(layout.probe(&layout.endpoints), &key, mask, chunks!(ENDPOINTS, self))
-            }
-            None => [0; 2],
-        }
+        narrow(layout.probe(&layout.endpoints), &key, mask, chunks!(ENDPOINTS, self))
     }
 
     #[inline(always)]
@@ -271,25 +276,18 @@ impl KernelTables {
     }
 
     #[inline(always)]
-    fn find_policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        let slot = self.policy_slot(&table::policy_key(key));
+    fn find_policy(&self, layout: &Layout, key: &PolicyKey) -> Option<PolicyEntry> {
+        let slot = self.policy_slot(layout, &table::policy_key(key));
         (slot[1] != 0).then_some(table::policy_entry(slot).unpack())
     }
 
     #[inline(always)]
-    fn policy_slot(&self, key: &NarrowSlot) -> NarrowSlot {
-        match self.layout() {
-            Some(layout) => {
-                let probe = layout.probe(&layout.policy);
-                narrow(probe, key, &table::POLICY_KEY, chunks!(POLICY, self))
-            }
-            None => [0; 2],
-        }
+    fn policy_slot(&self, layout: &Layout, key: &NarrowSlot) -> NarrowSlot {
+        narrow(layout.probe(&layout.policy), key, &table::POLICY_KEY, chunks!(POLICY, self))
     }
 
     #[inline(always)]
-    fn address_v4(&self, config: &Config, address: u32) -> AddressEntry {
-        let Some(layout) = self.layout() else { return NOBODY };
+    fn address_v4(&self, layout: &Layout, config: &Config, address: u32) -> AddressEntry {
         if let Some(known) = address_v4(layout, address, chunks!(ADDRESSES_V4, self)) {
             return known;
         }
@@ -301,8 +299,7 @@ impl KernelTables {
     }
 
     #[inline(always)]
-    fn address_v6(&self, config: &Config, address: [u64; 2]) -> AddressEntry {
-        let Some(layout) = self.layout() else { return NOBODY };
+    fn address_v6(&self, layout: &Layout, config: &Config, address: [u64; 2]) -> AddressEntry {
         if let Some(known) = address_v6(layout, address, chunks!(ADDRESSES_V6, self)) {
             return known;
         }
