@@ -279,21 +279,24 @@ impl Crowd {
         last_four(peer_address(self.family, 0))
     }
 
-    /// `count` peers in no order, as packets tell them apart: the last four bytes of their
-    /// addresses. None comes twice before each has come once.
+    /// The numbers of `count` peers in no order. None comes twice before each has come once.
+    pub fn numbers(&self, count: usize, seed: u64) -> impl Iterator<Item = usize> {
+        let mut random = Random::new(seed);
+        let (mut order, entries): (Vec<usize>, usize) = (Vec::new(), self.entries);
+        let next = move || {
+            if order.is_empty() {
+                order = (0..entries).collect();
+            }
+            Some(order.swap_remove(random.below(order.len())))
+        };
+        std::iter::from_fn(next).take(count)
+    }
+
+    /// The same, as packets tell peers apart: by the last four bytes of their addresses.
     #[must_use]
     pub fn drawn(&self, count: usize, seed: u64) -> Vec<u32> {
-        let mut random = Random::new(seed);
-        let mut order: Vec<usize> = Vec::new();
-        let mut drawn = Vec::with_capacity(count);
-        while drawn.len() < count {
-            if order.is_empty() {
-                order = (0..self.entries).collect();
-            }
-            let number = order.swap_remove(random.below(order.len()));
-            drawn.push(last_four(peer_address(self.family, number)));
-        }
-        drawn
+        let four = |number| last_four(peer_address(self.family, number));
+        self.numbers(count, seed).map(four).collect()
     }
 
     /// As [`Crowd::drawn`], of strangers.
