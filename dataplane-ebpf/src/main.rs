@@ -36,11 +36,10 @@ mod tcx {
 /// Frames arriving on an interface, before the stack.
 #[xdp(frags)]
 pub fn ringfence_xdp(context: XdpContext) -> u32 {
-    let (frame, tables) = (context::XdpFrame::new(&context), KernelTables::select());
-    let passes = match quickly(&frame, &tables, frame.ifindex(), Hook::Xdp) {
+    let passes = match quickly_xdp(&context) {
         Answer::Denied => false,
         Answer::Passes => true,
-        Answer::Unknown => fully_xdp(&context, &tables),
+        Answer::Unknown => fully_xdp(&context),
     };
     if passes { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
 }
@@ -59,24 +58,77 @@ pub fn ringfence_tc_egress(context: TcContext) -> i32 {
 
 #[inline(always)]
 fn run_tc(context: &TcContext, hook: Hook) -> i32 {
-    let (frame, tables) = (context::SkbFrame::new(context), KernelTables::select());
-    let passes = match quickly(&frame, &tables, frame.ifindex(), hook) {
+    let passes = match quickly_tc(context, hook) {
         Answer::Denied => false,
         Answer::Passes => true,
-        Answer::Unknown => fully_tc(context, &tables, hook),
+        Answer::Unknown => fully_tc(context, hook),
     };
     if passes { tcx::NEXT } else { tcx::DROP }
 }
 
-/// What the short way says about the frame.
+/// What the short way says about the frame. Each family has a function of its own, whose arguments
+/// fit into registers.
 #[inline(always)]
-fn quickly<F: PacketRead>(frame: &F, tables: &KernelTables, ifindex: u32, hook: Hook) -> Answer {
-    let place = Place { ifindex, hook, now: 0, coarse: coarse() };
-    match ordinary::kind(frame) {
-        Some(Kind::Ipv4) => quickly_v4(frame, &place, tables),
-        Some(Kind::Ipv6) => quickly_v6(frame, &place, tables),
+fn quickly_xdp(context: &XdpContext) -> Answer {
+    match ordinary::kind(&context::XdpFrame::new(context)) {
+        Some(Kind::Ipv4) => xdp_v4(context.ctx),
+        Some(Kind::Ipv6) => xdp_v6(context.ctx),
         None => Answer::Unknown,
     }
+}
+
+/// As [`quickly_xdp`], at tc.
+#[inline(always)]
+fn quickly_tc(context: &TcContext, hook: Hook) -> Answer {
+    match ordinary::kind(&context::SkbFrame::new(context)) {
+        Some(Kind::Ipv4) => tc_v4(context.skb.skb, hook),
+        Some(Kind::Ipv6) => tc_v6(context.skb.skb, hook),
+        None => Answer::Unknown,
+    }
+}
+
+#[inline(never)]
+fn xdp_v4(context: *mut xdp_md) -> Answer {
+    let context = XdpContext::new(context);
+    let frame = context::XdpFrame::new(&context);
+    ipv4(&frame, frame.ifindex(), Hook::Xdp)
+}
+
+#[inline(never)]
+fn xdp_v6(context: *mut xdp_md) -> Answer {
+    let context = XdpContext::new(context);
+    let frame = context::XdpFrame::new(&context);
+    ipv6(&frame, frame.ifindex(), Hook::Xdp)
+}
+
+#[inline(never)]
+fn tc_v4(context: *mut __sk_buff, hook: Hook) -> Answer {
+    let context = TcContext::new(context);
+    let frame = context::SkbFrame::new(&context);
+    ipv4(&frame, frame.ifindex(), hook)
+}
+
+#[inline(never)]
+fn tc_v6(context: *mut __sk_buff, hook: Hook) -> Answer {
+    let context = TcContext::new(context);
+    let frame = context::SkbFrame::new(&context);
+    ipv6(&frame, frame.ifindex(), hook)
+}
+
+#[inline(always)]
+fn ipv4<F: PacketRead>(frame: &F, ifindex: u32, hook: Hook) -> Answer {
+    let (tables, mut packet) = (KernelTables::select(), Packet::default());
+    let place = Place { ifindex, hook, now: 0, coarse: coarse() };
+    let state = &mut KernelState::new(NoFrame);
+    done(frame, fast::decide_v4(frame, &place, &Inline(&tables), state, &mut packet))
+}
+
+#[inline(always)]
+fn ipv6<F: PacketRead>(frame: &F, ifindex: u32, hook: Hook) -> Answer {
+    let (tables, mut packet) = (KernelTables::select(), Packet::default());
+    let place = Place { ifindex, hook, now: 0, coarse: coarse() };
+    let state = &mut KernelState::new(NoFrame);
+    done(frame, fast::decide_v6(frame, &place, &Inline(&tables), state, &mut packet))
 }
 
 /// The coarse clock: jiffies in sixteens, 16 to 160 ms as the kernel is configured.
@@ -94,24 +146,6 @@ enum Answer {
     Denied,
     Passes,
     Unknown,
-}
-
-#[inline(never)]
-fn quickly_v4<F: PacketRead>(frame: &F, place: &Place, tables: &KernelTables) -> Answer {
-    let mut packet = Packet::default();
-    done(
-        frame,
-        fast::decide_v4(frame, place, &Inline(tables), &mut KernelState::new(NoFrame), &mut packet),
-    )
-}
-
-#[inline(never)]
-fn quickly_v6<F: PacketRead>(frame: &F, place: &Place, tables: &KernelTables) -> Answer {
-    let mut packet = Packet::default();
-    done(
-        frame,
-        fast::decide_v6(frame, place, &Inline(tables), &mut KernelState::new(NoFrame), &mut packet),
-    )
 }
 
 /// Counts an outcome. One that is to be reported goes the full way, which has more to tell.
@@ -135,7 +169,8 @@ mod follows {
 /// The full way at XDP. Its parts are global functions: the verifier walks each once, whatever came
 /// before, and none needs the stack of the others.
 #[inline(always)]
-fn fully_xdp(context: &XdpContext, tables: &KernelTables) -> bool {
+fn fully_xdp(context: &XdpContext) -> bool {
+    let tables = KernelTables::select();
     let mut follows = ringfence_begin_xdp(context.ctx, tables.slot());
     if follows & follows::SIDES != 0 {
         follows = ringfence_sides_xdp(context.ctx, tables.slot());
@@ -148,7 +183,8 @@ fn fully_xdp(context: &XdpContext, tables: &KernelTables) -> bool {
 
 /// The full way at tc.
 #[inline(always)]
-fn fully_tc(context: &TcContext, tables: &KernelTables, hook: Hook) -> bool {
+fn fully_tc(context: &TcContext, hook: Hook) -> bool {
+    let tables = KernelTables::select();
     let leaves = (hook == Hook::TcEgress) as u32;
     let mut follows = ringfence_begin_tc(context.skb.skb, tables.slot(), leaves);
     if follows & follows::SIDES != 0 {

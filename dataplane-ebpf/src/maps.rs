@@ -29,8 +29,10 @@ const TEMPLATE: usize = 1;
 
 /// A bucket table: its chunks, those of slot 0 before those of slot 1. All chunks are of one size:
 /// only then does the verifier replace the look-ups (`array_map_gen_lookup`).
-type Table<Bucket, const CHUNKS: usize> =
-    ArrayOfMaps<Array<Bucket, { CHUNK_BUCKETS as usize }, MMAPABLE>, CHUNKS>;
+type Table<Bucket, const CHUNKS: usize> = ArrayOfMaps<ChunkMap<Bucket>, CHUNKS>;
+
+/// One chunk.
+pub type ChunkMap<Bucket> = Array<Bucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
 
 #[btf_map]
 pub static SELECTOR: Array<Selector, 1> = Array::new();
@@ -42,7 +44,7 @@ pub static CONFIG: Array<Config, SLOTS> = Array::new();
 pub static LAYOUT: Array<Layout, SLOTS> = Array::new();
 
 #[btf_map]
-pub static ATTACHMENTS: Table<NarrowBucket, { SLOTS * chunks::ATTACHMENTS as usize }> =
+pub static ATTACHMENTS: Table<WideBucket, { SLOTS * chunks::ATTACHMENTS as usize }> =
     ArrayOfMaps::new();
 
 #[btf_map]

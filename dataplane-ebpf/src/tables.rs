@@ -7,10 +7,12 @@ use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, iden
 use ringfence_common::abi::policy::{
     BLOCK_PORTS, BLOCKS, Endpoint, PolicyEntry, PolicyKey, class_table,
 };
-use ringfence_common::abi::table::{self, Layout, NarrowSlot, PackedEntry, chunks};
+use ringfence_common::abi::table::{
+    self, Layout, NarrowSlot, PackedEntry, Station, WideSlot, chunks,
+};
 use ringfence_common::decide::{Desk, Given, Place, State, Tables, Work, cache, presence, side};
 use ringfence_common::packet::PacketRead;
-use ringfence_common::table::{address_v4, address_v6, halves, narrow};
+use ringfence_common::table::{Chunk, address_v4, address_v6, attachment, halves, narrow};
 use ringfence_common::track::is_half_open;
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
@@ -18,7 +20,7 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::programs::{TcContext, XdpContext};
 
 use crate::context::{SkbFrame, XdpFrame};
-use crate::maps;
+use crate::maps::{self, ChunkMap};
 
 /// `BPF_ANY`: add or replace.
 const ANY: u64 = 0;
@@ -64,12 +66,22 @@ impl KernelTables {
     }
 }
 
-/// A function that finds a bucket of the table `$map` in the slot that counts.
-macro_rules! buckets {
+/// A function that finds a chunk of the table `$map` in the slot that counts.
+macro_rules! chunks {
     ($map:ident, $tables:expr) => {{
         let first = $tables.slot * chunks::$map;
-        move |chunk: u32, bucket: u32| maps::$map.get(first + chunk)?.get(bucket)
+        move |chunk: u32| maps::$map.get(first + chunk).map(InnerArray)
     }};
+}
+
+/// A chunk is an array of buckets.
+struct InnerArray<'a, Bucket>(&'a ChunkMap<Bucket>);
+
+impl<'a, Bucket> Chunk<'a, Bucket> for InnerArray<'a, Bucket> {
+    #[inline(always)]
+    fn bucket(&self, number: u32) -> Option<&'a Bucket> {
+        self.0.get(number)
+    }
 }
 
 /// The tables for the short way, where no look-up is a call.
@@ -88,7 +100,12 @@ impl Tables for Inline<'_> {
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.0.find_attachment(ifindex, hook)
+        self.0.attachment_slot(ifindex, hook).map(table::attachment)
+    }
+
+    #[inline(always)]
+    fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
+        self.0.attachment_slot(ifindex, hook).map(table::station)
     }
 
     #[inline(always)]
@@ -132,7 +149,12 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.find_attachment(ifindex, hook)
+        self.attachment_slot(ifindex, hook).map(table::attachment)
+    }
+
+    #[inline(always)]
+    fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
+        self.attachment_slot(ifindex, hook).map(table::station)
     }
 
     #[inline(always)]
@@ -214,26 +236,26 @@ mod global {
 
 impl KernelTables {
     #[inline(always)]
-    fn find_attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
+    fn attachment_slot(&self, ifindex: u32, hook: Hook) -> Option<WideSlot> {
         let key = table::attachment_key(&AttachmentKey { ifindex, hook: hook as u32 });
         let layout = self.layout()?;
-        let (seed, shape) = (layout.seed, &layout.attachments);
-        let slot = narrow(seed, shape, &key, &table::ATTACHMENT_KEY, buckets!(ATTACHMENTS, self));
-        (slot[0] != 0).then_some(table::attachment(slot))
+        let probe = layout.probe(&layout.attachments);
+        let slot = attachment(probe, &key, chunks!(ATTACHMENTS, self));
+        (slot[0] != 0).then_some(slot)
     }
 
     #[inline(always)]
     fn find_endpoint(&self, number: u32) -> Option<Endpoint> {
         let slot = self.endpoint_slot(number);
-        (slot[0] != 0).then_some(table::endpoint(slot))
+        (slot[1] != 0).then_some(table::endpoint(slot))
     }
 
     #[inline(always)]
     fn endpoint_slot(&self, number: u32) -> NarrowSlot {
         let (key, mask) = (table::endpoint_key(number), &table::ENDPOINT_KEY);
         match self.layout() {
-            Some(Layout { seed, endpoints, .. }) => {
-                narrow(*seed, endpoints, &key, mask, buckets!(ENDPOINTS, self))
+            Some(layout) => {
+                narrow(layout.probe(&layout.endpoints), &key, mask, chunks!(ENDPOINTS, self))
             }
             None => [0; 2],
         }
@@ -251,14 +273,15 @@ impl KernelTables {
     #[inline(always)]
     fn find_policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
         let slot = self.policy_slot(&table::policy_key(key));
-        (slot[0] != 0).then_some(table::policy_entry(slot).unpack())
+        (slot[1] != 0).then_some(table::policy_entry(slot).unpack())
     }
 
     #[inline(always)]
     fn policy_slot(&self, key: &NarrowSlot) -> NarrowSlot {
         match self.layout() {
-            Some(Layout { seed, policy, .. }) => {
-                narrow(*seed, policy, key, &table::POLICY_KEY, buckets!(POLICY, self))
+            Some(layout) => {
+                let probe = layout.probe(&layout.policy);
+                narrow(probe, key, &table::POLICY_KEY, chunks!(POLICY, self))
             }
             None => [0; 2],
         }
@@ -267,7 +290,7 @@ impl KernelTables {
     #[inline(always)]
     fn address_v4(&self, config: &Config, address: u32) -> AddressEntry {
         let Some(layout) = self.layout() else { return NOBODY };
-        if let Some(known) = address_v4(layout, address, buckets!(ADDRESSES_V4, self)) {
+        if let Some(known) = address_v4(layout, address, chunks!(ADDRESSES_V4, self)) {
             return known;
         }
         if config.flags & flags::TRIE_V4 == 0 {
@@ -280,7 +303,7 @@ impl KernelTables {
     #[inline(always)]
     fn address_v6(&self, config: &Config, address: [u64; 2]) -> AddressEntry {
         let Some(layout) = self.layout() else { return NOBODY };
-        if let Some(known) = address_v6(layout, address, buckets!(ADDRESSES_V6, self)) {
+        if let Some(known) = address_v6(layout, address, chunks!(ADDRESSES_V6, self)) {
             return known;
         }
         if config.flags & flags::TRIE_V6 == 0 {

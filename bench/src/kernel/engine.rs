@@ -7,8 +7,8 @@ use aya::maps::{MapData, MapInfo};
 use aya::programs::{TcAttachType, XdpMode};
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
+use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
-use ringfence_dataplane::backend::{Desired, Numbers};
 
 use super::{MeasureError, Program};
 
@@ -23,8 +23,6 @@ const FIRST_DENIAL: u8 = Reason::NoRule as u8;
 pub struct Engine {
     maps: Maps,
     programs: Vec<(Hook, LoadedProgram)>,
-    /// What the numbers of the installed state stand for.
-    numbers: Option<Numbers>,
     _kernel: Kernel,
 }
 
@@ -42,7 +40,7 @@ impl Engine {
             programs.push((*hook, kernel.program(*hook)?));
         }
         let maps = Maps::from_kernel(&mut kernel)?;
-        Ok(Self { maps, programs, numbers: None, _kernel: kernel })
+        Ok(Self { maps, programs, _kernel: kernel })
     }
 
     /// Installs a state whole.
@@ -51,7 +49,7 @@ impl Engine {
     ///
     /// [`MeasureError::Engine`] when the tables do not fit.
     pub fn install(&mut self, desired: &Desired) -> Result<(), MeasureError> {
-        self.numbers = Some(self.maps.install(desired, None)?.numbers);
+        self.maps.install(desired)?;
         Ok(())
     }
 
@@ -61,8 +59,7 @@ impl Engine {
     ///
     /// [`MeasureError::Engine`] when the tables do not fit.
     pub fn change(&mut self, desired: &Desired) -> Result<(), MeasureError> {
-        let applied = self.maps.install(desired, self.numbers.as_ref())?;
-        self.numbers = Some(applied.numbers);
+        self.maps.install(desired)?;
         Ok(())
     }
 

@@ -43,6 +43,7 @@ use crate::abi::config::{Attachment, Config, Hook, checks, essential, flags, rep
 use crate::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use crate::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
 use crate::abi::policy::{Direction, Endpoint, PolicyEntry, PolicyKey, entry_flags};
+use crate::abi::table::Station;
 use crate::packet::{self, Icmp, Packet, PacketRead};
 use crate::verdict::{Decision, Reason, Verdict};
 
@@ -54,6 +55,8 @@ pub trait Tables {
     fn config(&self) -> Option<&Config>;
     /// What the hook on the interface checks.
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment>;
+    /// What the hook on the interface checks, and what is known of the one endpoint behind it.
+    fn station(&self, ifindex: u32, hook: Hook) -> Option<Station>;
     /// Who the address is; an address nobody knows is `WORLD` and no endpoint.
     fn address(&self, config: &Config, family: u8, address: &AddressBytes) -> AddressEntry;
     /// The endpoint of this host with that number.

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, flags};
 use ringfence_common::abi::identity::{AddressEntry, endpoint, identity};
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
-use ringfence_common::abi::table::LENGTHS;
+use ringfence_common::abi::table::{LENGTHS, Station};
 
 use crate::compile::{EndpointDescription, Tables};
 
@@ -56,6 +56,31 @@ impl HostTables {
             + self.prefixes.len()
             + self.classes.len()
             + self.policy.len()
+    }
+
+    /// What the short way is told at each hook.
+    #[must_use]
+    pub fn stations(&self) -> BTreeMap<AttachmentKey, Station> {
+        let mut addresses: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
+        for (address, entry) in &self.addresses {
+            if let IpAddr::V4(address) = address {
+                let of = addresses.entry(entry.endpoint).or_default();
+                of.push((address.to_bits(), entry.identity));
+            }
+        }
+        let station = |(key, attachment): (&AttachmentKey, &Attachment)| {
+            let mut station = Station { attachment: *attachment, ..Station::default() };
+            if let Some(endpoint) = self.endpoints.get(&attachment.endpoint) {
+                station.endpoint = Endpoint { ifindex: 0, ..*endpoint };
+                if let Some([(address, identity)]) =
+                    addresses.get(&attachment.endpoint).map(Vec::as_slice)
+                {
+                    (station.address, station.identity) = (*address, *identity);
+                }
+            }
+            (*key, station)
+        };
+        self.attachments.iter().map(station).collect()
     }
 
     /// Takes from `tables` what concerns the host that `placement` describes. The flags of
@@ -132,7 +157,7 @@ pub(super) fn addresses(
 }
 
 /// Says of which family the prefixes have too many lengths for the tables.
-fn with_trie_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {
+pub(super) fn with_trie_flags(mut config: Config, prefixes: &BTreeMap<IpNet, u32>) -> Config {
     config.flags &= !(flags::TRIE_V4 | flags::TRIE_V6);
     let (v4, v6): (BTreeSet<_>, BTreeSet<_>) = prefixes
         .keys()

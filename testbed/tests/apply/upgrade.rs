@@ -24,10 +24,11 @@ fn no_packet_is_lost_when_programs_and_generations_change() {
                     {namespace: shop, name: db-udp}, spec: {podSelector: {matchLabels: {app: db}}, \
                     policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: \
                     api}}}], ports: [{protocol: UDP, port: 5432}]}]}}\n";
-    // Isolation begins and ends: that is never done in place.
+    // Isolation begins and ends for two workloads at once: that is more than one store.
+    let [web, monitor] = [ingress("web", &["api"], &[8080]), ingress("api", &["db"], &[5432])];
     let sets = [
-        Documents::shop(&[api.clone(), db.clone(), open_udp.to_owned()]),
-        Documents::shop(&[api, db, open_udp.to_owned(), ingress("web", &["api"], &[8080])]),
+        Documents::shop(&[api, db.clone(), open_udp.to_owned()]),
+        Documents::shop(&[db, open_udp.to_owned(), web, monitor]),
     ];
     host.apply(&sets[0]);
     let probe = |transport, family| Probe {

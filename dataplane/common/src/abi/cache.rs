@@ -77,7 +77,7 @@ pub struct Window {
     pub spare: [u32; 13],
 }
 
-/// Until when a flow of some hash may be alive.
+/// Until when a flow may be alive at a place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
     /// The one flow that has been alive here since the last time none was; 0 if there were more.

@@ -36,7 +36,7 @@ pub const CACHE_BLOCKS: u32 = 128;
 /// the full way.
 pub const WINDOWS: u32 = 32_768;
 
-/// Places that say until when a flow may be alive: 1 MB.
+/// Words that say until when flows may be alive, two for each place: 1 MB.
 pub const PRESENCES: u32 = 131_072;
 
 /// Fragmented packets followed at once (Linux' own reassembly queue is of this order).

@@ -13,7 +13,7 @@
 //!
 //! | table | word 0 | word 1 | words 2, 3 |
 //! |---|---|---|---|
-//! | attachments | ifindex, hook << 32 | checks, endpoint << 32 | |
+//! | attachments | ifindex, hook << 32 | checks, endpoint << 32 | subject, ingress forms << 32, egress forms << 40; IPv4 address, its identity << 32 |
 //! | endpoints | number, ingress forms << 32, egress forms << 40 | subject, ifindex << 32 | |
 //! | IPv4 | address, (length + 1) << 32 | identity, endpoint << 32 | |
 //! | IPv6 | first half of the address | second half | identity, endpoint << 32; length + 1 |
@@ -87,7 +87,11 @@ pub struct Shape {
 )]
 pub struct Layout {
     /// What hashes begin with.
-    pub seed: u64,
+    pub seed: [u64; 2],
+    /// 63 ([`crate::table::find`]).
+    pub top: u32,
+    /// Zero.
+    pub reserved: u32,
     /// What each hook checks.
     pub attachments: Shape,
     /// Endpoints of this host.
@@ -153,33 +157,69 @@ impl PackedEntry {
     }
 }
 
+/// What a hook checks, with what other tables say about the endpoint behind the interface, so that
+/// the short way need not ask them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Station {
+    /// What the hook checks.
+    pub attachment: Attachment,
+    /// Where exactly one endpoint is behind the interface: its entry, without the interface. Else
+    /// all zero.
+    pub endpoint: Endpoint,
+    /// Where that endpoint has exactly one IPv4 address: the address. Else 0.
+    pub address: u32,
+    /// The identity of the address.
+    pub identity: u32,
+}
+
 /// The key words of an attachment.
 #[must_use]
 #[inline(always)]
-pub const fn attachment_key(key: &AttachmentKey) -> NarrowSlot {
-    [key.ifindex as u64 | (key.hook as u64) << 32, 0]
+pub const fn attachment_key(key: &AttachmentKey) -> WideSlot {
+    [key.ifindex as u64 | (key.hook as u64) << 32, 0, 0, 0]
 }
 
 /// The bits of a slot that are key.
-pub const ATTACHMENT_KEY: NarrowSlot = [u64::MAX, 0];
+pub const ATTACHMENT_KEY: WideSlot = [u64::MAX, 0, 0, 0];
 
 /// The slot of an attachment.
 #[must_use]
-pub const fn attachment_slot(key: &AttachmentKey, value: &Attachment) -> NarrowSlot {
-    let word = value.checks as u64 | (value.endpoint as u64) << 32;
-    [attachment_key(key)[0], word]
+pub const fn attachment_slot(key: &AttachmentKey, value: &Station) -> WideSlot {
+    let Station { attachment, endpoint, address, identity } = value;
+    let forms = (endpoint.ingress_forms as u64) << 32 | (endpoint.egress_forms as u64) << 40;
+    [
+        attachment_key(key)[0],
+        attachment.checks as u64 | (attachment.endpoint as u64) << 32,
+        endpoint.subject as u64 | forms,
+        *address as u64 | (*identity as u64) << 32,
+    ]
 }
 
 /// The attachment in a slot.
 #[must_use]
 #[inline(always)]
-pub const fn attachment(slot: NarrowSlot) -> Attachment {
+pub const fn attachment(slot: WideSlot) -> Attachment {
     Attachment { checks: slot[1] as u32, endpoint: (slot[1] >> 32) as u32 }
+}
+
+/// All that a slot says of an attachment.
+#[must_use]
+#[inline(always)]
+pub const fn station(slot: WideSlot) -> Station {
+    let endpoint = Endpoint {
+        subject: slot[2] as u32,
+        ifindex: 0,
+        ingress_forms: (slot[2] >> 32) as u8,
+        egress_forms: (slot[2] >> 40) as u8,
+        reserved: [0; 6],
+    };
+    let (address, identity) = (slot[3] as u32, (slot[3] >> 32) as u32);
+    Station { attachment: attachment(slot), endpoint, address, identity }
 }
 
 /// The key of the attachment in a slot.
 #[must_use]
-pub const fn key_of_attachment(slot: NarrowSlot) -> AttachmentKey {
+pub const fn key_of_attachment(slot: WideSlot) -> AttachmentKey {
     AttachmentKey { ifindex: slot[0] as u32, hook: (slot[0] >> 32) as u32 }
 }
 
@@ -307,4 +347,4 @@ pub const fn key_of_policy(slot: NarrowSlot) -> PolicyKey {
     PolicyKey { subject: slot[0] as u32, peer: (slot[0] >> 32) as u32, service: slot[1] as u32 }
 }
 
-shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 64);
+shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 80);

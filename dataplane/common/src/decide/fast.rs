@@ -24,10 +24,13 @@ use super::{
 use crate::abi::ABI_VERSION;
 use crate::abi::cache::CachedFlow;
 use crate::abi::config::{Config, essential, flags};
-use crate::abi::identity::endpoint;
+use crate::abi::flow::family;
+use crate::abi::identity::{AddressBytes, AddressEntry, endpoint};
 use crate::abi::policy::{Direction, Endpoint, protocol};
+use crate::abi::table::Station;
 use crate::packet::ordinary::{self, Kind};
 use crate::packet::{Packet, PacketRead, tcp};
+use crate::table::halves;
 use crate::track;
 use crate::verdict::{Decision, Reason, Verdict};
 
@@ -156,7 +159,8 @@ fn refused<T: Tables, S: State>(
     if config.flags & flags::AUDIT != 0 {
         return None;
     }
-    let attachment = tables.attachment(place.ifindex, place.hook)?;
+    let station = tables.station(place.ifindex, place.hook)?;
+    let attachment = station.attachment;
     let now = state.clock();
     // A clock that is late makes flows live longer and windows close later: both mean the full way.
     let given = Given { place: Place { now, ..*place }, attachment, config: *config };
@@ -164,8 +168,8 @@ fn refused<T: Tables, S: State>(
     if addresses::is_martian(packet) || addresses::is_dhcp(packet, context.is_from_client()) {
         return None;
     }
-    let source = tables.address(config, packet.family, &packet.source);
-    let destination = tables.address(config, packet.family, &packet.destination);
+    let source = address(tables, config, &station, packet.family, &packet.source);
+    let destination = address(tables, config, &station, packet.family, &packet.destination);
     let ends = Ends { source, destination };
     let mut outcome = Outcome {
         generation: config.generation,
@@ -191,13 +195,32 @@ fn refused<T: Tables, S: State>(
     };
     // To itself, though not for everyone the same.
     let is_alike = source.endpoint == destination.endpoint;
-    if is_alike || presence::may_be_alive(state, presence::place(packet), now) {
+    if is_alike || presence::may_be_alive(state, presence::place(packet, number), now) {
         return None;
     }
-    let endpoint = tables.endpoint(number)?;
+    let endpoint = match station.endpoint {
+        known if number == attachment.endpoint && known.subject != 0 => known,
+        _ => tables.endpoint(number)?,
+    };
     outcome.decision = context.refusal(&ends, &endpoint, direction, packet)?;
     (outcome.endpoint, outcome.direction) = (number, direction);
     Some(outcome)
+}
+
+/// Who an address is; the one of the endpoint behind the interface is known without a look-up.
+#[inline(always)]
+fn address<T: Tables>(
+    tables: &T,
+    config: &Config,
+    station: &Station,
+    of_family: u8,
+    address: &AddressBytes,
+) -> AddressEntry {
+    let [_, low] = halves(address);
+    if of_family == family::V4 && station.address != 0 && low as u32 == station.address {
+        return AddressEntry { identity: station.identity, endpoint: station.attachment.endpoint };
+    }
+    tables.address(config, of_family, address)
 }
 
 impl<T: Tables> Context<'_, T> {

@@ -41,7 +41,7 @@ impl<T: Tables> Context<'_, T> {
     fn step<S: State>(&self, state: &mut S, side: &Side, work: &mut Work) -> Option<Step> {
         let now = self.given.place.now;
         if presence::is_kept(&work.packet)
-            && !presence::may_be_alive(state, presence::place(&work.packet), now)
+            && !presence::may_be_alive(state, presence::place(&work.packet, side.number), now)
         {
             return None;
         }

@@ -3,11 +3,12 @@
 //! Goals: (a) "no" is never wrong, or the packets of a live flow would be refused; (b) no call and
 //! no lock on the way of a packet that is refused; (c) "yes" wears off when flows end.
 //!
-//! Design. A flow's addresses and ports, in either direction, hash to a place of an array that says
-//! until when a flow may be alive there. Whatever goes the full way keeps it true, with
-//! [`SLACK`] to spare for packets that do not. A place remembers its flow as long as it has had but
-//! one: then the flow's end may bring the date forward (c); where there were several, only time
-//! does. Places change by compare-and-swap, so no CPU undoes another's change (a).
+//! Design. A flow's endpoint, addresses and ports, in either direction, hash to a place of an array:
+//! two words that say until when a flow may be alive there. Whatever goes the full way keeps it true,
+//! with [`SLACK`] to spare for packets that do not. A word remembers its flow as long as it has had but
+//! one: then the flow's end may bring the date forward (c). Where more than two flows are alive at one
+//! place, the second word stands for all but one, and only time ends it. Words change by
+//! compare-and-swap, so no CPU undoes another's change (a).
 
 use super::side::{Scratch, Stays};
 use super::{State, Work};
@@ -35,9 +36,10 @@ pub fn is_kept(packet: &Packet) -> bool {
     packet.protocol == protocol::TCP || packet.protocol == protocol::UDP
 }
 
-/// The place of a packet's flow: the same for both directions.
+/// The place of a packet's flow at an endpoint: the same for both directions. It is the number of the
+/// first of its two words.
 #[inline(always)]
-pub fn place(packet: &Packet) -> u32 {
+pub fn place(packet: &Packet, endpoint: u32) -> u32 {
     let (source, destination) = if packet.family == family::V4 {
         (halves(&packet.source)[1], halves(&packet.destination)[1])
     } else {
@@ -46,15 +48,20 @@ pub fn place(packet: &Packet) -> u32 {
     };
     let (one, other) = (packet.source_port as u64, packet.destination_port as u64);
     let ports = (one ^ other) | (one + other) << 16 | (packet.protocol as u64) << 40;
+    let ports = ports ^ (endpoint as u64) << 29;
     let mixed =
         hash(0, [source.wrapping_add(destination) ^ ports << 17, source ^ destination ^ ports]);
-    (mixed >> 32) as u32 % PRESENCES
+    (mixed >> 32) as u32 % PRESENCES & !1
 }
 
 /// Whether a flow may be alive at `place`; `now` may be late.
 #[inline(always)]
 pub fn may_be_alive<S: State>(state: &S, place: u32, now: u32) -> bool {
-    let word = state.presence(place);
+    is_alive(state.presence(place), now) || is_alive(state.presence(place | 1), now)
+}
+
+#[inline(always)]
+fn is_alive(word: u64, now: u32) -> bool {
     word != 0 && !is_past(Presence::unpack(word).until, now)
 }
 
@@ -92,30 +99,42 @@ pub fn touch<S: State>(state: &mut S, now: u32, work: &mut Work) {
     if *stays != Stays::Moved || !is_kept(packet) {
         return;
     }
-    let (place, owner) = (place(packet), owner(key));
+    let (place, owner) = (place(packet, key.endpoint), owner(key));
     let until = now.wrapping_add(track::timeout(entry)).wrapping_add(SLACK);
     for _ in 0..ATTEMPTS {
-        let word = state.presence(place);
-        let old = Presence::unpack(word);
-        let is_alive = word != 0 && !is_past(old.until, now);
-        let ahead = until.wrapping_sub(old.until);
-        let is_later = ahead < 1 << 31;
-        let new = match is_alive {
-            // Nobody else, or only this flow: its word counts.
-            _ if !is_alive || old.owner == owner => {
-                if is_alive && (ahead < STEP || ahead.wrapping_neg() < STEP) {
-                    return;
-                }
-                Presence { owner, until }
-            }
-            _ if old.owner == 0 && (!is_later || ahead < STEP) => return,
-            _ => Presence { owner: 0, until: if is_later { until } else { old.until } },
-        };
-        if state.change_presence(place, word, new.pack()) {
+        let words = [state.presence(place), state.presence(place | 1)];
+        let Some((word, new)) = change(words, owner, until, now) else { return };
+        if state.change_presence(place | word as u32, words[word], new.pack()) {
             return;
         }
     }
     // Too many others at once: as late as any of them can have meant.
     let until = now.wrapping_add(track::LONGEST).wrapping_add(SLACK);
-    state.set_presence(place, Presence { owner: 0, until }.pack());
+    state.set_presence(place | 1, Presence { owner: 0, until }.pack());
+}
+
+/// Which of the two words of a place has to change for a flow, and to what; `None` if they are good.
+#[inline(always)]
+fn change(words: [u64; 2], owner: u32, until: u32, now: u32) -> Option<(usize, Presence)> {
+    let alive = words.map(|word| is_alive(word, now));
+    let old = words.map(Presence::unpack);
+    let mine = Presence { owner, until };
+    let ahead = |word: usize| until.wrapping_sub(old[word].until);
+    for word in [0, 1] {
+        if alive[word] && old[word].owner == owner {
+            let differs = ahead(word) >= STEP && ahead(word).wrapping_neg() >= STEP;
+            return differs.then_some((word, mine));
+        }
+    }
+    if !alive[0] {
+        return Some((0, mine));
+    }
+    if !alive[1] {
+        return Some((1, mine));
+    }
+    let is_later = ahead(1) < 1 << 31;
+    if old[1].owner == 0 && (!is_later || ahead(1) < STEP) {
+        return None;
+    }
+    Some((1, Presence { owner: 0, until: if is_later { until } else { old[1].until } }))
 }

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData};
 use ringfence_common::abi::policy::{
     BLOCK_PORTS, BLOCKS, CLASSED_PROTOCOLS, ClassBlock, class_table,
 };
 
 use super::EbpfError;
+use super::steps::Steps;
+use super::table::is_missing;
 
 const NAME: &str = "CLASSES";
 
@@ -29,7 +31,12 @@ impl ClassMap {
     }
 
     /// Puts new classes into `slot`. The kernel returns when no packet uses the ones before.
-    pub(super) fn fill(&mut self, slot: u32, boundaries: &Boundaries) -> Result<(), EbpfError> {
+    pub(super) fn fill(
+        &mut self,
+        slot: u32,
+        boundaries: &Boundaries,
+        steps: &Steps,
+    ) -> Result<(), EbpfError> {
         let error = EbpfError::map(NAME);
         let blocks = BLOCKS * u32::try_from(CLASSED_PROTOCOLS.len()).unwrap_or(u32::MAX);
         let mut inner = Array::<MapData, ClassBlock>::create(blocks, 0).map_err(&error)?;
@@ -40,6 +47,7 @@ impl ClassMap {
                 inner.set(block, *ports, 0).map_err(&error)?;
             }
         }
+        steps.take()?;
         self.outer.set(slot, &inner, 0).map_err(&error)
     }
 
@@ -48,17 +56,22 @@ impl ClassMap {
         let error = EbpfError::map(NAME);
         let inner = match self.outer.get(&slot, 0) {
             Ok(inner) => inner,
-            Err(MapError::KeyNotFound) => return Ok(Boundaries::new()),
+            Err(missing) if is_missing(&missing) => return Ok(Boundaries::new()),
             Err(other) => return Err(error(other)),
         };
         let mut boundaries = Boundaries::new();
         for protocol in CLASSED_PROTOCOLS {
             let Some(table) = class_table(protocol) else { continue };
             let mut starts = BTreeSet::new();
+            let mut class = 0;
             for block in table * BLOCKS..(table + 1) * BLOCKS {
-                starts.extend(inner.get(&block, 0).map_err(&error)?);
+                for port in inner.get(&block, 0).map_err(&error)? {
+                    if port != class {
+                        class = port;
+                        starts.insert(class);
+                    }
+                }
             }
-            starts.remove(&0);
             if !starts.is_empty() {
                 boundaries.insert(protocol, starts);
             }

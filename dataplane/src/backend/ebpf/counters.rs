@@ -4,19 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_common::abi::event::{Counter, reason_counter};
 use ringfence_common::abi::policy::Direction;
-use ringfence_common::abi::table;
 use ringfence_common::verdict::Reason;
 
+use super::side::Side;
 use super::{EbpfError, Maps};
 use crate::backend::{Counters, ReasonCount};
 
 impl Maps {
     /// The places of the rules that entries of the generation that counts name.
     fn places_in_use(&self) -> Result<BTreeSet<u32>, EbpfError> {
-        let (slot, _) = self.current()?;
-        let rows = self.policy.rows(slot, self.layout_of(slot)?.policy)?;
-        let places = rows.into_iter().map(|row| table::policy_entry(row).unpack().rule);
-        Ok(places.filter(|place| *place != 0).collect())
+        let side = Side::open(self, self.current()?.0)?;
+        Ok(side.places().filter(|place| *place != 0).collect())
     }
 
     /// Reads all counters; they grow from the first apply on and survive generations.

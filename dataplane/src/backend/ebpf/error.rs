@@ -127,6 +127,9 @@ pub enum EbpfError {
         /// Entries it can have.
         room: usize,
     },
+    /// A test has let so many steps be taken and no more ([`super::Maps::stop_after`]).
+    #[error("stopped by a test")]
+    Stopped,
     /// A map refused an operation.
     #[error("map `{map}`: {source}")]
     Map {

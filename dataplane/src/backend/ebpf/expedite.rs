@@ -1,11 +1,12 @@
-//! Many hooks at once.
+//! Short waits.
 //!
-//! The kernel waits for a grace period of RCU after each hook that is attached or detached, about
-//! ten milliseconds, under a lock that lets only one wait at a time. For a thousand interfaces
-//! that is half a minute. Its setting `/sys/kernel/rcu_expedited` (Documentation/RCU) makes the
-//! waits short; it is on only while many hooks are touched, and a mark beside our pins lets the
-//! next run switch it off where this one was killed. Where the setting cannot be written, the
-//! work takes longer and does the same.
+//! The kernel waits for a grace period of RCU after each hook that is attached or detached and after
+//! each map that is put into an array of maps, about ten milliseconds, for hooks under a lock that
+//! lets only one wait at a time: with a thousand interfaces that is half a minute. Its setting
+//! `/sys/kernel/rcu_expedited` (Documentation/RCU) makes the waits a few ten microseconds; it is on
+//! only while we wait, and a mark, beside our pins where there are any, lets the next run switch it
+//! off where this one was killed. Where the setting cannot be written, the work takes longer and
+//! does the same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,9 +28,18 @@ impl Expedited {
     /// Makes grace periods short if `hooks` are many, and nobody has done so already.
     pub(super) fn for_hooks(pins: &Pins, hooks: usize) -> Option<Self> {
         let mark = mark(pins);
+        if hooks < MANY {
+            recover(&mark);
+            return None;
+        }
+        Self::begin(mark)
+    }
+
+    /// Makes grace periods short, if nobody has done so already.
+    pub(super) fn begin(mark: PathBuf) -> Option<Self> {
         recover(&mark);
         let is_off = fs::read_to_string(SETTING).is_ok_and(|setting| setting.trim() == "0");
-        if hooks < MANY || !is_off || fs::create_dir(&mark).is_err() {
+        if !is_off || fs::create_dir(&mark).is_err() {
             return None;
         }
         if fs::write(SETTING, "1").is_err() {
@@ -55,6 +65,12 @@ fn recover(mark: &Path) {
     }
 }
 
-fn mark(pins: &Pins) -> PathBuf {
+/// The mark beside pins.
+pub(super) fn mark(pins: &Pins) -> PathBuf {
     pins.root().join("rcu-expedited")
+}
+
+/// The mark of maps without pins, which end with the process.
+pub(super) fn mark_without_pins() -> PathBuf {
+    PathBuf::from("/run/ringfence-rcu-expedited")
 }

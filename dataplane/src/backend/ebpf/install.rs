@@ -1,19 +1,16 @@
 //! Bringing the maps from one generation to the next.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use ringfence_common::abi::config::{Attachment, Config, Selector};
-use ringfence_common::abi::table;
+use ringfence_common::abi::config::{Attachment, Config};
 
-use super::contents::rules_of;
-use super::rules::PlaceOf;
-use super::{EbpfError, Maps, contents};
+use super::changer::Open;
+use super::{EbpfError, Maps};
 use crate::backend::host::HostTables;
+use crate::backend::host::difference::HostDiff;
+use crate::backend::host::one_store;
+use crate::backend::host::reach::Reach;
 use crate::backend::{Applied, Desired, How, Numbers, clock};
-
-/// A bit of [`Config::flags`] that the programs do not look at.
-const UNFINISHED: u32 = 1 << 31;
 
 impl Maps {
     /// Brings the maps to what `desired` asks for, and attaches nothing: for programs that are run
@@ -22,12 +19,8 @@ impl Maps {
     /// # Errors
     ///
     /// [`EbpfError`]; what counts is as before then.
-    pub fn install(
-        &mut self,
-        desired: &Desired,
-        known: Option<&Numbers>,
-    ) -> Result<Applied, EbpfError> {
-        install(self, desired, known).map(|(applied, _)| applied)
+    pub fn install(&mut self, desired: &Desired) -> Result<Applied, EbpfError> {
+        install(self, desired).map(|(applied, _)| applied)
     }
 }
 
@@ -35,54 +28,51 @@ impl Maps {
 pub(super) fn install(
     maps: &mut Maps,
     desired: &Desired,
-    known: Option<&Numbers>,
 ) -> Result<(Applied, HostTables), EbpfError> {
-    let Plan { slot, installed, wanted, mut applied } = plan(Some(maps), desired, known)?;
+    let (mut open, installed) = Open::read(maps)?;
+    let config = open.config;
+    let Plan { wanted, diff, mut applied } = plan(config, &installed, desired)?;
     if applied.how == How::Nothing {
         return Ok((applied, installed));
     }
-    switch(maps, slot, &installed, &wanted, &mut applied)?;
+    let must_switch = !is_same(&config, &wanted.config);
+    let changed = open.change(maps, &diff, wanted.config, Some(&wanted), must_switch)?;
+    applied.how = changed.how;
+    applied.entries_touched = changed.touched;
+    open.finish(maps)?;
     Ok((applied, installed))
 }
 
 /// What [`install`] would do; `maps` are nothing where nothing is installed.
-pub(super) fn preview(
-    maps: Option<&Maps>,
-    desired: &Desired,
-    known: Option<&Numbers>,
-) -> Result<Applied, EbpfError> {
-    plan(maps, desired, known).map(|plan| plan.applied)
+pub(super) fn preview(maps: Option<&Maps>, desired: &Desired) -> Result<Applied, EbpfError> {
+    let Some(maps) = maps else {
+        let nothing = HostTables::default();
+        return plan(nothing.config, &nothing, desired).map(|plan| plan.applied);
+    };
+    let config = maps.config()?;
+    let installed = if config.generation == 0 { HostTables::default() } else { maps.contents()? };
+    let mut plan = plan(config, &installed, desired)?;
+    if plan.applied.how == How::Switched && is_same(&config, &plan.wanted.config) {
+        let mut reach = Reach::new(&installed);
+        if one_store::plan(&mut reach, &plan.diff, config.flags).is_some() {
+            plan.applied.how = How::InPlace;
+        }
+    }
+    Ok(plan.applied)
 }
 
 /// What has to be done.
 struct Plan {
-    /// The slot that counts now.
-    slot: u32,
-    /// What it holds.
-    installed: HostTables,
     /// What shall count.
     wanted: HostTables,
-    /// What will be said of it.
+    /// What that changes.
+    diff: HostDiff,
+    /// What will be said of it, as if everything were installed anew.
     applied: Applied,
 }
 
-fn plan(
-    maps: Option<&Maps>,
-    desired: &Desired,
-    known: Option<&Numbers>,
-) -> Result<Plan, EbpfError> {
-    let (slot, config, installed) = match maps {
-        Some(maps) => {
-            let (slot, config) = maps.current()?;
-            // What generation 0 holds was never installed.
-            let installed = match config.generation {
-                0 => HostTables::default(),
-                _ => contents::read(maps, slot)?,
-            };
-            (slot, config, installed)
-        }
-        None => (0, Config::default(), HostTables::default()),
-    };
+/// `installed` counts under `config`.
+fn plan(config: Config, installed: &HostTables, desired: &Desired) -> Result<Plan, EbpfError> {
     let mut wanted = desired.host_tables(config_of(desired, &config)?);
     // Only an interface that is new to us can have connections that we have not seen begin.
     if wanted.attachments.keys().all(|key| installed.attachments.contains_key(key)) {
@@ -93,57 +83,21 @@ fn plan(
         how: How::Switched,
         entries: usize::try_from(desired.tables.size().entries()).unwrap_or(usize::MAX),
         entries_touched: 0,
-        policy: policy_changes(&installed, &wanted),
+        policy: [0; 3],
         hooks: Vec::new(),
         steps: Vec::new(),
         warnings: Vec::new(),
         left_undone: Vec::new(),
     };
-    if config.generation != 0 && is_same(&config, &wanted.config) {
-        if (HostTables { config, ..wanted.clone() }) == installed {
-            applied.numbers.generation = config.generation;
-            applied.how = How::Nothing;
-        }
+    let exact = HostDiff::of(installed, &wanted);
+    applied.policy = exact.policy_changes();
+    if config.generation != 0 && is_same(&config, &wanted.config) && exact.is_empty() {
+        applied.numbers.generation = config.generation;
+        applied.how = How::Nothing;
     }
-    Ok(Plan { slot, installed, wanted, applied })
-}
-
-/// Fills the other slot and switches to it.
-fn switch(
-    maps: &mut Maps,
-    slot: u32,
-    installed: &HostTables,
-    wanted: &HostTables,
-    applied: &mut Applied,
-) -> Result<(), EbpfError> {
-    let tables = with_leaving(installed, wanted);
-    put_generation(maps, slot ^ 1, &tables, installed)?;
-    applied.entries_touched = tables.entries() + 2;
-    if installed.config.generation != 0 {
-        // The slot that no longer counts gives its memory back, once no packet uses it.
-        maps.policy.wait(slot ^ 1)?;
-        contents::fill(maps, slot, &HostTables::default(), &PlaceOf::default())?;
-        put_config(maps, slot, &Config::default())?;
-    }
-    Ok(())
-}
-
-/// Makes `slot` hold and be the generation of `tables`, which follows that of `installed`.
-fn put_generation(
-    maps: &mut Maps,
-    slot: u32,
-    tables: &HostTables,
-    installed: &HostTables,
-) -> Result<(), EbpfError> {
-    if maps.config_of(slot)?.generation != 0 {
-        // An apply has ended before it knew that no packet uses this slot any more.
-        maps.policy.wait(slot)?;
-    }
-    let places = maps.rules.place(&rules_of(tables), &rules_of(installed))?;
-    contents::fill(maps, slot, tables, &places)?;
-    put_config(maps, slot, &tables.config)?;
-    let selector = maps.selector()?;
-    maps.select(Selector { slot, ..selector })
+    let wanted = with_leaving(installed, &wanted);
+    let diff = HostDiff::of(installed, &wanted);
+    Ok(Plan { wanted, diff, applied })
 }
 
 /// `wanted`, and what is to be checked at hooks that run on until they are detached: what was
@@ -161,36 +115,28 @@ fn with_leaving(installed: &HostTables, wanted: &HostTables) -> HostTables {
 
 /// Forgets hooks that have been detached.
 pub(super) fn forget_detached(maps: &mut Maps, desired: &Desired) -> Result<(), EbpfError> {
-    let (slot, config) = maps.current()?;
-    let wanted = desired.host_tables(config).attachments;
-    for key in maps.expected_hooks()? {
-        if !wanted.contains_key(&key) {
-            let shape = maps.layout_of(slot)?.attachments;
-            maps.attachments.remove(slot, shape, &table::attachment_key(&key))?;
-        }
+    let wanted = desired.host_tables(maps.config()?);
+    if maps.expected_hooks()?.iter().all(|key| wanted.attachments.contains_key(key)) {
+        return Ok(());
     }
-    Ok(())
+    Open::read(maps)?.0.forget_hooks(maps, &wanted)
 }
 
 /// Goes back to `before`, as a generation of its own: flows that the one in between has allowed
 /// are decided again.
 pub(super) fn restore(maps: &mut Maps, before: &HostTables) -> Result<(), EbpfError> {
-    let slot = maps.current()?.0;
-    let installed = contents::read(maps, slot)?;
+    let (mut open, installed) = Open::read(maps)?;
     let mut tables = before.clone();
     tables.config.generation = installed.config.generation.wrapping_add(1).max(1);
-    put_generation(maps, slot ^ 1, &tables, &installed)
-}
-
-fn put_config(maps: &mut Maps, slot: u32, config: &Config) -> Result<(), EbpfError> {
-    maps.config.set(slot, config, 0).map_err(EbpfError::map("CONFIG"))
+    let diff = HostDiff::of(&installed, &tables);
+    open.change(maps, &diff, tables.config, Some(&tables), true)?;
+    open.finish(maps)
 }
 
 /// The configuration of the generation after `current`.
 fn config_of(desired: &Desired, current: &Config) -> Result<Config, EbpfError> {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let installed_at = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
-    Ok(desired.config(current.generation.wrapping_add(1).max(1), now()?, installed_at))
+    let generation = current.generation.wrapping_add(1).max(1);
+    Ok(desired.config(generation, now()?, clock::since_epoch()))
 }
 
 /// Now, in the ticks of the programs.
@@ -202,23 +148,7 @@ fn now() -> Result<u32, EbpfError> {
     })
 }
 
-/// A generation whose entries are being changed. If that is interrupted, the next apply finds this
-/// instead of a state that may look finished, and installs everything anew, under a new number, so
-/// that flows are decided again.
-fn unfinished(config: Config) -> Config {
-    Config { flags: config.flags | UNFINISHED, ..config }
-}
-
 /// Whether two generations are configured alike.
 fn is_same(a: &Config, b: &Config) -> bool {
     (a.abi, a.essential, a.flags, a.report) == (b.abi, b.essential, b.flags, b.report)
-}
-
-/// Policy entries added, changed and removed.
-fn policy_changes(old: &HostTables, new: &HostTables) -> [usize; 3] {
-    let added = new.policy.keys().filter(|key| !old.policy.contains_key(key)).count();
-    let removed = old.policy.keys().filter(|key| !new.policy.contains_key(key)).count();
-    let is_changed =
-        |(key, entry): &(&_, &_)| old.policy.get(key).is_some_and(|before| before != *entry);
-    [added, new.policy.iter().filter(is_changed).count(), removed]
 }

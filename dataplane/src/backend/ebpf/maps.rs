@@ -1,5 +1,7 @@
 //! Our maps, typed.
 
+use std::path::PathBuf;
+
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use ringfence_common::abi::ABI_VERSION;
 use ringfence_common::abi::config::{Config, Selector, flags};
@@ -9,7 +11,9 @@ use ringfence_common::abi::limits;
 use ringfence_common::abi::table::Layout;
 
 use super::classes::ClassMap;
+use super::expedite::{self, Expedited};
 use super::rules::Rules;
+use super::steps::Steps;
 use super::table::Table;
 use super::table::formats::{AddressesV4, AddressesV6, Attachments, Endpoints, Policy};
 use super::tries::Tries;
@@ -50,7 +54,7 @@ pub struct Maps {
     pub(super) selector: Array<MapData, Selector>,
     pub(super) config: Array<MapData, Config>,
     pub(super) layout: Array<MapData, Layout>,
-    pub(super) attachments: Table<Attachments, 2>,
+    pub(super) attachments: Table<Attachments, 4>,
     pub(super) endpoints: Table<Endpoints, 2>,
     pub(super) addresses_v4: Table<AddressesV4, 2>,
     pub(super) addresses_v6: Table<AddressesV6, 4>,
@@ -65,6 +69,9 @@ pub struct Maps {
     pub(super) reason_counters: PerCpuArray<MapData, Counter>,
     pub(super) events: Option<RingBuf<MapData>>,
     pub(super) lost_events: PerCpuArray<MapData, u64>,
+    pub(super) steps: Steps,
+    /// See [`Expedited`].
+    mark: PathBuf,
 }
 
 impl Maps {
@@ -75,7 +82,7 @@ impl Maps {
     /// [`EbpfError`] when one is missing or of another shape.
     pub fn from_pins(pins: &Pins) -> Result<Self, EbpfError> {
         let folder = pins.maps();
-        Self::open(|name| {
+        Self::open(expedite::mark(pins), |name| {
             let path = folder.join(name);
             let data = MapData::from_pin(&path).map_err(EbpfError::map(name))?;
             Map::from_map_data(data).map_err(EbpfError::map(name))
@@ -88,13 +95,14 @@ impl Maps {
     ///
     /// [`EbpfError`] when one is missing or of another shape, or they have been taken already.
     pub fn from_kernel(kernel: &mut Kernel) -> Result<Self, EbpfError> {
-        Self::open(|name| {
+        Self::open(expedite::mark_without_pins(), |name| {
             let missing = || EbpfError::Object(format!("it has no map `{name}`"));
             kernel.take_map(name).ok_or_else(missing)
         })
     }
 
     fn open(
+        mark: PathBuf,
         mut map: impl FnMut(&'static str) -> Result<Map, EbpfError>,
     ) -> Result<Self, EbpfError> {
         macro_rules! simple {
@@ -102,18 +110,19 @@ impl Maps {
                 map($name)?.try_into().map_err(EbpfError::map($name))?
             };
         }
+        let steps = Steps::unlimited();
         Ok(Self {
             selector: simple!("SELECTOR"),
             config: simple!("CONFIG"),
             layout: simple!("LAYOUT"),
-            attachments: Table::new(map("ATTACHMENTS")?),
-            endpoints: Table::new(map("ENDPOINTS")?),
-            addresses_v4: Table::new(map("ADDRESSES_V4")?),
-            addresses_v6: Table::new(map("ADDRESSES_V6")?),
+            attachments: Table::new(map("ATTACHMENTS")?, steps.clone()),
+            endpoints: Table::new(map("ENDPOINTS")?, steps.clone()),
+            addresses_v4: Table::new(map("ADDRESSES_V4")?, steps.clone()),
+            addresses_v6: Table::new(map("ADDRESSES_V6")?, steps.clone()),
             prefixes_v4: Tries::new("PREFIXES_V4", map("PREFIXES_V4")?)?,
             prefixes_v6: Tries::new("PREFIXES_V6", map("PREFIXES_V6")?)?,
             classes: ClassMap::new(map("CLASSES")?)?,
-            policy: Table::new(map("POLICY")?),
+            policy: Table::new(map("POLICY")?, steps.clone()),
             rules: Rules::new(&map("RULES")?, map("RULE_COUNTERS")?)?,
             flows: simple!("FLOWS"),
             half_open: simple!("HALF_OPEN"),
@@ -121,6 +130,8 @@ impl Maps {
             reason_counters: simple!("REASON_COUNTERS"),
             events: Some(simple!("EVENTS")),
             lost_events: simple!("LOST_EVENTS"),
+            steps,
+            mark,
         })
     }
 
@@ -146,12 +157,42 @@ impl Maps {
 
     /// Makes `selector` count.
     pub(super) fn select(&mut self, selector: Selector) -> Result<(), EbpfError> {
+        self.steps.take()?;
         self.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))
     }
 
     /// The configuration in `slot`.
     pub(super) fn config_of(&self, slot: u32) -> Result<Config, EbpfError> {
         self.config.get(&slot, 0).map_err(EbpfError::map("CONFIG"))
+    }
+
+    /// Makes `config` the configuration in `slot`.
+    pub(super) fn put_config(&mut self, slot: u32, config: &Config) -> Result<(), EbpfError> {
+        self.steps.take()?;
+        self.config.set(slot, config, 0).map_err(EbpfError::map("CONFIG"))
+    }
+
+    /// Makes `layout` that of `slot`, at which no packet looks.
+    pub(super) fn put_layout(&mut self, slot: u32, layout: Layout) -> Result<(), EbpfError> {
+        self.steps.take()?;
+        self.layout.set(slot, layout, 0).map_err(EbpfError::map("LAYOUT"))
+    }
+
+    /// Makes waits for packets short for as long as the value lives, if that is permitted.
+    pub(super) fn short_waits(&self) -> Option<Expedited> {
+        Expedited::begin(self.mark.clone())
+    }
+
+    /// Lets a change take so many steps (stores into tables and calls of the kernel that change
+    /// something) and then fail, as if the process had ended there. For tests.
+    pub fn stop_after(&mut self, steps: u64) {
+        self.steps.limit(steps);
+    }
+
+    /// How many steps [`Maps::stop_after`] has left.
+    #[must_use]
+    pub fn steps_left(&self) -> u64 {
+        self.steps.left()
     }
 
     /// The layout of `slot`.
@@ -189,7 +230,7 @@ impl Maps {
             entries: entries as u64,
             capacity: Some(u64::from(capacity)),
         };
-        let tables = super::contents::read(self, slot)?;
+        let tables = self.read(slot)?;
         let v4 = tables.addresses.keys().filter(|address| address.is_ipv4()).count();
         let nets_v4 = tables.prefixes.keys().filter(|prefix| prefix.addr().is_ipv4()).count();
         Ok(vec![

@@ -18,7 +18,9 @@
 
 mod attach;
 mod bpf;
+mod changer;
 mod classes;
+mod content;
 mod contents;
 mod counters;
 mod error;
@@ -31,12 +33,15 @@ mod object;
 mod pins;
 mod rows;
 mod rules;
+mod side;
 mod state;
+mod steps;
 mod table;
 mod tries;
 mod xdp;
 
 pub use attach::Foreign;
+pub use changer::Changer;
 pub use error::EbpfError;
 pub use events::Events;
 pub use maps::Maps;
@@ -82,12 +87,12 @@ impl Ebpf {
         attach::foreign(&self.pins, interfaces)
     }
 
-    fn bring_up(&self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
+    fn bring_up(&self, desired: &Desired) -> Result<Applied, EbpfError> {
         let mut kernel = Kernel::pinned(&self.pins)?;
         let mut maps = Maps::from_pins(&self.pins)?;
         // Programs first: if the kernel refuses one, nothing has been changed yet.
         attach::load(&mut kernel, &desired.interfaces)?;
-        let (applied, before) = install::install(&mut maps, desired, known)?;
+        let (applied, before) = install::install(&mut maps, desired)?;
         match attach::attach(&self.pins, &mut kernel, &desired.interfaces) {
             Ok(hooks) => {
                 install::forget_detached(&mut maps, desired)?;
@@ -134,18 +139,18 @@ impl Backend for Ebpf {
         self.maps()?.map(|maps| maps.counters()).transpose()
     }
 
-    fn preview(&self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
+    fn preview(&self, desired: &Desired, _: Option<&Numbers>) -> Result<Applied, EbpfError> {
         attach::refuse_foreign(&self.pins, &desired.interfaces)?;
         self.pins.can_create()?;
-        let applied = install::preview(self.maps()?.as_ref(), desired, known)?;
+        let applied = install::preview(self.maps()?.as_ref(), desired)?;
         Ok(with_hooks(applied, attach::preview(&self.pins, &desired.interfaces)?))
     }
 
-    fn apply(&mut self, desired: &Desired, known: Option<&Numbers>) -> Result<Applied, EbpfError> {
+    fn apply(&mut self, desired: &Desired, _: Option<&Numbers>) -> Result<Applied, EbpfError> {
         attach::refuse_foreign(&self.pins, &desired.interfaces)?;
         let is_first = self.generation()? == 0;
         self.pins.create()?;
-        self.bring_up(desired, known).inspect_err(|_| {
+        self.bring_up(desired).inspect_err(|_| {
             if is_first {
                 // The host was open, and what is there of us guards nothing. If that cannot be
                 // taken away, the error that is reported is still the one that matters.

@@ -14,14 +14,14 @@ use ringfence_common::abi::table::{
 use ringfence_common::table::halves;
 
 use super::EbpfError;
-use super::rules::PlaceOf;
+use super::rules::Rules;
 use super::tries::Prefixes;
 use crate::backend::host::HostTables;
 
 /// The rows of all tables.
 #[derive(Default)]
 pub(super) struct Rows {
-    pub(super) attachments: Vec<NarrowSlot>,
+    pub(super) attachments: Vec<WideSlot>,
     pub(super) endpoints: Vec<NarrowSlot>,
     pub(super) addresses_v4: Vec<NarrowSlot>,
     pub(super) addresses_v6: Vec<WideSlot>,
@@ -35,12 +35,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The rows of `tables`, whose rules are at `places`.
-    pub(super) fn new(tables: &HostTables, places: &PlaceOf) -> Result<Self, EbpfError> {
+    /// The rows of `tables`, whose rules have places.
+    pub(super) fn new(tables: &HostTables, rules: &Rules) -> Result<Self, EbpfError> {
         let (lengths_v4, lengths_v6) = lengths(tables)?;
         let mut rows = Self { lengths_v4, lengths_v6, ..Self::default() };
-        let attachments = tables.attachments.iter();
-        rows.attachments = attachments.map(|(key, at)| table::attachment_slot(key, at)).collect();
+        let stations = tables.stations();
+        rows.attachments =
+            stations.iter().map(|(key, station)| table::attachment_slot(key, station)).collect();
         let endpoints = tables.endpoints.iter();
         rows.endpoints = endpoints.map(|(number, it)| table::endpoint_slot(*number, it)).collect();
         for (address, entry) in &tables.addresses {
@@ -53,7 +54,7 @@ impl Rows {
             rows.push_prefix(prefix, *identity, tables.config.flags);
         }
         let policy = tables.policy.iter();
-        rows.policy = policy.map(|(key, entry)| policy_row(key, entry, places)).collect();
+        rows.policy = policy.map(|(key, entry)| policy_row(key, entry, rules)).collect();
         Ok(rows)
     }
 
@@ -87,10 +88,9 @@ pub(super) fn v6_row(address: Ipv6Addr, length: u8, entry: &AddressEntry) -> Wid
     v6_slot(halves(&address.octets()), length, entry)
 }
 
-/// The row of a policy entry. Every rule has a place by then, but for the rule 0, which is none.
-pub(super) fn policy_row(key: &PolicyKey, entry: &PolicyEntry, places: &PlaceOf) -> NarrowSlot {
-    let place = places.get(&entry.rule).copied().unwrap_or(0);
-    table::policy_slot(key, PackedEntry::new(entry, place))
+/// The row of a policy entry, whose rule has a place.
+pub(super) fn policy_row(key: &PolicyKey, entry: &PolicyEntry, rules: &Rules) -> NarrowSlot {
+    table::policy_slot(key, PackedEntry::new(entry, rules.place(entry.rule)))
 }
 
 type Lengths = [u8; LENGTHS];

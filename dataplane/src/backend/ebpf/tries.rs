@@ -6,6 +6,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{ArrayOfMaps, Map, MapData};
 
 use super::EbpfError;
+use super::steps::Steps;
 use super::table::is_missing;
 
 /// `BPF_F_NO_PREALLOC`: the kernel allocates entries when they come, as it asks for tries.
@@ -29,7 +30,12 @@ impl<A: Pod> Tries<A> {
 
     /// Puts a new trie with `prefixes` into `slot`; the kernel returns when no packet uses the one
     /// before. Where there is nothing to put and nothing to replace, nothing happens.
-    pub(super) fn fill(&mut self, slot: u32, prefixes: &Prefixes<A>) -> Result<(), EbpfError> {
+    pub(super) fn fill(
+        &mut self,
+        slot: u32,
+        prefixes: &Prefixes<A>,
+        steps: &Steps,
+    ) -> Result<(), EbpfError> {
         let error = EbpfError::map(self.name);
         if prefixes.is_empty() && self.open(slot)?.is_none() {
             return Ok(());
@@ -39,6 +45,7 @@ impl<A: Pod> Tries<A> {
         for (prefix, identity) in prefixes {
             trie.insert(prefix, *identity, 0).map_err(&error)?;
         }
+        steps.take()?;
         self.outer.set(slot, &trie, 0).map_err(&error)
     }
 

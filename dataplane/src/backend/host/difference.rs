@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::config::{Attachment, AttachmentKey};
+use ringfence_common::abi::config::AttachmentKey;
 use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::table::Station;
 
 use super::HostTables;
+use super::one_store::Store;
 
 /// What becomes of one entry; at least one of the two is there, and they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub type Changes<Key, Value> = BTreeMap<Key, Change<Value>>;
 /// What differs between two [`HostTables`], their configurations aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostDiff {
-    /// What hooks check.
-    pub attachments: Changes<AttachmentKey, Attachment>,
+    /// What hooks check, and what they are told of the endpoint behind them.
+    pub attachments: Changes<AttachmentKey, Station>,
     /// Endpoints of this host.
     pub endpoints: Changes<u32, Endpoint>,
     /// Single addresses.
@@ -45,13 +47,38 @@ impl HostDiff {
     #[must_use]
     pub fn of(old: &HostTables, new: &HostTables) -> Self {
         Self {
-            attachments: changes(&old.attachments, &new.attachments),
+            attachments: changes(&old.stations(), &new.stations()),
             endpoints: changes(&old.endpoints, &new.endpoints),
             addresses: changes(&old.addresses, &new.addresses),
             prefixes: changes(&old.prefixes, &new.prefixes),
             classes: changes(&old.classes, &new.classes),
             policy: changes(&old.policy, &new.policy),
         }
+    }
+
+    /// Makes the change in `tables`.
+    pub fn apply_to(&self, tables: &mut HostTables) {
+        for (key, change) in &self.attachments {
+            match change.new {
+                Some(station) => _ = tables.attachments.insert(*key, station.attachment),
+                None => _ = tables.attachments.remove(key),
+            }
+        }
+        apply(&self.endpoints, &mut tables.endpoints);
+        apply(&self.addresses, &mut tables.addresses);
+        apply(&self.prefixes, &mut tables.prefixes);
+        apply(&self.classes, &mut tables.classes);
+        apply(&self.policy, &mut tables.policy);
+    }
+
+    /// The change as changes of single entries, classes aside.
+    pub fn stores(&self) -> impl Iterator<Item = Store> {
+        let attachments = self.attachments.iter().map(|(key, it)| Store::Attachment(*key, it.new));
+        let endpoints = self.endpoints.iter().map(|(number, it)| Store::Endpoint(*number, it.new));
+        let addresses = self.addresses.iter().map(|(key, it)| Store::Address(*key, it.new));
+        let prefixes = self.prefixes.iter().map(|(key, it)| Store::Prefix(*key, it.new));
+        let policy = self.policy.iter().map(|(key, it)| Store::Policy(*key, it.new));
+        attachments.chain(endpoints).chain(addresses).chain(prefixes).chain(policy)
     }
 
     /// How many entries change.
@@ -84,6 +111,18 @@ impl HostDiff {
             counts[kind] += 1;
         }
         counts
+    }
+}
+
+fn apply<Key: Ord + Clone, Value: Clone>(
+    changes: &Changes<Key, Value>,
+    map: &mut BTreeMap<Key, Value>,
+) {
+    for (key, change) in changes {
+        match &change.new {
+            Some(value) => _ = map.insert(key.clone(), value.clone()),
+            None => _ = map.remove(key),
+        }
     }
 }
 

@@ -27,7 +27,7 @@
 //! - *An address or a prefix.* The source's meaning is looked up once, the destination's once, and
 //!   no address has both roles in a packet that policy is asked about. Only addresses that no
 //!   endpoint has are known by prefixes, and of a packet's two ends one is an endpoint.
-//! - *Forms or subject of an endpoint.* Each side reads its endpoint once and asks with the copy; the
+//! - *Forms or subject of an endpoint* that shares its interface, or is the host. Each side reads its endpoint once and asks with the copy; the
 //!   two sides are different endpoints.
 //! - *A policy entry.* Two sides with the same subject may both read it, the first before and the
 //!   second after. A packet passes if each side it asks lets it through, and each answer depends
@@ -39,14 +39,17 @@
 //! - Ports that change their class: both sides look the class up, so that the egress of the old and
 //!   the ingress of the new classes could make a verdict that is neither's.
 //! - An endpoint that moves to another interface: a packet asks for it several times.
-//! - Prefixes that lie in a trie, and hooks that check something else.
+//! - Prefixes that lie in a trie.
+//! - Hooks that check something else. The one endpoint behind an interface and its address stand at
+//!   the hooks as well ([`Station`]), so a change of these is more than one store.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::config::{Attachment, AttachmentKey, flags};
+use ringfence_common::abi::config::{AttachmentKey, flags};
 use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
+use ringfence_common::abi::table::Station;
 
 use super::difference::{Change, HostDiff};
 use super::reach::Reach;
@@ -54,8 +57,8 @@ use super::reach::Reach;
 /// A change of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// A hook that is new.
-    Attachment(AttachmentKey, Attachment),
+    /// A hook that nobody has attached.
+    Attachment(AttachmentKey, Option<Station>),
     /// An endpoint.
     Endpoint(u32, Option<Endpoint>),
     /// A single address.
@@ -115,7 +118,7 @@ pub fn plan(reach: &mut Reach, diff: &HostDiff, config_flags: u32) -> Option<One
     let mut fits = true;
     for (key, change) in &diff.attachments {
         let Change { old: None, new: Some(new) } = change else { return None };
-        plan.before.push(Store::Attachment(*key, *new));
+        plan.before.push(Store::Attachment(*key, Some(*new)));
     }
     for ((number, change), before) in diff.endpoints.iter().zip(ends_before) {
         let met = Met { before, after: reach.endpoint(*number) };
@@ -127,8 +130,8 @@ pub fn plan(reach: &mut Reach, diff: &HostDiff, config_flags: u32) -> Option<One
         fits &= plan.add(Store::Address(*address, change.new), always);
     }
     for (prefix, change) in &diff.prefixes {
-        let trie = if prefix.addr().is_ipv4() { flags::TRIE_V4 } else { flags::TRIE_V6 };
-        fits &= config_flags & trie == 0 && plan.add(Store::Prefix(*prefix, change.new), always);
+        fits &= config_flags & trie_of(prefix) == 0
+            && plan.add(Store::Prefix(*prefix, change.new), always);
     }
     for ((key, change), before) in diff.policy.iter().zip(policy_before) {
         let met = Met { before, after: reach.policy(key) };
@@ -138,6 +141,15 @@ pub fn plan(reach: &mut Reach, diff: &HostDiff, config_flags: u32) -> Option<One
         }
     }
     fits.then_some(plan)
+}
+
+/// The flag that says that such prefixes lie in a trie.
+#[must_use]
+pub const fn trie_of(prefix: &IpNet) -> u32 {
+    match prefix {
+        IpNet::V4(_) => flags::TRIE_V4,
+        IpNet::V6(_) => flags::TRIE_V6,
+    }
 }
 
 /// Whether an endpoint changes by one store: its forms lie in one word, its subject in another.

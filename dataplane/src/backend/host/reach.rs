@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 use ringfence_common::abi::identity::{endpoint, identity};
 use ringfence_common::abi::policy::{Direction, Endpoint, PolicyKey, class_table, forms};
+use ringfence_common::abi::table::Station;
 
 use super::HostTables;
 use super::difference::{Change, HostDiff};
@@ -50,7 +51,8 @@ impl Reach {
     /// Follows a change of the tables.
     pub fn follow(&mut self, diff: &HostDiff) {
         for Change { old, new } in diff.attachments.values() {
-            count(&mut self.ways, new.map(|it| it.endpoint), old.map(|it| it.endpoint));
+            let end = |station: Station| station.attachment.endpoint;
+            count(&mut self.ways, new.map(end), old.map(end));
         }
         for Change { old, new } in diff.addresses.values() {
             count(&mut self.ways, new.map(|it| it.endpoint), old.map(|it| it.endpoint));
@@ -78,6 +80,12 @@ impl Reach {
                 None => _ = self.classes.remove(protocol),
             }
         }
+    }
+
+    /// Protocol number → first ports of classes.
+    #[must_use]
+    pub const fn classes(&self) -> &BTreeMap<u8, BTreeSet<u16>> {
+        &self.classes
     }
 
     /// Whether a packet can come to the endpoint.

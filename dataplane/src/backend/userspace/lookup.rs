@@ -11,6 +11,7 @@ use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, iden
 use ringfence_common::abi::policy::{
     CLASSED_PROTOCOLS, Endpoint, PolicyEntry, PolicyKey, class_table,
 };
+use ringfence_common::abi::table::Station;
 use ringfence_common::decide::Tables;
 
 use crate::backend::host::HostTables;
@@ -18,7 +19,7 @@ use crate::backend::host::HostTables;
 /// [`HostTables`] arranged for looking up.
 pub struct Lookup {
     pub config: Config,
-    attachments: HashMap<AttachmentKeyBits, Attachment>,
+    stations: HashMap<AttachmentKeyBits, Station>,
     endpoints: HashMap<u32, Endpoint>,
     addresses_v4: HashMap<Ipv4Addr, AddressEntry>,
     addresses_v6: HashMap<Ipv6Addr, AddressEntry>,
@@ -40,7 +41,7 @@ impl Lookup {
         };
         let mut lookup = Self {
             config: tables.config,
-            attachments: tables.attachments.iter().map(|(key, at)| (bits(key), *at)).collect(),
+            stations: tables.stations().iter().map(|(key, at)| (bits(key), *at)).collect(),
             endpoints: tables.endpoints.iter().map(|(number, one)| (*number, *one)).collect(),
             addresses_v4: HashMap::new(),
             addresses_v6: HashMap::new(),
@@ -87,7 +88,11 @@ impl Tables for Lookup {
     }
 
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.attachments.get(&(ifindex, hook as u32)).copied()
+        self.station(ifindex, hook).map(|station| station.attachment)
+    }
+
+    fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
+        self.stations.get(&(ifindex, hook as u32)).copied()
     }
 
     fn address(&self, _: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {

@@ -7,6 +7,7 @@ use aya::maps::{MapData, MapError};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 use ringfence_common::abi::table::{CHUNK_BUCKETS, SLOTS};
 
+use super::cuckoo::{At, Slots};
 use super::mapping::Mapping;
 
 /// `BPF_F_MMAPABLE`: user space may map the array.
@@ -55,14 +56,43 @@ impl<const WORDS: usize> Chunk<WORDS> {
         }
     }
 
-    /// What is in a slot.
-    pub(super) fn row(&self, slot: usize) -> [u64; WORDS] {
-        let words = &self.memory.words()[slot * WORDS..][..WORDS];
-        std::array::from_fn(|word| words[word].load(Acquire))
+    /// One word of a slot.
+    pub(super) fn load(&self, slot: usize, word: usize) -> u64 {
+        self.memory.words()[slot * WORDS + word].load(Acquire)
     }
 
     /// Changes one word of a slot; whoever sees it sees what was written before.
     pub(super) fn store(&self, slot: usize, word: usize, value: u64) {
         self.memory.words()[slot * WORDS + word].store(value, Release);
     }
+}
+
+/// The slots of a table of the kernel.
+#[derive(Debug)]
+pub(in super::super) struct Mapped<const WORDS: usize> {
+    pub(super) chunks: Vec<Chunk<WORDS>>,
+}
+
+impl<const WORDS: usize> Mapped<WORDS> {
+    /// Changes one word of a slot.
+    pub(super) fn store(&self, at: At, word: usize, value: u64) {
+        self.chunks[at.chunk as usize].store(slot_of(at), word, value);
+    }
+}
+
+impl<const WORDS: usize> Slots<WORDS> for Mapped<WORDS> {
+    fn get(&self, at: At) -> [u64; WORDS] {
+        let (chunk, slot) = (&self.chunks[at.chunk as usize], slot_of(at));
+        std::array::from_fn(|word| chunk.load(slot, word))
+    }
+
+    fn set(&mut self, at: At, row: [u64; WORDS]) {
+        for (word, value) in row.into_iter().enumerate() {
+            self.store(at, word, value);
+        }
+    }
+}
+
+const fn slot_of(at: At) -> usize {
+    at.bucket as usize * SLOTS + at.slot as usize
 }

@@ -1,17 +1,18 @@
-//! Bucket tables in memory: where each key of a table lies.
+//! Where each key of a bucket table lies.
 //!
 //! Goals: (a) every key lies where [`ringfence_common::table`] looks for it, none is ever lost;
-//! (b) most lie in the first of their two buckets, so that look-ups read one cache line; (c) the
-//! same keys in the same order give the same table.
+//! (b) most lie in the first of their two buckets, so that look-ups read one cache line; (c) nobody
+//! can choose keys that do not fit.
 //!
 //! Design. Cuckoo hashing with two buckets of four slots. A key goes into its first bucket, or its
 //! second; where both are full, a breadth-first search over the keys that could make room for one
 //! another finds the shortest chain of moves (a). Tables are made so large that five eighths of
 //! the slots are used, small ones half, which is far below the load at which insertion fails
 //! (97 %), leaves room for the uneven shares of the chunks, and free slots for keys that come later.
-//! Where a chunk is full all the same, the table is built anew with more buckets.
+//! Where a key does not fit all the same, the table is built anew with more buckets, and in the end
+//! with another seed (c).
 //!
-//! Not done: more than eight keys with one and the same hash never fit; they are refused.
+//! The slots are in this process's memory ([`Memory`]), or those of the kernel.
 
 use std::marker::PhantomData;
 
@@ -26,7 +27,7 @@ pub trait Format<const WORDS: usize> {
     const COMMIT: usize;
 
     /// The hash of the key in a slot.
-    fn hash(slot: &[u64; WORDS]) -> u64;
+    fn hash(seed: [u64; 2], slot: &[u64; WORDS]) -> u64;
 }
 
 /// A chunk has room for so many keys.
@@ -38,17 +39,28 @@ const USUAL_KEYS: usize = CHUNK_KEYS * 5 / 8;
 /// The smallest table has so many buckets.
 const SMALLEST: usize = 64;
 
+/// How often a table is made larger before another seed is tried.
+const GROWTHS: u32 = 4;
+
 /// Both buckets of a key are full, and so are all that their keys could move to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// A table in memory.
+/// Where the slots of a table are.
+pub trait Slots<const WORDS: usize> {
+    /// What is in a slot.
+    fn get(&self, at: At) -> [u64; WORDS];
+    /// Puts something into a slot that nobody else looks at.
+    fn set(&mut self, at: At, row: [u64; WORDS]);
+}
+
+/// A table whose slots are in `S`.
 #[derive(Clone, Debug)]
-pub struct Cuckoo<F, const WORDS: usize> {
+pub struct Cuckoo<F, S, const WORDS: usize> {
+    seed: [u64; 2],
     shape: Shape,
-    /// Chunk after chunk.
-    buckets: Vec<[[u64; WORDS]; SLOTS]>,
-    format: PhantomData<F>,
+    slots: S,
+    format: PhantomData<fn() -> F>,
 }
 
 /// Where a slot is.
@@ -85,29 +97,72 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, WORDS> {
+/// The slots of a table that is only in this process's memory.
+#[derive(Clone, Debug)]
+pub struct Memory<const WORDS: usize> {
+    /// Of each chunk.
+    buckets: usize,
+    /// Chunk after chunk.
+    content: Vec<[[u64; WORDS]; SLOTS]>,
+}
+
+impl<const WORDS: usize> Memory<WORDS> {
+    /// Free slots of so many buckets.
+    #[must_use]
+    pub fn new(shape: Shape) -> Self {
+        let buckets = shape.buckets as usize;
+        Self { buckets, content: vec![[[0; WORDS]; SLOTS]; shape.chunks as usize * buckets] }
+    }
+
+    /// The buckets of a chunk.
+    #[must_use]
+    pub fn chunk(&self, chunk: u32) -> &[[[u64; WORDS]; SLOTS]] {
+        &self.content[chunk as usize * self.buckets..][..self.buckets]
+    }
+
+    fn index(&self, at: At) -> usize {
+        at.chunk as usize * self.buckets + at.bucket as usize
+    }
+}
+
+impl<const WORDS: usize> Slots<WORDS> for Memory<WORDS> {
+    fn get(&self, at: At) -> [u64; WORDS] {
+        self.content[self.index(at)][at.slot as usize]
+    }
+
+    fn set(&mut self, at: At, row: [u64; WORDS]) {
+        let index = self.index(at);
+        self.content[index][at.slot as usize] = row;
+    }
+}
+
+impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, Memory<WORDS>, WORDS> {
     /// A table with these keys, in at most `chunks` chunks.
     ///
     /// # Errors
     ///
-    /// [`Full`] when they do not fit.
-    pub fn build(keys: &[[u64; WORDS]], chunks: u32) -> Result<Self, Full> {
-        let mut shape = shape_for(keys.len());
-        while shape.chunks <= chunks {
-            let mut table = Self::empty(shape);
-            if keys.iter().all(|key| table.insert(key).is_ok()) {
+    /// [`Full`] when they do not fit under this seed.
+    pub fn build(rows: &[[u64; WORDS]], chunks: u32, seed: [u64; 2]) -> Result<Self, Full> {
+        let mut shape = shape_for(rows.len());
+        for _ in 0..=GROWTHS {
+            if shape.chunks > chunks {
+                break;
+            }
+            let mut table = Self::new(seed, shape, Memory::new(shape));
+            if rows.iter().all(|row| table.insert(row).is_ok()) {
                 return Ok(table);
             }
             shape = grown(shape);
         }
         Err(Full)
     }
+}
 
-    /// A table without keys.
+impl<F: Format<WORDS>, S: Slots<WORDS>, const WORDS: usize> Cuckoo<F, S, WORDS> {
+    /// The table whose keys lie in `slots`.
     #[must_use]
-    pub fn empty(shape: Shape) -> Self {
-        let buckets = shape.chunks as usize * shape.buckets as usize;
-        Self { shape, buckets: vec![[[0; WORDS]; SLOTS]; buckets], format: PhantomData }
+    pub const fn new(seed: [u64; 2], shape: Shape, slots: S) -> Self {
+        Self { seed, shape, slots, format: PhantomData }
     }
 
     /// Its shape.
@@ -116,48 +171,74 @@ impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, WORDS> {
         self.shape
     }
 
-    /// The buckets of a chunk.
+    /// Its slots.
     #[must_use]
-    pub fn chunk(&self, chunk: u32) -> &[[[u64; WORDS]; SLOTS]] {
-        let buckets = self.shape.buckets as usize;
-        &self.buckets[chunk as usize * buckets..][..buckets]
+    pub const fn slots(&self) -> &S {
+        &self.slots
     }
 
-    /// Adds a key that is not there yet, moving others where that is what makes room.
+    /// Its slots alone.
+    #[must_use]
+    pub fn into_slots(self) -> S {
+        self.slots
+    }
+
+    /// Its slots.
+    pub const fn slots_mut(&mut self) -> &mut S {
+        &mut self.slots
+    }
+
+    /// The slots where the key in `row` may lie, those of its first bucket first.
+    pub fn candidates(&self, row: &[u64; WORDS]) -> impl Iterator<Item = At> + use<F, S, WORDS> {
+        let Places { chunk, buckets } = self.places(row);
+        buckets
+            .into_iter()
+            .flat_map(move |bucket| (0..SLOTS as u32).map(move |slot| At { chunk, bucket, slot }))
+    }
+
+    /// Where the key in `row` lies, and what is there.
+    #[must_use]
+    pub fn find(&self, row: &[u64; WORDS]) -> Option<(At, [u64; WORDS])> {
+        self.candidates(row).find_map(|at| {
+            let there = self.slots.get(at);
+            let is_it = (0..WORDS).all(|word| (there[word] ^ row[word]) & F::KEY[word] == 0);
+            is_it.then_some((at, there))
+        })
+    }
+
+    /// Everything that is in the table, in no order.
+    pub fn rows(&self) -> impl Iterator<Item = [u64; WORDS]> {
+        let Shape { chunks, buckets } = self.shape;
+        let at = (0..chunks).flat_map(move |chunk| {
+            (0..buckets).flat_map(move |bucket| {
+                (0..SLOTS as u32).map(move |slot| At { chunk, bucket, slot })
+            })
+        });
+        at.map(|at| self.slots.get(at)).filter(|row| row[F::COMMIT] != 0)
+    }
+
+    fn places(&self, row: &[u64; WORDS]) -> Places {
+        places(&self.shape, F::hash(self.seed, row))
+    }
+
+    /// Adds a key that is not there yet, moving others where that is what makes room. Nobody may
+    /// be looking.
     ///
     /// # Errors
     ///
     /// [`Full`]; nothing has changed then.
-    pub fn insert(&mut self, key: &[u64; WORDS]) -> Result<(), Full> {
-        let places = places(&self.shape, F::hash(key));
-        let at = match self.free_slot(&places) {
+    pub fn insert(&mut self, row: &[u64; WORDS]) -> Result<(), Full> {
+        let free = self.candidates(row).find(|at| self.is_free(*at));
+        let at = match free {
             Some(at) => at,
-            None => self.make_room(&places).ok_or(Full)?,
+            None => self.make_room(&self.places(row)).ok_or(Full)?,
         };
-        *self.slot_mut(at) = *key;
+        self.slots.set(at, *row);
         Ok(())
     }
 
-    fn free_slot(&self, places: &Places) -> Option<At> {
-        let chunk = places.chunk;
-        places.buckets.iter().find_map(|bucket| {
-            let slot = self.free_in(chunk, *bucket)?;
-            Some(At { chunk, bucket: *bucket, slot })
-        })
-    }
-
-    fn free_in(&self, chunk: u32, bucket: u32) -> Option<u32> {
-        let slots = self.bucket(chunk, bucket);
-        slots.iter().position(|slot| slot[F::COMMIT] == 0).map(number)
-    }
-
-    fn bucket(&self, chunk: u32, bucket: u32) -> &[[u64; WORDS]; SLOTS] {
-        &self.buckets[chunk as usize * self.shape.buckets as usize + bucket as usize]
-    }
-
-    fn slot_mut(&mut self, at: At) -> &mut [u64; WORDS] {
-        let index = at.chunk as usize * self.shape.buckets as usize + at.bucket as usize;
-        &mut self.buckets[index][at.slot as usize]
+    fn is_free(&self, at: At) -> bool {
+        self.slots.get(at)[F::COMMIT] == 0
     }
 
     /// Moves keys along the shortest chain that ends in a free slot; the slot that is free then.
@@ -171,8 +252,8 @@ impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, WORDS> {
             let Some((before, slot)) = from else { break };
             // The key in `slot` of the bucket before goes into the slot that is free.
             let source = At { chunk, bucket: steps[before].bucket, slot };
-            let moved = *self.slot_mut(source);
-            *self.slot_mut(At { chunk, bucket, slot: free.slot }) = moved;
+            let moved = self.slots.get(source);
+            self.slots.set(At { chunk, bucket, slot: free.slot }, moved);
             free = Free { step: Some(before), slot };
             step = free.step;
         }
@@ -193,15 +274,16 @@ impl<F: Format<WORDS>, const WORDS: usize> Cuckoo<F, WORDS> {
         let mut next = 0;
         while next < steps.len() {
             let bucket = steps[next].bucket;
-            for (slot, key) in (0..).zip(self.bucket(chunk, bucket)) {
-                let [first, second] =
-                    ringfence_common::table::places(&self.shape, F::hash(key)).buckets;
+            for slot in 0..SLOTS as u32 {
+                let key = self.slots.get(At { chunk, bucket, slot });
+                let [first, second] = self.places(&key).buckets;
                 let other = if first == bucket { second } else { first };
                 if std::mem::replace(&mut seen[other as usize], true) {
                     continue;
                 }
                 steps.push(Step { bucket: other, from: Some((next, slot)) });
-                if let Some(slot) = self.free_in(chunk, other) {
+                let mut slots = (0..SLOTS as u32).map(|slot| At { chunk, bucket: other, slot });
+                if let Some(At { slot, .. }) = slots.find(|at| self.is_free(*at)) {
                     let last = Some(steps.len() - 1);
                     return Some((steps, Free { step: last, slot }));
                 }

@@ -26,8 +26,8 @@ macro_rules! narrow_kind {
             const KEY: NarrowSlot = $key;
             const COMMIT: usize = 0;
 
-            fn hash(slot: &NarrowSlot) -> u64 {
-                hash(0, [slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]])
+            fn hash(seed: [u64; 2], slot: &NarrowSlot) -> u64 {
+                hash(seed[0], [slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]])
             }
         }
 
@@ -39,13 +39,6 @@ macro_rules! narrow_kind {
     };
 }
 
-narrow_kind!(
-    /// What each hook checks.
-    Attachments,
-    ATTACHMENTS,
-    table::ATTACHMENT_KEY,
-    limits::ATTACHMENTS
-);
 narrow_kind!(
     /// Endpoints of this host.
     Endpoints,
@@ -68,6 +61,25 @@ narrow_kind!(
     limits::POLICY_ENTRIES
 );
 
+/// What each hook checks.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Attachments {}
+
+impl Format<4> for Attachments {
+    const KEY: WideSlot = table::ATTACHMENT_KEY;
+    const COMMIT: usize = 0;
+
+    fn hash(seed: [u64; 2], slot: &WideSlot) -> u64 {
+        hash(seed[0], [slot[0], 0])
+    }
+}
+
+impl Kind<4> for Attachments {
+    const NAME: &'static str = "ATTACHMENTS";
+    const CHUNKS: u32 = chunks::ATTACHMENTS;
+    const LIMIT: u32 = limits::ATTACHMENTS;
+}
+
 /// IPv6 addresses and prefixes.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) enum AddressesV6 {}
@@ -76,8 +88,8 @@ impl Format<4> for AddressesV6 {
     const KEY: WideSlot = table::V6_KEY;
     const COMMIT: usize = 3;
 
-    fn hash(slot: &WideSlot) -> u64 {
-        hash_of_wide(0, slot)
+    fn hash(seed: [u64; 2], slot: &WideSlot) -> u64 {
+        hash_of_wide(seed, slot)
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use ringfence_common::abi::table::{NarrowBucket, NarrowSlot, WideBucket, WideSlot};
-use ringfence_common::table::{narrow, wide};
+use ringfence_common::table::{Chunk, Probe, narrow, wide};
 
 use super::super::formats::{AddressesV4, AddressesV6, Attachments, Endpoints, Kind, Policy};
 use super::*;
@@ -12,23 +12,46 @@ type Row<const WORDS: usize> = [u64; WORDS];
 /// What the programs find in a table.
 type Find<const WORDS: usize> = Box<dyn Fn(&Row<WORDS>) -> Row<WORDS>>;
 
-fn find_narrow<F: Format<2>>(table: &Cuckoo<F, 2>) -> Find<2> {
+/// A table in memory.
+type Built<F, const WORDS: usize> = Cuckoo<F, Memory<WORDS>, WORDS>;
+
+const SEED: [u64; 2] = [0x5eed, 0x1234_5678_9abc_def0];
+
+fn built<F: Kind<WORDS>, const WORDS: usize>(rows: &[Row<WORDS>]) -> Result<Built<F, WORDS>, Full> {
+    Cuckoo::build(rows, F::CHUNKS, SEED)
+}
+
+/// The buckets of a chunk, as the programs see them.
+struct InOrder<'a, B>(&'a [B]);
+
+impl<'a, B> Chunk<'a, B> for InOrder<'a, B> {
+    fn bucket(&self, number: u32) -> Option<&'a B> {
+        self.0.get(number as usize)
+    }
+}
+
+fn find_narrow<F: Format<2>>(table: &Built<F, 2>) -> Find<2> {
     let shape = table.shape();
-    let buckets = |chunk| table.chunk(chunk).iter().map(|slots| NarrowBucket { slots: *slots });
+    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|it| NarrowBucket { slots: *it });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &NarrowSlot| {
-        let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
-        narrow(&shape, key, &F::KEY, bucket)
+        let probe = Probe { seed: &SEED, top: 63, shape: &shape };
+        narrow(probe, key, &F::KEY, |chunk| chunks.get(chunk as usize).map(|it| InOrder(it)))
     })
 }
 
-fn find_wide(table: &Cuckoo<AddressesV6, 4>) -> Find<4> {
+fn find_wide<F: Format<4>>(table: &Built<F, 4>) -> Find<4> {
     let shape = table.shape();
-    let buckets = |chunk| table.chunk(chunk).iter().map(|slots| WideBucket { slots: *slots });
+    let buckets = |chunk| table.slots().chunk(chunk).iter().map(|it| WideBucket { slots: *it });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &WideSlot| {
-        let bucket = |chunk, bucket| chunks.get(chunk as usize)?.get(bucket as usize);
-        wide(&shape, key, &AddressesV6::KEY, bucket)
+        let probe = Probe { seed: &SEED, top: 63, shape: &shape };
+        let chunk = |chunk| chunks.get(chunk as usize).map(|it| InOrder(it));
+        // The last word of a key of the attachments is never part of it.
+        match F::KEY[3] {
+            0 => ringfence_common::table::attachment(probe, key, chunk),
+            _ => wide(probe, key, &F::KEY, chunk),
+        }
     })
 }
 
@@ -52,12 +75,12 @@ fn assert_found<F: Format<WORDS>, const WORDS: usize>(
 }
 
 fn assert_narrow<F: Kind<2>>(rows: &[NarrowSlot], absent: impl Iterator<Item = NarrowSlot>) {
-    let table = Cuckoo::<F, 2>::build(rows, F::CHUNKS).expect("they fit");
+    let table = built::<F, 2>(rows).expect("they fit");
     assert_found::<F, 2>(&find_narrow(&table), rows, absent);
 }
 
-fn attachment(number: u64) -> NarrowSlot {
-    [number / 3 + 1 | (number % 3) << 32, !number]
+fn attachment(number: u64) -> WideSlot {
+    [number / 3 + 1 | (number % 3) << 32, !number, number, 7]
 }
 
 fn endpoint(number: u64) -> NarrowSlot {
@@ -80,14 +103,14 @@ fn policy(number: u64) -> NarrowSlot {
 fn a_million_keys_one_after_the_other_fit_in_the_stated_memory() {
     const MANY: u64 = 1 << 20;
     let rows: Vec<NarrowSlot> = (0..MANY).map(policy).collect();
-    let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("they fit");
+    let table = built::<Policy, 2>(&rows).expect("they fit");
     // 410 chunks of 64 KiB: 26.9 MB.
     assert_eq!(table.shape(), Shape { chunks: 410, buckets: 1_024 });
     assert_found::<Policy, 2>(&find_narrow(&table), &rows, (MANY..2 * MANY).map(policy));
 
     let limit = u64::from(AddressesV6::LIMIT);
     let rows: Vec<WideSlot> = (0..limit).map(v6).collect();
-    let table = Cuckoo::<AddressesV6, 4>::build(&rows, AddressesV6::CHUNKS).expect("they fit");
+    let table = built::<AddressesV6, 4>(&rows).expect("they fit");
     // As many chunks of 128 KiB as there can be: 67.1 MB, a quarter of them prefixes.
     assert_eq!(table.shape(), Shape { chunks: 512, buckets: 1_024 });
     assert_found::<AddressesV6, 4>(&find_wide(&table), &rows, (limit..2 * limit).map(v6));
@@ -97,8 +120,11 @@ fn a_million_keys_one_after_the_other_fit_in_the_stated_memory() {
 fn every_table_holds_as_many_keys_as_its_limit_says() {
     let rows =
         |limit: u32, row: fn(u64) -> NarrowSlot| (0..u64::from(limit)).map(row).collect::<Vec<_>>();
-    let (a, e) = (Attachments::LIMIT, Endpoints::LIMIT);
-    assert_narrow::<Attachments>(&rows(a, attachment), (u64::from(a)..100_000).map(attachment));
+    let (a, e) = (u64::from(Attachments::LIMIT), Endpoints::LIMIT);
+    let hooks: Vec<WideSlot> = (0..a).map(attachment).collect();
+    let table = built::<Attachments, 4>(&hooks).expect("they fit");
+    let absent = (a..100_000).map(attachment);
+    assert_found::<Attachments, 4>(&find_wide(&table), &hooks, absent);
     assert_narrow::<Endpoints>(&rows(e, endpoint), (u64::from(e)..100_000).map(endpoint));
     let limit = AddressesV4::LIMIT;
     let absent = u64::from(limit)..u64::from(limit) + 100_000;
@@ -109,7 +135,7 @@ fn every_table_holds_as_many_keys_as_its_limit_says() {
 fn crowded(count: usize) -> Vec<NarrowSlot> {
     let shape = shape_for(count);
     let wants = |row: &NarrowSlot| {
-        let [first, second] = places(&shape, Policy::hash(row)).buckets;
+        let [first, second] = places(&shape, Policy::hash(SEED, row)).buckets;
         first < 2 && second < 2
     };
     (0..).map(policy).filter(wants).take(count).collect()
@@ -119,7 +145,7 @@ fn crowded(count: usize) -> Vec<NarrowSlot> {
 fn keys_that_crowd_few_buckets_get_a_larger_table() {
     for count in [9, 24, 60] {
         let rows = crowded(count);
-        let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("a larger one fits");
+        let table = built::<Policy, 2>(&rows).expect("a larger one fits");
         let grown = table.shape() != shape_for(count);
         assert_eq!(grown, count > 2 * SLOTS, "two buckets hold eight keys: {:?}", table.shape());
         assert_found::<Policy, 2>(&find_narrow(&table), &rows, (1_000_000..1_001_000).map(policy));
@@ -128,18 +154,21 @@ fn keys_that_crowd_few_buckets_get_a_larger_table() {
 
 #[test]
 fn more_than_eight_keys_of_one_hash_are_refused() {
-    // The hash is of `first ^ second * odd`, so these have one and the same.
+    // The hash is of `first ^ (second ^ seed) * odd`, so these have one and the same.
     let odd = 0x6a09_e667_f3bc_c909_u64;
-    let row = |second: u64| [second.wrapping_mul(odd) ^ 0x1234_5678, second];
+    let row = |second: u64| [(second ^ SEED[0]).wrapping_mul(odd) ^ 0x1234_5678, second];
     let rows: Vec<NarrowSlot> = (1..=9).map(row).collect();
-    assert!(Cuckoo::<Policy, 2>::build(&rows[..8], Policy::CHUNKS).is_ok());
-    assert_eq!(Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).err(), Some(Full));
+    assert!(built::<Policy, 2>(&rows[..8]).is_ok());
+    assert_eq!(built::<Policy, 2>(&rows).err(), Some(Full));
 }
 
 /// Fills one chunk until it refuses a key; whatever was taken is still there.
 #[test]
 fn a_full_chunk_refuses_and_loses_nothing() {
-    let mut table = Cuckoo::<Policy, 2>::empty(Shape { chunks: 1, buckets: 1_024 });
+    let mut table = {
+        let shape = Shape { chunks: 1, buckets: 1_024 };
+        Built::<Policy, 2>::new(SEED, shape, Memory::new(shape))
+    };
     let mut rows: Vec<NarrowSlot> = Vec::new();
     let refused = (0..).map(policy).find(|row| match table.insert(row) {
         Ok(()) => {
@@ -156,10 +185,10 @@ fn a_full_chunk_refuses_and_loses_nothing() {
 #[test]
 fn most_keys_lie_in_their_first_bucket() {
     let rows: Vec<NarrowSlot> = (0..200_000).map(policy).collect();
-    let table = Cuckoo::<Policy, 2>::build(&rows, Policy::CHUNKS).expect("they fit");
+    let table = built::<Policy, 2>(&rows).expect("they fit");
     let in_first = |row: &&NarrowSlot| {
-        let Places { chunk, buckets } = places(&table.shape(), Policy::hash(row));
-        table.chunk(chunk)[buckets[0] as usize].contains(row)
+        let Places { chunk, buckets } = places(&table.shape(), Policy::hash(SEED, row));
+        table.slots().chunk(chunk)[buckets[0] as usize].contains(row)
     };
     let share = rows.iter().filter(in_first).count() * 100 / rows.len();
     assert!(share >= 80, "{share} %");
@@ -189,7 +218,7 @@ proptest! {
         keys in proptest::collection::btree_set((any::<u64>(), 0..4_u64, 1..=129_u64), 1..500),
     ) {
         let rows: Vec<WideSlot> = keys.iter().map(|(a, b, l)| [*a, *b, a ^ l, *l]).collect();
-        let table = Cuckoo::<AddressesV6, 4>::build(&rows, AddressesV6::CHUNKS).expect("they fit");
+        let table = built::<AddressesV6, 4>(&rows).expect("they fit");
         let absent = keys.iter().map(|(a, b, l)| [*a, b + 4, 0, *l]);
         assert_found::<AddressesV6, 4>(&find_wide(&table), &rows, absent);
     }
