@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ringfence_bench::kernel::{MeasureError, Packets, Seat, Station, Subject, Toggled};
+use ringfence_bench::kernel::{MeasureError, Packets, Seat, Station, Subject, Toggle, Toggled};
 use ringfence_bench::workload::{Crowd, Entry, Family, Place};
 use ringfence_dataplane::backend::userspace::Filter;
 
@@ -15,15 +15,15 @@ const ENTRIES: [usize; 3] = [1_000, 10_000, 100_000];
 
 const PLACE: Place = Place::WorkloadAtTc;
 
-fn crowd(entries: usize) -> Crowd {
-    Crowd::new(PLACE, Family::V4, Entry::Deny, entries)
+fn crowd(entry: Entry, entries: usize) -> Crowd {
+    Crowd::new(PLACE, Family::V4, entry, entries)
 }
 
 fn userspace(criterion: &mut Criterion) {
     const INTERFACE: u32 = 7;
     let mut group = criterion.benchmark_group("update/load-userspace");
     for entries in entries() {
-        let crowd = crowd(entries);
+        let crowd = crowd(Entry::Deny, entries);
         let tables = crowd.host_tables(INTERFACE);
         let mut filter = Filter::new(&tables);
         group.bench_function(BenchmarkId::from_parameter(entries), |bencher| {
@@ -47,20 +47,20 @@ fn kernel(criterion: &mut Criterion) {
         }
         Err(error) => panic!("{error}"),
     };
-    let mut group = criterion.benchmark_group("update/one-rule-kernel");
-    for entries in entries() {
-        let toggled = Toggled::new(&seat, &crowd(entries));
-        let mut toggled = toggled.expect("the kernel takes programs and tables");
-        group.bench_function(BenchmarkId::from_parameter(entries), |bencher| {
-            bencher.iter_custom(|count| {
-                (0..count).map(|_| toggled.toggle().unwrap_or_else(|error| panic!("{error}"))).sum()
+    for (toggle, name) in [(Toggle::Verdict, "verdict"), (Toggle::Presence, "presence")] {
+        let mut group = criterion.benchmark_group(format!("update/one-rule-{name}-kernel"));
+        for entries in entries() {
+            let toggled = Toggled::new(&seat, &crowd(Entry::Allow, entries), toggle);
+            let mut toggled = toggled.expect("the kernel takes programs and tables");
+            group.bench_function(BenchmarkId::from_parameter(entries), |bencher| {
+                bencher.iter_custom(|count| (0..count).map(|_| once(&mut toggled)).sum());
             });
-        });
+        }
+        group.finish();
     }
-    group.finish();
     let mut group = criterion.benchmark_group("update/load-kernel");
     for entries in entries() {
-        let station = Station::new(&seat, PLACE, crowd(entries));
+        let station = Station::new(&seat, PLACE, crowd(Entry::Deny, entries));
         let mut station = station.expect("the kernel takes programs and tables");
         let desired = station.desired();
         group.bench_function(BenchmarkId::from_parameter(entries), |bencher| {
@@ -70,9 +70,14 @@ fn kernel(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// One change, by which the next packet has to be decided.
+fn once(toggled: &mut Toggled) -> Duration {
+    toggled.toggle().unwrap_or_else(|error| panic!("{error}")).0
+}
+
 /// One load, of which the next packet has to be decided.
 fn load(station: &mut Station, desired: &ringfence_dataplane::backend::Desired) -> Duration {
-    station.engine().maps().start_again().expect("maps can be emptied");
+    station.engine().maps().expect("they are open").start_again().expect("maps can be emptied");
     let begin = Instant::now();
     station.engine().install(black_box(desired)).expect("the tables fit");
     let took = begin.elapsed();

@@ -1,8 +1,8 @@
 //! Loops of look-ups from address to identity, for costs below a nanosecond's resolution.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
-use ringfence_common::abi::table::chunks;
-use ringfence_common::table::address_v4;
+use ringfence_common::abi::table::{NarrowBucket, chunks};
+use ringfence_common::table::{Chunk, address_v4};
 use ringfence_controls::LOOKUPS;
 
 use crate::draw::{key, take_turns};
@@ -45,8 +45,18 @@ pub fn repeat_in_buckets() -> bool {
     let Some(layout) = maps::LAYOUT.get(generation) else { return false };
     let first = generation * chunks::ADDRESSES_V4;
     repeat(|address| {
-        let bucket = |chunk: u32, bucket: u32| maps::ADDRESSES_V4.get(first + chunk)?.get(bucket);
-        let found = address_v4(layout, u32::from_be(address), bucket);
+        let chunk = |chunk: u32| maps::ADDRESSES_V4.get(first + chunk).map(InnerArray);
+        let found = address_v4(layout, u32::from_be(address), chunk);
         found.map_or(0, |entry| entry.identity)
     })
+}
+
+/// A chunk of the engine's table.
+struct InnerArray<'a>(&'a maps::ChunkMap);
+
+impl<'a> Chunk<'a, NarrowBucket> for InnerArray<'a> {
+    #[inline(always)]
+    fn bucket(&self, number: u32) -> Option<&'a NarrowBucket> {
+        self.0.get(number)
+    }
 }

@@ -45,10 +45,11 @@ pub static POLICY_TRIE: LpmTrie<PolicyData, u32, SIZE> = LpmTrie::new();
 /// The engine's own table of IPv4 addresses, and what says where in it a generation's addresses are.
 /// A measurement puts the engine's maps here.
 #[btf_map]
-pub static ADDRESSES_V4: ArrayOfMaps<
-    Array<NarrowBucket, { CHUNK_BUCKETS as usize }, MMAPABLE>,
-    { GENERATIONS * chunks::ADDRESSES_V4 as usize },
-> = ArrayOfMaps::new();
+pub static ADDRESSES_V4: ArrayOfMaps<ChunkMap, { GENERATIONS * chunks::ADDRESSES_V4 as usize }> =
+    ArrayOfMaps::new();
+
+/// A chunk of it.
+pub type ChunkMap = Array<NarrowBucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
 
 #[btf_map]
 pub static SELECTOR: Array<Selector, 1> = Array::new();

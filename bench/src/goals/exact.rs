@@ -90,7 +90,7 @@ pub fn exact() -> Result<Exact, MeasureError> {
     let mut maps = Vec::new();
     for entries in ENTRIES {
         let crowd = Crowd::new(Place::HostAtXdp, Family::V4, Entry::Deny, entries);
-        engine.maps().start_again()?;
+        engine.maps()?.start_again()?;
         engine.install(&crowd.desired(seat.ifindex()))?;
         for (map, info) in engine.map_infos()? {
             let refused = || MeasureError::refused(format!("ask for the memory of `{map}`"));

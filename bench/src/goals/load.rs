@@ -79,7 +79,7 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
 /// Loads the policy anew into the engine, which then has to deny what it denies.
 fn load(station: &mut Station) -> Result<Duration, MeasureError> {
     let desired = station.desired();
-    station.engine().maps().start_again()?;
+    station.engine().maps()?.start_again()?;
     let begin = Instant::now();
     station.engine().install(&desired)?;
     let took = begin.elapsed();

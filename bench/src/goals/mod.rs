@@ -65,8 +65,11 @@ pub fn measure(goals: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Ro
 /// Goals that are measured together.
 struct Part {
     goals: &'static [Goal],
-    measure: fn(&BTreeSet<Goal>, &dyn Progress) -> Result<Vec<Row>, MeasureError>,
+    measure: Measure,
 }
+
+/// Measures those of its goals that are asked for.
+type Measure = fn(&BTreeSet<Goal>, &dyn Progress) -> Result<Vec<Row>, MeasureError>;
 
 const PARTS: &[Part] = &[
     Part { goals: decisions::GOALS, measure: decisions::measure },

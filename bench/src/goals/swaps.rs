@@ -16,12 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringfence_common::abi::policy::action;
-use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::host::difference::HostDiff;
 
 use super::wire::{NAME, Wire};
 use super::{Bound, Goal, Progress, Row};
-use crate::kernel::{Engine, MeasureError};
+use crate::kernel::{Engine, MeasureError, Toggle, toggles};
 use crate::rounds::median;
 use crate::workload::{Crowd, Entry, Family, Place};
 
@@ -49,9 +48,10 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
     let crowd = Crowd::new(PLACE, Family::V4, Entry::Allow, ENTRIES);
     let wire = Wire::new()?;
     wire.address(crowd.peer(0), crowd.endpoint())?;
-    let states = states(&crowd, wire.far_index);
+    let diffs = toggles(&crowd, wire.far_index, ENTRIES - 1, Toggle::Verdict);
     let mut engine = Engine::load(&[PLACE.inbound(), PLACE.outbound()])?;
-    engine.install(&states[0])?;
+    engine.install(&crowd.desired(wire.far_index))?;
+    engine.expect_changes()?;
     wire.at_far(|| engine.attach(NAME, wire.far_index))?;
     let mut connection = connect(&wire, SocketAddr::new(crowd.endpoint(), crowd.port()))?;
     round_trips(&mut connection, &AtomicBool::new(true), STRETCH / 4)?;
@@ -65,7 +65,7 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
             |connection: &mut TcpStream| round_trips(connection, &AtomicBool::new(true), STRETCH);
         // The order changes from pair to pair.
         let mut before = if pair % 2 == 0 { Some(quiet(&mut connection)?) } else { None };
-        let (busy, rate) = under_changes(&mut connection, &mut engine, &states)?;
+        let (busy, rate) = under_changes(&mut connection, &mut engine, &diffs)?;
         let calm = match before.take() {
             Some(calm) => calm,
             None => quiet(&mut connection)?,
@@ -89,19 +89,6 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
             .with("changing_us", busy)
             .with("calm_us", calm),
     ])
-}
-
-/// Two states that differ in what they say of the last peer, who sends nothing.
-fn states(crowd: &Crowd, ifindex: u32) -> [Desired; 2] {
-    let allowing = crowd.desired(ifindex);
-    let mut denying = allowing.clone();
-    let last = crowd.identity(ENTRIES - 1);
-    for (key, entry) in &mut denying.tables.policy {
-        if key.peer == last {
-            entry.action = action::DENY;
-        }
-    }
-    [allowing, denying]
 }
 
 /// A connection from the near end to a server at the far end that sends everything back.
@@ -151,7 +138,7 @@ fn round_trips(
 fn under_changes(
     connection: &mut TcpStream,
     engine: &mut Engine,
-    states: &[Desired; 2],
+    diffs: &[HostDiff; 2],
 ) -> Result<(Vec<f64>, f64), MeasureError> {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -161,10 +148,14 @@ fn under_changes(
         let mut changes = 0;
         let mut changed = Ok(());
         while begin.elapsed() < STRETCH && changed.is_ok() {
+            changed = engine.change(&diffs[changes % 2]).map(|_| ());
             changes += 1;
-            changed = engine.change(&states[changes % 2]);
             let due = PERIOD * u32::try_from(changes).unwrap_or(u32::MAX);
             thread::sleep(due.saturating_sub(begin.elapsed()));
+        }
+        // Every stretch begins with the same policy.
+        if changes % 2 == 1 && changed.is_ok() {
+            changed = engine.change(&diffs[1]).map(|_| ());
         }
         let rate = changes as f64 / begin.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);

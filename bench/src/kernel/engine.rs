@@ -1,14 +1,16 @@
 //! The engine's own object, loaded by its backend.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{MapData, MapInfo};
 use aya::programs::{TcAttachType, XdpMode};
 use ringfence_common::abi::config::Hook;
 use ringfence_common::verdict::Reason;
-use ringfence_dataplane::backend::Desired;
-use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram, Maps};
+use ringfence_dataplane::backend::ebpf::{Changer, Kernel, LoadedProgram, Maps};
+use ringfence_dataplane::backend::host::difference::HostDiff;
+use ringfence_dataplane::backend::{Desired, How};
 
 use super::{MeasureError, Program};
 
@@ -21,9 +23,19 @@ const FIRST_DENIAL: u8 = Reason::NoRule as u8;
 /// Programs and maps of the engine that end with this value and are attached nowhere.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Engine {
-    maps: Maps,
+    maps: Open,
     programs: Vec<(Hook, LoadedProgram)>,
     _kernel: Kernel,
+}
+
+/// The maps, as one way or the other of changing them has them.
+enum Open {
+    /// For whole loads.
+    Whole(Box<Maps>),
+    /// For changes.
+    Changes(Box<Changer>),
+    /// Neither, after an error.
+    Lost,
 }
 
 impl Engine {
@@ -40,7 +52,7 @@ impl Engine {
             programs.push((*hook, kernel.program(*hook)?));
         }
         let maps = Maps::from_kernel(&mut kernel)?;
-        Ok(Self { maps, programs, _kernel: kernel })
+        Ok(Self { maps: Open::Whole(Box::new(maps)), programs, _kernel: kernel })
     }
 
     /// Installs a state whole.
@@ -49,23 +61,69 @@ impl Engine {
     ///
     /// [`MeasureError::Engine`] when the tables do not fit.
     pub fn install(&mut self, desired: &Desired) -> Result<(), MeasureError> {
-        self.maps.install(desired)?;
+        self.maps()?.install(desired)?;
         Ok(())
     }
 
-    /// Changes what differs from the state that was installed last.
+    /// Makes the maps ready for [`Engine::change`].
     ///
     /// # Errors
     ///
-    /// [`MeasureError::Engine`] when the tables do not fit.
-    pub fn change(&mut self, desired: &Desired) -> Result<(), MeasureError> {
-        self.maps.install(desired)?;
+    /// [`MeasureError::Engine`] when they cannot be read.
+    pub fn expect_changes(&mut self) -> Result<(), MeasureError> {
+        self.maps = match mem::replace(&mut self.maps, Open::Lost) {
+            Open::Whole(maps) => Open::Changes(Box::new(Changer::open(*maps)?)),
+            other => other,
+        };
         Ok(())
     }
 
-    /// The maps.
-    pub fn maps(&mut self) -> &mut Maps {
-        &mut self.maps
+    /// Changes what is installed.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when the tables do not fit; [`MeasureError::Wrong`] when the maps
+    /// are not ready for changes.
+    pub fn change(&mut self, diff: &HostDiff) -> Result<How, MeasureError> {
+        match &mut self.maps {
+            Open::Changes(changer) => Ok(changer.apply(diff)?),
+            Open::Whole(_) | Open::Lost => Err(not_open()),
+        }
+    }
+
+    /// The maps, no longer ready for changes.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`] when they cannot be written.
+    pub fn maps(&mut self) -> Result<&mut Maps, MeasureError> {
+        self.maps = match mem::replace(&mut self.maps, Open::Lost) {
+            Open::Changes(changer) => Open::Whole(Box::new(changer.close()?)),
+            other => other,
+        };
+        match &mut self.maps {
+            Open::Whole(maps) => Ok(maps),
+            Open::Changes(_) | Open::Lost => Err(not_open()),
+        }
+    }
+
+    /// Forgets all connections.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Engine`].
+    pub fn forget(&mut self) -> Result<(), MeasureError> {
+        self.any_maps()?.forget_state()?;
+        Ok(())
+    }
+
+    /// The maps, for what does not concern the tables.
+    fn any_maps(&mut self) -> Result<&mut Maps, MeasureError> {
+        match &mut self.maps {
+            Open::Whole(maps) => Ok(maps),
+            Open::Changes(changer) => Ok(changer.maps()),
+            Open::Lost => Err(not_open()),
+        }
     }
 
     /// The program for `hook`.
@@ -165,8 +223,8 @@ impl Engine {
     /// # Errors
     ///
     /// [`MeasureError::Engine`].
-    pub fn denied(&self) -> Result<u64, MeasureError> {
-        let counters = self.maps.counters()?;
+    pub fn denied(&mut self) -> Result<u64, MeasureError> {
+        let counters = self.any_maps()?.counters()?;
         let denied = counters.reasons.iter().filter(|count| count.reason as u8 >= FIRST_DENIAL);
         Ok(denied.map(|count| count.count.packets).sum())
     }
@@ -176,9 +234,13 @@ impl Engine {
     /// # Errors
     ///
     /// [`MeasureError::Engine`].
-    pub fn decided(&self, reason: Reason) -> Result<u64, MeasureError> {
-        let counters = self.maps.counters()?;
+    pub fn decided(&mut self, reason: Reason) -> Result<u64, MeasureError> {
+        let counters = self.any_maps()?.counters()?;
         let counts = counters.reasons.iter().filter(|count| count.reason == reason);
         Ok(counts.map(|count| count.count.packets).sum())
     }
+}
+
+fn not_open() -> MeasureError {
+    MeasureError::wrong("the measurement", "the maps are not open for this")
 }

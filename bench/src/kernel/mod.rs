@@ -33,4 +33,4 @@ pub use self::path::{Contents, Marked, Way};
 pub use self::run::{Measured, Program, returns};
 pub use self::seat::{Seat, stay_on_one_cpu};
 pub use self::station::{Keys, Packets, Station, Subject, rules};
-pub use self::toggled::Toggled;
+pub use self::toggled::{Toggle, Toggled, toggles};

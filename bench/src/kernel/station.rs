@@ -103,8 +103,8 @@ impl Station {
         self.prepare(keys)?;
         self.aim(subject)?;
         let frame = self.frame(packets);
-        let program = self.controls.drawing(self.place.inbound())?;
         let before = self.decided(subject, packets, keys)?;
+        let program = self.controls.drawing(self.place.inbound())?;
         let measured = program.run(&frame, self.ifindex, repeat)?;
         let taken = self.controls.turns()?;
         if taken != u64::from(repeat) {
@@ -169,8 +169,7 @@ impl Station {
     ///
     /// [`MeasureError::Engine`].
     pub fn forget(&mut self) -> Result<(), MeasureError> {
-        self.engine.maps().forget_state()?;
-        Ok(())
+        self.engine.forget()
     }
 
     fn prepare(&mut self, keys: Keys) -> Result<(), MeasureError> {
@@ -205,7 +204,12 @@ impl Station {
     }
 
     /// How many packets `subject` has decided so far as it has to decide these.
-    fn decided(&self, subject: Subject, packets: Packets, keys: Keys) -> Result<u64, MeasureError> {
+    fn decided(
+        &mut self,
+        subject: Subject,
+        packets: Packets,
+        keys: Keys,
+    ) -> Result<u64, MeasureError> {
         match subject {
             Subject::Empty => Ok(0),
             Subject::Engine => self.engine.decided(self.reason(packets, keys)),
@@ -224,7 +228,7 @@ impl Station {
     }
 
     fn check(
-        &self,
+        &mut self,
         subject: Subject,
         packets: Packets,
         keys: Keys,

@@ -3,18 +3,53 @@
 use std::time::{Duration, Instant};
 
 use ringfence_common::abi::policy::action;
-use ringfence_dataplane::backend::Desired;
+use ringfence_dataplane::backend::How;
+use ringfence_dataplane::backend::host::HostTables;
+use ringfence_dataplane::backend::host::difference::HostDiff;
 
 use super::{Engine, MeasureError, Seat, returns};
 use crate::workload::{Crowd, Place};
 
-/// An engine whose policy for one peer changes to and fro, at tc.
+/// What changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toggle {
+    /// The entry of a peer, which allows, denies.
+    Verdict,
+    /// The entry of a peer, which allows, goes.
+    Presence,
+}
+
+/// The two differences between a crowd's tables and those in which one entry of peer `number` is
+/// other: there and back.
+///
+/// # Panics
+///
+/// When there is no such peer.
+#[must_use]
+pub fn toggles(crowd: &Crowd, ifindex: u32, number: usize, toggle: Toggle) -> [HostDiff; 2] {
+    let tables = crowd.host_tables(ifindex);
+    let peer = crowd.identity(number);
+    let mut other: HostTables = tables.clone();
+    match toggle {
+        Toggle::Verdict => {
+            for (key, entry) in &mut other.policy {
+                if key.peer == peer {
+                    entry.action = action::DENY;
+                }
+            }
+        }
+        Toggle::Presence => other.policy.retain(|key, _| key.peer != peer),
+    }
+    [HostDiff::of(&tables, &other), HostDiff::of(&other, &tables)]
+}
+
+/// An engine whose policy for the first peer changes to and fro, at tc.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Toggled {
     engine: Engine,
-    /// The peer's entry denies, and allows.
-    states: [Desired; 2],
-    /// Whether it allows now.
+    /// There, and back.
+    diffs: [HostDiff; 2],
+    /// Whether the peer may connect now.
     allows: bool,
     /// The peer's first packet.
     frame: Vec<u8>,
@@ -24,49 +59,43 @@ pub struct Toggled {
 const PLACE: Place = Place::WorkloadAtTc;
 
 impl Toggled {
-    /// Loads the engine with the policy of `crowd`, which is at tc and denies, and changes it once
-    /// to and fro.
+    /// Loads the engine with the policy of `crowd`, which is at tc and allows, and changes it to and
+    /// fro once.
     ///
     /// # Errors
     ///
     /// [`MeasureError`] as [`Toggled::toggle`].
-    pub fn new(seat: &Seat, crowd: &Crowd) -> Result<Self, MeasureError> {
-        let denying = crowd.desired(seat.ifindex());
-        let mut allowing = denying.clone();
-        let first = crowd.identity(0);
-        for (key, entry) in &mut allowing.tables.policy {
-            if key.peer == first {
-                entry.action = action::ALLOW;
-            }
-        }
+    pub fn new(seat: &Seat, crowd: &Crowd, toggle: Toggle) -> Result<Self, MeasureError> {
+        let ifindex = seat.ifindex();
         let mut engine = Engine::load(&[PLACE.inbound()])?;
-        engine.install(&denying)?;
-        let states = [denying, allowing];
-        let (frame, ifindex) = (crowd.syn(0), seat.ifindex());
-        let mut new = Self { engine, states, allows: false, frame, ifindex };
+        engine.install(&crowd.desired(ifindex))?;
+        engine.expect_changes()?;
+        let diffs = toggles(crowd, ifindex, 0, toggle);
+        let mut new = Self { engine, diffs, allows: true, frame: crowd.syn(0), ifindex };
         new.toggle()?;
         new.toggle()?;
         Ok(new)
     }
 
     /// Changes the peer's entry, and sees that the next packet is decided by it; how long the change
-    /// took.
+    /// took, and how it was made.
     ///
     /// # Errors
     ///
     /// [`MeasureError::Wrong`] when the next packet is decided by the policy before.
-    pub fn toggle(&mut self) -> Result<Duration, MeasureError> {
+    pub fn toggle(&mut self) -> Result<(Duration, How), MeasureError> {
+        let diff = &self.diffs[usize::from(!self.allows)];
         self.allows = !self.allows;
         let begin = Instant::now();
-        self.engine.change(&self.states[usize::from(self.allows)])?;
+        let how = self.engine.change(diff)?;
         let took = begin.elapsed();
         let program = self.engine.program(PLACE.inbound())?;
         let measured = program.run(&self.frame, self.ifindex, 1)?;
-        self.engine.maps().forget_state()?;
+        self.engine.forget()?;
         if measured.returned != returns(PLACE.inbound(), self.allows) {
             let why = "the packet after a change was decided by the policy before".to_owned();
             return Err(MeasureError::wrong("the engine", why));
         }
-        Ok(took)
+        Ok((took, how))
     }
 }

@@ -87,6 +87,7 @@ impl Crowd {
     ///
     /// The tables of one peer are compiled; the others' entries are made after this pattern, since
     /// a document of a million workloads would take longer to compile than all there is to measure.
+    /// What the peers' identities stand for is left out: nobody here asks.
     ///
     /// # Panics
     ///
@@ -99,7 +100,6 @@ impl Crowd {
         let first = tables.addresses[&address];
         let (key, said) = tables.policy.pop_first().expect("there is one peer");
         assert!(tables.policy.is_empty() && key.peer == first, "one peer has one entry");
-        let description = tables.identities[&first].clone();
         tables.addresses.remove(&address);
         tables.identities.remove(&first);
         let said = PolicyEntry {
@@ -115,9 +115,6 @@ impl Crowd {
             .filter(|number| *number >= identity::FIRST_DYNAMIC && !taken.contains(number));
         for number in 0..entries {
             let peer = numbers.next().expect("there are more numbers than peers");
-            let mut described = description.clone();
-            described.labels.insert("name".to_owned(), format!("peer{number}"));
-            tables.identities.insert(peer, described);
             tables.addresses.insert(peer_address(family, number), peer);
             tables.policy.insert(PolicyKey { peer, ..key }, said);
         }
@@ -279,21 +276,24 @@ impl Crowd {
         last_four(peer_address(self.family, 0))
     }
 
-    /// `count` peers in no order, as packets tell them apart: the last four bytes of their
-    /// addresses. None comes twice before each has come once.
+    /// The numbers of `count` peers in no order. None comes twice before each has come once.
+    pub fn numbers(&self, count: usize, seed: u64) -> impl Iterator<Item = usize> {
+        let mut random = Random::new(seed);
+        let (mut order, entries): (Vec<usize>, usize) = (Vec::new(), self.entries);
+        let next = move || {
+            if order.is_empty() {
+                order = (0..entries).collect();
+            }
+            Some(order.swap_remove(random.below(order.len())))
+        };
+        std::iter::from_fn(next).take(count)
+    }
+
+    /// The same, as packets tell peers apart: by the last four bytes of their addresses.
     #[must_use]
     pub fn drawn(&self, count: usize, seed: u64) -> Vec<u32> {
-        let mut random = Random::new(seed);
-        let mut order: Vec<usize> = Vec::new();
-        let mut drawn = Vec::with_capacity(count);
-        while drawn.len() < count {
-            if order.is_empty() {
-                order = (0..self.entries).collect();
-            }
-            let number = order.swap_remove(random.below(order.len()));
-            drawn.push(last_four(peer_address(self.family, number)));
-        }
-        drawn
+        let four = |number| last_four(peer_address(self.family, number));
+        self.numbers(count, seed).map(four).collect()
     }
 
     /// As [`Crowd::drawn`], of strangers.

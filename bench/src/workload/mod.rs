@@ -7,8 +7,6 @@ pub use self::crowd::{Crowd, Entry, Family, Place};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ringfence_common::abi::config::Hook;
-use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
 use ringfence_dataplane::compile::{Tables, compile};
 use ringfence_dataplane::model::{
@@ -17,7 +15,6 @@ use ringfence_dataplane::model::{
     WorkloadName,
 };
 use ringfence_testbed::packet::Frame;
-use ringfence_testbed::random::Random;
 
 /// A frame and what it is called.
 pub struct Named {
@@ -46,58 +43,11 @@ pub fn typical_frames() -> Vec<Named> {
     ]
 }
 
-/// The interface of [`Server`].
-pub const INTERFACE: u32 = 7;
-
-/// The hook at which the server's packets arrive.
-pub const HOOK: Hook = Hook::TcEgress;
-
-/// One workload with many clients: each may connect to TCP port 443, and that is a policy entry of
-/// its own.
-pub struct Server {
-    /// What a filter installs.
-    pub tables: HostTables,
-    clients: usize,
-}
+/// The interface of [`server_of_both_families`].
+const INTERFACE: u32 = 7;
 
 /// The server's address.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-
-impl Server {
-    /// A server of so many clients.
-    ///
-    /// # Panics
-    ///
-    /// When the policy does not compile to an entry for each client.
-    #[must_use]
-    pub fn new(clients: usize) -> Self {
-        let tables = compile(&server_set(clients)).expect("so few policies fit");
-        assert_eq!(tables.policy.len(), clients, "every client has an entry");
-        Self { tables: host_tables(tables), clients }
-    }
-
-    /// SYNs of `count` clients, drawn from `seed`.
-    #[must_use]
-    pub fn connections(&self, count: usize, seed: u64) -> Vec<Vec<u8>> {
-        self.syns(count, seed, 0)
-    }
-
-    /// SYNs of `count` strangers, each one address away from a client.
-    #[must_use]
-    pub fn strangers(&self, count: usize, seed: u64) -> Vec<Vec<u8>> {
-        self.syns(count, seed, 1)
-    }
-
-    fn syns(&self, count: usize, seed: u64, from_client: usize) -> Vec<Vec<u8>> {
-        let mut random = Random::new(seed);
-        let frame = |_| {
-            let source = client(2 * random.below(self.clients) + from_client);
-            let port = 1_024 + random.below(60_000) as u16;
-            Frame::ethernet().ipv4(source, SERVER).tcp(port, 443).syn().build()
-        };
-        (0..count).map(frame).collect()
-    }
-}
 
 /// One workload with so many clients, for each a rule of one policy.
 ///
@@ -173,11 +123,6 @@ pub fn cluster(policies: usize) -> PolicySet {
     }
     set.policies.sort_by(|a, b| a.name.cmp(&b.name));
     set
-}
-
-fn host_tables(tables: Tables) -> HostTables {
-    let desired = desired(tables);
-    desired.host_tables(desired.config(1, 0, 0))
 }
 
 fn desired(tables: Tables) -> Desired {
