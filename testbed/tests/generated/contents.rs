@@ -28,7 +28,7 @@ fn the_maps_hold_what_was_installed() {
     let mut kernel = Kernel::unpinned().unwrap();
     let maps = RefCell::new(Maps::from_kernel(&mut kernel).unwrap());
     let ways = histories(|desired| install(&mut maps.borrow_mut(), desired));
-    assert!(ways[0] >= 3 && ways[1] >= 10 && ways[2] >= 10, "{ways:?}");
+    assert!(ways[0] >= 3 && ways[1] >= 3 && ways[2] >= 10, "{ways:?}");
 }
 
 /// The maps stay open, and nothing is read back between the changes.
@@ -42,7 +42,7 @@ fn the_maps_hold_what_many_changes_led_to() {
         let (changer, installed) = &mut *changer.borrow_mut();
         change(changer, installed, desired)
     });
-    assert!(ways[0] >= 3 && ways[1] >= 10 && ways[2] >= 10, "{ways:?}");
+    assert!(ways[0] >= 3 && ways[1] >= 3 && ways[2] >= 10, "{ways:?}");
     let (changer, installed) = changer.into_inner();
     let maps = changer.close().unwrap();
     assert_eq!(maps.contents().unwrap(), installed);

@@ -9,6 +9,7 @@ mod flows;
 mod in_place;
 mod kernel;
 mod laws;
+mod one_store;
 mod policies;
 mod runs;
 mod search;

@@ -58,17 +58,13 @@ impl HostDiff {
 
     /// Makes the change in `tables`.
     pub fn apply_to(&self, tables: &mut HostTables) {
-        for (key, change) in &self.attachments {
-            match change.new {
-                Some(station) => _ = tables.attachments.insert(*key, station.attachment),
-                None => _ = tables.attachments.remove(key),
+        self.stores().for_each(|store| store.apply_to(tables));
+        for (protocol, change) in &self.classes {
+            match &change.new {
+                Some(starts) => _ = tables.classes.insert(*protocol, starts.clone()),
+                None => _ = tables.classes.remove(protocol),
             }
         }
-        apply(&self.endpoints, &mut tables.endpoints);
-        apply(&self.addresses, &mut tables.addresses);
-        apply(&self.prefixes, &mut tables.prefixes);
-        apply(&self.classes, &mut tables.classes);
-        apply(&self.policy, &mut tables.policy);
     }
 
     /// The change as changes of single entries, classes aside.
@@ -111,18 +107,6 @@ impl HostDiff {
             counts[kind] += 1;
         }
         counts
-    }
-}
-
-fn apply<Key: Ord + Clone, Value: Clone>(
-    changes: &Changes<Key, Value>,
-    map: &mut BTreeMap<Key, Value>,
-) {
-    for (key, change) in changes {
-        match &change.new {
-            Some(value) => _ = map.insert(key.clone(), value.clone()),
-            None => _ = map.remove(key),
-        }
     }
 }
 

@@ -43,6 +43,7 @@
 //! - Hooks that check something else. The one endpoint behind an interface and its address stand at
 //!   the hooks as well ([`Station`]), so a change of these is more than one store.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -51,6 +52,7 @@ use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey};
 use ringfence_common::abi::table::Station;
 
+use super::HostTables;
 use super::difference::{Change, HostDiff};
 use super::reach::Reach;
 
@@ -67,6 +69,27 @@ pub enum Store {
     Prefix(IpNet, Option<u32>),
     /// A policy entry.
     Policy(PolicyKey, Option<PolicyEntry>),
+}
+
+impl Store {
+    /// Makes the change in `tables`.
+    pub fn apply_to(&self, tables: &mut HostTables) {
+        fn apply<Key: Ord, Value>(map: &mut BTreeMap<Key, Value>, key: Key, new: Option<Value>) {
+            match new {
+                Some(value) => _ = map.insert(key, value),
+                None => _ = map.remove(&key),
+            }
+        }
+        match *self {
+            Self::Attachment(key, new) => {
+                apply(&mut tables.attachments, key, new.map(|station| station.attachment));
+            }
+            Self::Endpoint(number, new) => apply(&mut tables.endpoints, number, new),
+            Self::Address(address, new) => apply(&mut tables.addresses, address, new),
+            Self::Prefix(prefix, new) => apply(&mut tables.prefixes, prefix, new),
+            Self::Policy(key, new) => apply(&mut tables.policy, key, new),
+        }
+    }
 }
 
 /// A change that one store makes visible.
