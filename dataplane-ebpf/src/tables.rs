@@ -527,6 +527,8 @@ impl<F: OfFrame> State for KernelState<F> {
     #[inline(always)]
     fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool {
         if is_half_open(entry) {
+            // One that is long over may still be there, and would be found first.
+            let _ = maps::FLOWS.remove(key);
             return maps::HALF_OPEN.insert(key, entry, ANY).is_ok();
         }
         let is_there = maps::FLOWS.insert(key, entry, ANY).is_ok();

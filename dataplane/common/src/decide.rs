@@ -77,7 +77,8 @@ pub trait State {
     ) -> Option<R>;
     /// Adds or replaces a flow; whether there was room. Flows that are half open
     /// ([`crate::track::is_half_open`]) have a table of their own, and leave it with the first entry
-    /// that is not.
+    /// that is not. Whatever either table has under the key is replaced: what is long over and was
+    /// never removed must not be found in the place of a new flow.
     fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool;
     /// Forgets a flow, half open or not.
     fn remove_flow(&mut self, key: &FlowKey);

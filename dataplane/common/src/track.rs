@@ -156,14 +156,18 @@ pub fn advance(entry: &mut FlowEntry, packet: &Packet, from_local: bool, now: u3
 }
 
 /// Whether nobody has answered the flow's opener yet. Whoever sends first packets alone, to anyone
-/// who is open or in anyone's name, makes such flows.
+/// who is open or in anyone's name, makes such flows; packets from the middle of a connection that
+/// nobody knows are no better.
 #[must_use]
 #[inline(always)]
 pub const fn is_half_open(entry: &FlowEntry) -> bool {
     match entry.state {
         state::SYN_SENT | state::SYN_RECEIVED => true,
         state::OPEN => entry.flags & flow_flags::CONFIRMED == 0,
-        _ => false,
+        _ => {
+            let seen = flow_flags::PICKED_UP | flow_flags::CONFIRMED;
+            entry.flags & seen == flow_flags::PICKED_UP
+        }
     }
 }
 
@@ -203,6 +207,14 @@ pub const fn timeout(entry: &FlowEntry) -> u32 {
         _ if entry.flags & flow_flags::CONFIRMED != 0 => ticks(seconds::DATAGRAM_TWO_WAY),
         _ => ticks(seconds::DATAGRAM),
     }
+}
+
+/// As [`timeout`], and no less than what the flow has if policy revokes it now ([`close`]).
+#[must_use]
+#[inline(always)]
+pub const fn timeout_revoked(entry: &FlowEntry) -> u32 {
+    let (timeout, closed) = (timeout(entry), ticks(seconds::CLOSED));
+    if entry.state != state::OPEN && timeout < closed { closed } else { timeout }
 }
 
 #[inline(always)]

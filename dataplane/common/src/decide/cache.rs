@@ -205,12 +205,14 @@ fn claim<S: State>(state: &mut S, scratch: &mut Scratch, now: u32) -> Option<(u3
         });
     }
     let (owner, numbers) = (presence::owner(key), entry.numbers);
+    // An earlier flow of this key may have left its token in the other place.
+    let is_other = place == other.place;
     let token = state.with_window(place, |window| {
         window.serial = window.serial.wrapping_add(1);
         window.key = *key;
         window.numbers = numbers;
         window.refreshed = now;
-        window.token = (owner as u64) << 32 | window.serial as u64;
+        window.token = (owner as u64) << 32 | (window.serial << 1 | is_other as u32) as u64;
         window.token
     })?;
     entry.token = token;

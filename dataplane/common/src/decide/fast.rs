@@ -163,6 +163,10 @@ fn refused<T: Tables, S: State>(
     let attachment = station.attachment;
     let now = state.clock();
     // A clock that is late makes flows live longer and windows close later: both mean the full way.
+    // One that nobody has set yet may be late by so much that it seems ahead.
+    if now == 0 {
+        return None;
+    }
     let given = Given { place: Place { now, ..*place }, attachment, config: *config };
     let context = Context { given: &given, tables };
     if addresses::is_martian(packet) || addresses::is_dhcp(packet, context.is_from_client()) {

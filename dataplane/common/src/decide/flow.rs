@@ -84,7 +84,7 @@ impl<T: Tables> Context<'_, T> {
         }
         let guessed = entry.flags;
         let answer = self.ask_again(side, packet, key, entry);
-        let turned = (guessed ^ entry.flags) & flow_flags::OPENED_BY_REMOTE;
+        let turned = guessed ^ entry.flags;
         let denied = answer.verdict != Verdict::Allow;
         let revokes = denied && !self.is_audit();
         let audit = if revokes { Reason::Revoked as u8 } else { audit_reason(entry, answer) };
@@ -123,7 +123,8 @@ impl<T: Tables> Context<'_, T> {
         if answer.verdict == Verdict::Allow || entry.flags & flow_flags::PICKED_UP == 0 {
             return answer;
         }
-        let other = entry.flags ^ flow_flags::OPENED_BY_REMOTE;
+        // Whose packet was seen first stays as it is.
+        let other = entry.flags ^ (flow_flags::OPENED_BY_REMOTE | flow_flags::BEGUN_BY_ANSWER);
         let turned = self.ask_as_opened(side, packet, key, other);
         if turned.verdict != Verdict::Allow {
             return answer;

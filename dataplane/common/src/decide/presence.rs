@@ -100,7 +100,7 @@ pub fn touch<S: State>(state: &mut S, now: u32, work: &mut Work) {
         return;
     }
     let (place, owner) = (place(packet, key.endpoint), owner(key));
-    let until = now.wrapping_add(track::timeout(entry)).wrapping_add(SLACK);
+    let until = now.wrapping_add(track::timeout_revoked(entry)).wrapping_add(SLACK);
     for _ in 0..ATTEMPTS {
         let words = [state.presence(place), state.presence(place | 1)];
         let Some((word, new)) = change(words, owner, until, now) else { return };

@@ -217,6 +217,7 @@ impl State for Memory {
 
     fn put_flow(&mut self, key: &FlowKey, entry: &FlowEntry) -> bool {
         if is_half_open(entry) {
+            self.flows.remove(key);
             self.half_open.insert(*key, *entry);
         } else {
             self.half_open.remove(key);
