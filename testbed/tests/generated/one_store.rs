@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use ringfence_common::abi::identity::endpoint;
 use ringfence_common::verdict::Verdict;
+use ringfence_dataplane::backend::Arrival;
+use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::host::difference::HostDiff;
 use ringfence_dataplane::backend::host::one_store::{Store, plan};
 use ringfence_dataplane::backend::host::reach::Reach;
-use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::userspace::Filter;
-use ringfence_dataplane::backend::Arrival;
 use ringfence_dataplane::oracle::Flow;
 use ringfence_testbed::agreement::{Host, tables_of};
 use ringfence_testbed::packet::first_packet;
@@ -108,7 +108,8 @@ impl Situation {
 /// Makes the changes one after the other, and asks after each.
 fn walk(old: &Situation, new: &Situation, steps: [&[Store]; 3]) -> Result<(), TestCaseError> {
     let verdicts = |tables: &HostTables| {
-        let asked = [old, new].into_iter().flat_map(|it| it.flows.iter().map(move |flow| (it, *flow)));
+        let asked =
+            [old, new].into_iter().flat_map(|it| it.flows.iter().map(move |flow| (it, *flow)));
         asked.map(|(it, flow)| verdicts(tables, &it.host, &flow)).collect::<Vec<_>>()
     };
     let (before, after) = (verdicts(&old.tables), verdicts(&new.tables));
