@@ -83,7 +83,7 @@ impl<'a> Copies<'a> {
             setting,
             arrival: start.arrival,
             now: start.now,
-            tables: Plain(tables),
+            tables: Plain::new(tables),
             short: Memory::with_arrays(start.sizes),
             full: Memory::with_arrays(start.sizes),
             bare: Memory::bare(),
@@ -96,6 +96,11 @@ impl<'a> Copies<'a> {
     /// What is looked up now.
     pub fn tables(&self) -> &Plain {
         &self.tables
+    }
+
+    /// What the truth says of the last frame.
+    pub fn last(&self) -> &Outcome {
+        &self.desks[2].work.outcome
     }
 
     /// Takes all steps.
@@ -118,11 +123,11 @@ impl<'a> Copies<'a> {
             Step::Frame { frame, hook, ifindex } => self.frame(frame, *hook, *ifindex)?,
             Step::Time(ticks) => self.pass(*ticks),
             Step::Apply(change) => {
-                let generation = self.tables.0.config.generation + 1;
+                let generation = self.tables.tables.config.generation + 1;
                 self.tables =
-                    Plain(self.setting.tables(change, self.arrival, generation, self.now));
+                    Plain::new(self.setting.tables(change, self.arrival, generation, self.now));
                 if let Some(filter) = &mut self.filter {
-                    filter.install(&self.tables.0);
+                    filter.install(&self.tables.tables);
                 }
             }
             Step::Evict(number) => {

@@ -7,7 +7,7 @@ use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey
 use ringfence_common::decide::State;
 use ringfence_common::track::{self, is_half_open};
 
-/// Places of the flow cache, windows and presences.
+/// Places of the flow cache, windows, and words of presences, an even number.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub cache: u32,

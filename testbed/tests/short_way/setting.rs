@@ -1,12 +1,13 @@
 //! The host on which all copies decide: eight workloads behind seven interfaces, itself managed, an
 //! uplink; and the policies that replace each other there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ringfence_common::abi::config::{Attachment, AttachmentKey, Config, Hook, essential};
 use ringfence_common::abi::identity::{AddressBytes, AddressEntry, endpoint, identity};
 use ringfence_common::abi::policy::{Endpoint, PolicyEntry, PolicyKey, class_table};
+use ringfence_common::abi::table::Station;
 use ringfence_common::decide;
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
@@ -133,7 +134,18 @@ fn policies() -> [PolicySet; POLICIES] {
 }
 
 /// Tables that are looked up without any art.
-pub struct Plain(pub HostTables);
+pub struct Plain {
+    pub tables: HostTables,
+    /// What the short way is told and the full one looks up.
+    stations: BTreeMap<AttachmentKey, Station>,
+}
+
+impl Plain {
+    pub fn new(tables: HostTables) -> Self {
+        let stations = tables.stations();
+        Self { tables, stations }
+    }
+}
 
 impl decide::Tables for Plain {
     fn epoch(&self) -> u32 {
@@ -141,11 +153,15 @@ impl decide::Tables for Plain {
     }
 
     fn config(&self) -> Option<&Config> {
-        Some(&self.0.config)
+        Some(&self.tables.config)
     }
 
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.0.attachments.get(&AttachmentKey { ifindex, hook: hook as u32 }).copied()
+        self.tables.attachments.get(&AttachmentKey { ifindex, hook: hook as u32 }).copied()
+    }
+
+    fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
+        self.stations.get(&AttachmentKey { ifindex, hook: hook as u32 }).copied()
     }
 
     fn address(&self, _: &Config, family: u8, address: &AddressBytes) -> AddressEntry {
@@ -153,25 +169,25 @@ impl decide::Tables for Plain {
             (4, [.., a, b, c, d]) => IpAddr::from([a, b, c, d]),
             (_, bytes) => IpAddr::from(bytes),
         };
-        if let Some(known) = self.0.addresses.get(&address) {
+        if let Some(known) = self.tables.addresses.get(&address) {
             return *known;
         }
-        let around = self.0.prefixes.iter().filter(|(prefix, _)| prefix.contains(&address));
+        let around = self.tables.prefixes.iter().filter(|(prefix, _)| prefix.contains(&address));
         let longest = around.max_by_key(|(prefix, _)| prefix.prefix_len());
         let identity = longest.map_or(identity::WORLD, |(_, identity)| *identity);
         AddressEntry { identity, endpoint: endpoint::NONE }
     }
 
     fn endpoint(&self, number: u32) -> Option<Endpoint> {
-        self.0.endpoints.get(&number).copied()
+        self.tables.endpoints.get(&number).copied()
     }
 
     fn class(&self, protocol: u8, port: u16) -> u16 {
-        let starts = class_table(protocol).and_then(|_| self.0.classes.get(&protocol));
+        let starts = class_table(protocol).and_then(|_| self.tables.classes.get(&protocol));
         starts.and_then(|starts| starts.range(..=port).next_back()).copied().unwrap_or(0)
     }
 
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        self.0.policy.get(key).copied()
+        self.tables.policy.get(key).copied()
     }
 }

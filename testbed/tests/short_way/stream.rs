@@ -50,12 +50,12 @@ pub fn steps(world: &World, manner: &Manner, seed: u64, count: usize) -> Vec<Ste
     while steps.len() < count {
         match random.below(1_000) {
             0..250 => steps.push(Step::Time(random.below(4) as u32)),
-            250..270 => steps.push(Step::Time(100 + random.below(700) as u32)),
-            270..275 => steps.push(Step::Time(*random.pick(&[1_500, 3_600, 8_000, 15_000]))),
-            275 => steps.push(Step::Time(*random.pick(&[500_000, 51_600_000]))),
-            276..280 => steps.push(Step::Apply(change(manner, &mut random))),
-            280..282 if manner.evicts => steps.push(Step::Evict(random.number() as usize)),
-            282..292 => {
+            250..255 => steps.push(Step::Time(100 + random.below(700) as u32)),
+            255..258 => steps.push(Step::Time(*random.pick(&[1_500, 3_600, 8_000, 15_000]))),
+            258 => steps.push(Step::Time(*random.pick(&[500_000, 51_600_000]))),
+            259..261 => steps.push(Step::Apply(change(manner, &mut random))),
+            261..263 if manner.evicts => steps.push(Step::Evict(random.number() as usize)),
+            263..273 => {
                 let chosen = random.below(connections.len());
                 connections[chosen] = Connection::new(world, &mut random);
             }
