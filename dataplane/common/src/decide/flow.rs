@@ -27,11 +27,8 @@ impl<T: Tables> Context<'_, T> {
             Some(Step::Forward) => self.tracked(state, side, packet, scratch, Reason::Established),
             Some(Step::Reply) => self.tracked(state, side, packet, scratch, Reason::Reply),
             Some(Step::Invalid(reason)) => Decision::deny(reason, scratch.entry.rule),
-            Some(Step::Reopen) => {
-                state.remove_flow(&scratch.key);
-                self.new_flow(state, side, work)
-            }
-            None => self.new_flow(state, side, work),
+            // A flow that is over stays what it is if policy refuses the next one.
+            Some(Step::Reopen) | None => self.new_flow(state, side, work),
         }
     }
 
