@@ -5,7 +5,9 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ringfence_dataplane::backend::host::HostTables;
+use ringfence_dataplane::backend::host::difference::HostDiff;
+use ringfence_dataplane::backend::host::reach::Reach;
+use ringfence_dataplane::backend::host::{HostTables, one_store};
 use ringfence_testbed::require;
 
 use crate::host::{Host, command, ingress};
@@ -87,39 +89,33 @@ fn a_switch_is_done_or_not_begun() {
     let host = Host::start();
     let db = ingress("db", "api", 5432);
     let old = host.documents("old.yaml", std::slice::from_ref(&db));
-    // Isolation begins: that is never done in place.
+    // Isolation begins for one that is alone behind its interface: more than one store.
     let new = host.documents("new.yaml", &[db, ingress("api", "web", 8080)]);
     let [old, new, between] = kill_between(&host, [&old, &new], |_, _, _| false);
     assert_eq!(between, 0);
     assert!(old > 0 && new > 0, "kills before and after: {old}, {new}");
 }
 
-/// A change in place may stop halfway, where every packet meets an answer of the old or of the new
-/// state; the next apply ends it.
+/// One store makes a change in place visible; what is left around it is met by no packet, and goes
+/// with the next apply.
 #[test]
-fn a_change_in_place_stays_between_old_and_new() {
+fn a_change_in_place_is_done_or_not_begun() {
     let Some(_granted) = require::kernel() else { return };
     let host = Host::start();
-    let old = host.documents("old.yaml", &[ingress("db", "api", 5432)]);
-    let new = host.documents("new.yaml", &[ingress("db", "web", 5433)]);
-    let is_between = |old: &HostTables, new: &HostTables, found: &HostTables| {
-        let known = |(key, entry): (&_, &_)| {
-            old.policy.get(key) == Some(entry) || new.policy.get(key) == Some(entry)
-        };
-        let in_both = |(key, _): &(&_, &_)| new.policy.contains_key(*key);
-        (&found.addresses, &found.prefixes) == (&old.addresses, &old.prefixes)
-            && found.attachments == old.attachments
-            && old.policy.iter().filter(in_both).all(|(key, _)| found.policy.contains_key(key))
-            && found.policy.iter().filter(|(key, _)| !is_finer(key)).all(known)
+    let db = ingress("db", "api", 5432);
+    let more = ingress("db", "web", 5432).replace("name: db", "name: more");
+    let old = host.documents("old.yaml", std::slice::from_ref(&db));
+    let new = host.documents("new.yaml", &[db, more]);
+    let is_met = |found: &HostTables, tables: &HostTables| {
+        let diff = HostDiff::of(found, tables);
+        let plan = one_store::plan(&mut Reach::new(found), &diff, found.config.flags);
+        plan.is_some_and(|plan| plan.visible.is_none())
     };
-    let [old, new, _] = kill_between(&host, [&old, &new], is_between);
+    let is_one = |old: &HostTables, new: &HostTables, found: &HostTables| {
+        is_met(found, old) || is_met(found, new)
+    };
+    let [old, new, _] = kill_between(&host, [&old, &new], is_one);
     assert!(old > 0 && new > 0, "kills before and after: {old}, {new}");
-}
-
-/// Whether the entry may be one of finer classes, by way of which ports change
-/// (`compile::in_place`, detour).
-fn is_finer(key: &ringfence_common::abi::policy::PolicyKey) -> bool {
-    matches!(key.protocol_and_class(), Some((_, Some(_))))
 }
 
 #[test]

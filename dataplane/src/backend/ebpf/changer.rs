@@ -55,6 +55,18 @@ impl Changer {
         Ok(Self { maps, installed: Some(open) })
     }
 
+    /// Makes `tables` count, as a whole, where nothing has been installed.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError`]; nothing is installed then.
+    pub fn begin(&mut self, tables: &HostTables) -> Result<(), EbpfError> {
+        let (mut open, _) = Open::read(&mut self.maps)?;
+        open.begin(&mut self.maps, tables)?;
+        self.installed = Some(open);
+        Ok(())
+    }
+
     /// Makes `diff` the difference between what counts and what has counted, as the next
     /// generation, and says how.
     ///
@@ -169,6 +181,31 @@ impl Open {
         Ok((open, tables))
     }
 
+    /// Makes `tables` count where nothing has counted; how many entries that took.
+    pub(super) fn begin(
+        &mut self,
+        maps: &mut Maps,
+        tables: &HostTables,
+    ) -> Result<Changed, EbpfError> {
+        let sizes = Sizes::of(tables);
+        sizes.check()?;
+        maps.rules.begin(tables.policy.values().map(|entry| entry.rule))?;
+        let slot = maps.selector()?.slot & 1;
+        let side = Side::fill(maps, slot ^ 1, tables, None)?;
+        self.take_over(maps, &side, tables.config)?;
+        (self.side, self.sizes, self.reach) = (Some(side), sizes, Reach::new(tables));
+        Ok(Changed { how: How::Switched, touched: tables.entries() + 2 })
+    }
+
+    /// Makes a slot count.
+    fn take_over(&mut self, maps: &mut Maps, side: &Side, config: Config) -> Result<(), EbpfError> {
+        maps.put_config(side.slot, &config)?;
+        let selector = maps.selector()?;
+        maps.select(Selector { slot: side.slot, ..selector })?;
+        self.config = config;
+        Ok(())
+    }
+
     /// Makes `diff` the difference between what has counted and what counts, under `config`; `whole`
     /// is what shall count, where that is known.
     pub(super) fn change(
@@ -242,7 +279,10 @@ impl Open {
         mut config: Config,
         whole: Option<&HostTables>,
     ) -> Result<usize, EbpfError> {
-        let slot = self.side.as_ref().map_or(0, |side| side.slot ^ 1);
+        let Some(slot) = self.side.as_ref().map(|side| side.slot ^ 1) else {
+            let tables = self.whole(maps, diff, config)?;
+            return self.begin(maps, &tables).map(|changed| changed.touched);
+        };
         if self.other.as_ref().is_some_and(|other| !other.is_quiet) {
             self.wait(maps)?;
         }
@@ -275,10 +315,7 @@ impl Open {
                 (Side::fill(maps, slot, &tables, before)?, tables.entries())
             }
         };
-        maps.put_config(slot, &config)?;
-        let selector = maps.selector()?;
-        maps.select(Selector { slot, ..selector })?;
-        self.config = config;
+        self.take_over(maps, &next, config)?;
         self.leaving.clear();
         self.other = self.side.replace(next).map(|side| Other {
             side,

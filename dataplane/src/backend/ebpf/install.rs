@@ -24,6 +24,25 @@ impl Maps {
     }
 }
 
+impl Maps {
+    /// Makes `tables` count as a whole, as the generation that their configuration names, and
+    /// attaches nothing: for programs that are run by tests and measurements.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError`]; what counts is as before then.
+    pub fn install_tables(&mut self, tables: &HostTables) -> Result<(), EbpfError> {
+        let (mut open, installed) = Open::read(self)?;
+        if open.config.generation == 0 {
+            open.begin(self, tables)?;
+            return open.finish(self);
+        }
+        let diff = HostDiff::of(&installed, tables);
+        open.change(self, &diff, tables.config, Some(tables), true)?;
+        open.finish(self)
+    }
+}
+
 /// Brings the maps to what `desired` asks for; also what they held before.
 pub(super) fn install(
     maps: &mut Maps,
@@ -36,7 +55,10 @@ pub(super) fn install(
         return Ok((applied, installed));
     }
     let must_switch = !is_same(&config, &wanted.config);
-    let changed = open.change(maps, &diff, wanted.config, Some(&wanted), must_switch)?;
+    let changed = match config.generation {
+        0 => open.begin(maps, &wanted)?,
+        _ => open.change(maps, &diff, wanted.config, Some(&wanted), must_switch)?,
+    };
     applied.how = changed.how;
     applied.entries_touched = changed.touched;
     open.finish(maps)?;
@@ -89,9 +111,13 @@ fn plan(config: Config, installed: &HostTables, desired: &Desired) -> Result<Pla
         warnings: Vec::new(),
         left_undone: Vec::new(),
     };
+    if config.generation == 0 {
+        applied.policy[0] = wanted.policy.len();
+        return Ok(Plan { wanted, diff: HostDiff::default(), applied });
+    }
     let exact = HostDiff::of(installed, &wanted);
     applied.policy = exact.policy_changes();
-    if config.generation != 0 && is_same(&config, &wanted.config) && exact.is_empty() {
+    if is_same(&config, &wanted.config) && exact.is_empty() {
         applied.numbers.generation = config.generation;
         applied.how = How::Nothing;
     }

@@ -77,7 +77,8 @@ impl Rules {
         let last = self.words.words()[0].load(Acquire);
         let gone = self.places.iter().filter(|(rule, _)| !self.uses.contains_key(*rule));
         let gone: Vec<u32> = gone.map(|(_, place)| *place).collect();
-        (self.gone.clear(), self.free.iter_mut().for_each(BTreeSet::clear));
+        self.gone.clear();
+        self.free.iter_mut().for_each(BTreeSet::clear);
         for place in gone {
             // Those behind the last one that was given out again have waited for longer.
             self.leave(place, u64::from(place <= last));
@@ -119,16 +120,7 @@ impl Rules {
     /// [`EbpfError::TooMany`] when there are more rules than places.
     pub(super) fn follow(&mut self, diff: &HostDiff) -> Result<(), EbpfError> {
         let named = diff.policy.values().filter_map(|change| change.new.map(|entry| entry.rule));
-        for rule in named.filter(|rule| *rule != 0) {
-            let uses = self.uses.entry(rule).or_default();
-            *uses += 1;
-            if *uses == 1 {
-                match self.places.get(&rule).copied() {
-                    Some(place) => self.take(place),
-                    None => self.settle(rule)?,
-                }
-            }
-        }
+        self.name(named)?;
         let left = diff.policy.values().filter_map(|change| change.old.map(|entry| entry.rule));
         for rule in left.filter(|rule| *rule != 0) {
             let Some(uses) = self.uses.get_mut(&rule) else { continue };
@@ -140,6 +132,31 @@ impl Rules {
             }
         }
         self.changes += 1;
+        Ok(())
+    }
+
+    /// Gives places to the rules of entries that are the first to be installed.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError::TooMany`] when there are more rules than places.
+    pub(super) fn begin(&mut self, named: impl Iterator<Item = u32>) -> Result<(), EbpfError> {
+        self.name(named)?;
+        self.changes += 1;
+        Ok(())
+    }
+
+    fn name(&mut self, named: impl Iterator<Item = u32>) -> Result<(), EbpfError> {
+        for rule in named.filter(|rule| *rule != 0) {
+            let uses = self.uses.entry(rule).or_default();
+            *uses += 1;
+            if *uses == 1 {
+                match self.places.get(&rule).copied() {
+                    Some(place) => self.take(place),
+                    None => self.settle(rule)?,
+                }
+            }
+        }
         Ok(())
     }
 

@@ -231,15 +231,6 @@ impl Side {
         }
     }
 
-    /// Who an address is, prefixes aside.
-    pub(super) fn address(&self, address: IpAddr) -> Option<AddressEntry> {
-        match address_row(address, None, &AddressEntry::default()) {
-            Row::V4(row) => self.addresses_v4.find(&row).map(|it| table::address_entry(it[1])),
-            Row::V6(row) => self.addresses_v6.find(&row).map(|it| table::address_entry(it[2])),
-            _ => None,
-        }
-    }
-
     /// What the tables hold, as generation `config`; classes and prefixes in tries are elsewhere.
     pub(super) fn tables(&self, config: Config, rules: &Rules) -> HostTables {
         let mut known = Known::default();

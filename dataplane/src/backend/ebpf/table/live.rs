@@ -38,16 +38,6 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
         self.table.into_slots().chunks
     }
 
-    /// Its shape.
-    pub(in super::super) const fn shape(&self) -> Shape {
-        self.table.shape()
-    }
-
-    /// The row under the key of `row`.
-    pub(in super::super) fn find(&self, row: &[u64; WORDS]) -> Option<[u64; WORDS]> {
-        self.table.find(row).map(|(_, there)| there)
-    }
-
     /// All rows, in no order.
     pub(in super::super) fn rows(&self) -> impl Iterator<Item = [u64; WORDS]> {
         self.table.rows()
