@@ -8,8 +8,8 @@ use aya::programs::{ProgramError, TestRun as _, TestRunOptions, XdpMode};
 use ringfence_common::abi::config::{Config, Hook};
 use ringfence_common::abi::event::Event;
 use ringfence_common::abi::flow::FlowKey;
-use ringfence_dataplane::backend::Desired;
 use ringfence_dataplane::backend::ebpf::{EbpfError, Events, Kernel, LoadedProgram, Maps};
+use ringfence_dataplane::backend::{Counters, Desired};
 
 pub use self::interfaces::Interfaces;
 
@@ -148,12 +148,41 @@ impl KernelSide {
         Ok(self.maps.counters()?.lost_events.unwrap_or_default())
     }
 
-    /// Decides a frame as if it were at `hook` of interface `ifindex`.
+    /// What has been counted.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError::Ebpf`].
+    pub fn counters(&self) -> Result<Counters, SuiteError> {
+        Ok(self.maps.counters()?)
+    }
+
+    /// Decides a frame as if it were at `hook` of interface `ifindex`, where every packet is
+    /// reported.
     ///
     /// # Errors
     ///
     /// [`SuiteError`] when the program cannot be run or says nothing of what it decided.
     pub fn run(&mut self, frame: &[u8], hook: Hook, ifindex: u32) -> Result<Ran, SuiteError> {
+        match self.run_quietly(frame, hook, ifindex)? {
+            Some((_, None)) => Err(SuiteError::Silent(name(hook))),
+            Some((returned, Some(event))) => Ok(Ran::Decided(returned, event)),
+            None => Ok(Ran::Inapplicable),
+        }
+    }
+
+    /// As [`KernelSide::run`], where not every packet is reported: the return value, and the event if
+    /// there is one; nothing where the kernel runs no program on such a frame.
+    ///
+    /// # Errors
+    ///
+    /// [`SuiteError`] when the program cannot be run.
+    pub fn run_quietly(
+        &mut self,
+        frame: &[u8],
+        hook: Hook,
+        ifindex: u32,
+    ) -> Result<Option<(u32, Option<Event>)>, SuiteError> {
         let length = frame.len() as u32;
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index.
         let at_xdp = words(&[0, length, 0, ifindex, 0]);
@@ -175,11 +204,8 @@ impl KernelSide {
             LoadedProgram::Tc(program) => program.test_run(options(&at_tc)),
         };
         match result {
-            Ok(result) => {
-                let event = self.events.try_next().ok_or(SuiteError::Silent(name(hook)))?;
-                Ok(Ran::Decided(result.return_value, event))
-            }
-            Err(error) if is_invalid(&error) => Ok(Ran::Inapplicable),
+            Ok(result) => Ok(Some((result.return_value, self.events.try_next()))),
+            Err(error) if is_invalid(&error) => Ok(None),
             Err(error) => Err(failed(what(), &error)),
         }
     }

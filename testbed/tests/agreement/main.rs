@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
+mod quiet;
 mod report;
 mod setting;
 mod side_by_side;
@@ -14,7 +15,7 @@ mod side_by_side;
 use std::thread;
 use std::time::Instant;
 
-use ringfence_common::abi::config::{Hook, essential};
+use ringfence_common::abi::config::{Hook, essential, report as reported};
 use ringfence_common::verdict::Reason;
 use ringfence_dataplane::backend::{Arrival, Mode};
 use ringfence_testbed::packet::generate::{Distribution, Generator, Kind, World};
@@ -84,7 +85,8 @@ fn play_all(arrival: Arrival) -> (Report, Distribution) {
     let mut report = Report::default();
     let mut distribution = Distribution::default();
     for (mode, pick_up_seconds, essential, seed, batches) in SCENARIOS {
-        let scenario = Scenario { mode, arrival, pick_up_seconds, essential };
+        let scenario =
+            Scenario { mode, arrival, pick_up_seconds, essential, report: reported::ALL };
         let run = || play(&setting, scenario, seed, batches, &mut report);
         distribution.merge(&setting.pool.host().run(run).unwrap());
     }
@@ -152,7 +154,7 @@ fn places(arrival: Arrival, batch: usize, from: u32, to: u32) -> Vec<(Hook, u32)
 
 fn plain(arrival: Arrival) -> Scenario {
     let (mode, essential) = (Mode::Enforce, essential::ALL);
-    Scenario { mode, arrival, pick_up_seconds: 0, essential }
+    Scenario { mode, arrival, pick_up_seconds: 0, essential, report: reported::ALL }
 }
 
 /// Reasons for which frames cut short are denied.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use ringfence_common::abi::config::report;
 use ringfence_common::abi::identity::endpoint;
 use ringfence_dataplane::backend::{Arrival, Desired, Interface, Mode, Role, Settings};
 use ringfence_dataplane::compile::{Tables, compile};
@@ -38,6 +37,8 @@ pub struct Scenario {
     pub pick_up_seconds: u32,
     /// Which essential traffic passes.
     pub essential: u32,
+    /// Which packets are reported: all of them go the full way then.
+    pub report: u32,
 }
 
 /// Tables, and interfaces on which no packet but the generated ones is ever decided.
@@ -94,7 +95,7 @@ impl Setting {
             host_addresses: ["10.0.0.253", "fd00::fd"].map(address).into(),
             mode: scenario.mode,
             settings: Settings {
-                report: report::ALL,
+                report: scenario.report,
                 pick_up_seconds: scenario.pick_up_seconds,
                 essential: scenario.essential,
                 ..Settings::default()

@@ -22,8 +22,8 @@ pub struct Step {
 
 /// The kernel and the userspace filter with the same tables and the same past.
 pub struct SideBySide {
-    kernel: KernelSide,
-    filter: Filter,
+    pub kernel: KernelSide,
+    pub filter: Filter,
 }
 
 impl SideBySide {
@@ -109,7 +109,7 @@ impl SideBySide {
 }
 
 /// The event that the programs make of an outcome, without its time.
-fn event(filter: &Filter, outcome: &ringfence_common::decide::Outcome, step: &Step) -> Event {
+pub fn event(filter: &Filter, outcome: &ringfence_common::decide::Outcome, step: &Step) -> Event {
     let packet = filter.packet();
     Event {
         time_ns: 0,
