@@ -1,8 +1,9 @@
 //! G13: changes under load.
 //!
 //! A client and a server on two hosts send a message to and fro over one connection, as fast as it
-//! goes. In every second stretch of time somebody changes the policy of another peer a thousand
-//! times a second. What the round trips take then is compared with the stretches before and after.
+//! goes. Beside them somebody wakes a thousand times a second; in every second stretch of time he
+//! changes the policy of another peer, in the others he changes nothing. What the round trips take
+//! in the ones is compared with the others, so that his waking alone does not count.
 //! All stretches together may lose no packet: no segment is sent again, and the engine, which has
 //! nobody else to deny anything, denies nothing.
 //!
@@ -54,25 +55,25 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
     engine.expect_changes()?;
     wire.at_far(|| engine.attach(NAME, wire.far_index))?;
     let mut connection = connect(&wire, SocketAddr::new(crowd.endpoint(), crowd.port()))?;
-    round_trips(&mut connection, &AtomicBool::new(true), STRETCH / 4)?;
+    stretch(&mut connection, &mut engine, Some(&diffs))?;
 
     let (denied, sent_again) = (engine.denied()?, wire.sent_again()?);
     let (mut ratios, mut rates, mut tails) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     progress.begin("changing policy under load");
     for pair in 0..PAIRS {
         progress.step(pair, PAIRS);
-        let quiet =
-            |connection: &mut TcpStream| round_trips(connection, &AtomicBool::new(true), STRETCH);
+        let mut trips = [Vec::new(), Vec::new()];
         // The order changes from pair to pair.
-        let mut before = if pair % 2 == 0 { Some(quiet(&mut connection)?) } else { None };
-        let (busy, rate) = under_changes(&mut connection, &mut engine, &diffs)?;
-        let calm = match before.take() {
-            Some(calm) => calm,
-            None => quiet(&mut connection)?,
-        };
-        let [calm, busy] = [calm, busy].map(|trips| percentile(trips, 0.99));
+        for changes in [pair % 2 == 1, pair % 2 == 0] {
+            let diffs = changes.then_some(&diffs);
+            let (taken, rate) = stretch(&mut connection, &mut engine, diffs)?;
+            trips[usize::from(changes)] = taken;
+            if changes {
+                rates.push(rate);
+            }
+        }
+        let [calm, busy] = trips.map(|trips| percentile(trips, 0.99));
         ratios.push(busy / calm);
-        rates.push(rate);
         tails[0].push(calm);
         tails[1].push(busy);
     }
@@ -114,17 +115,11 @@ fn connect(wire: &Wire, server: SocketAddr) -> Result<TcpStream, MeasureError> {
     Ok(connection)
 }
 
-/// Sends messages to and fro for `time`, and longer while `is_enough` is not yet set; what each
-/// round trip took, in microseconds.
-fn round_trips(
-    connection: &mut TcpStream,
-    is_enough: &AtomicBool,
-    time: Duration,
-) -> Result<Vec<f64>, MeasureError> {
+/// Sends messages to and fro until `is_over`; what each round trip took, in microseconds.
+fn round_trips(connection: &mut TcpStream, is_over: &AtomicBool) -> Result<Vec<f64>, MeasureError> {
     let mut message = [7; MESSAGE];
     let mut trips = Vec::new();
-    let begin = Instant::now();
-    while begin.elapsed() < time || !is_enough.load(Ordering::Relaxed) {
+    while !is_over.load(Ordering::Relaxed) {
         let sent = Instant::now();
         let gone =
             connection.write_all(&message).and_then(|()| connection.read_exact(&mut message));
@@ -134,30 +129,29 @@ fn round_trips(
     Ok(trips)
 }
 
-/// Round trips while policy changes; and how many changes a second there were.
-fn under_changes(
+/// Round trips while somebody wakes a thousand times a second and, with `diffs`, changes policy; and
+/// how often a second he did.
+fn stretch(
     connection: &mut TcpStream,
     engine: &mut Engine,
-    diffs: &[HostDiff; 2],
+    diffs: Option<&[HostDiff; 2]>,
 ) -> Result<(Vec<f64>, f64), MeasureError> {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let is_over = &is_over;
-        let trips = scope.spawn(move || round_trips(connection, is_over, Duration::ZERO));
+        let trips = scope.spawn(move || round_trips(connection, is_over));
         let begin = Instant::now();
-        let mut changes = 0;
-        let mut changed = Ok(());
-        while begin.elapsed() < STRETCH && changed.is_ok() {
-            changed = engine.change(&diffs[changes % 2]).map(|_| ());
-            changes += 1;
-            let due = PERIOD * u32::try_from(changes).unwrap_or(u32::MAX);
+        let (mut wakes, mut changed) = (0, Ok(()));
+        // Every stretch begins with the same policy, so changes come in pairs.
+        while changed.is_ok() && (begin.elapsed() < STRETCH || wakes % 2 == 1) {
+            if let Some(diffs) = diffs {
+                changed = engine.change(&diffs[wakes % 2]).map(|_| ());
+            }
+            wakes += 1;
+            let due = PERIOD * u32::try_from(wakes).unwrap_or(u32::MAX);
             thread::sleep(due.saturating_sub(begin.elapsed()));
         }
-        // Every stretch begins with the same policy.
-        if changes % 2 == 1 && changed.is_ok() {
-            changed = engine.change(&diffs[1]).map(|_| ());
-        }
-        let rate = changes as f64 / begin.elapsed().as_secs_f64();
+        let rate = wakes as f64 / begin.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
         let died = |_| MeasureError::wrong("the client", "it panicked");
         let trips = trips.join().map_err(died)??;
