@@ -33,8 +33,8 @@ pub const fn places(shape: &Shape, hash: u64) -> Places {
     let buckets = shape.buckets as u64;
     // A product's high half is an even share of the range; its low half is what is left to choose by.
     let scaled = high * shape.chunks as u64;
-    let first = (scaled & 0xffff_ffff) * buckets >> 32;
-    let second = low * buckets >> 32;
+    let first = ((scaled & 0xffff_ffff) * buckets) >> 32;
+    let second = (low * buckets) >> 32;
     Places { chunk: (scaled >> 32) as u32, buckets: [first as u32, second as u32] }
 }
 

@@ -51,7 +51,7 @@ pub fn place(packet: &Packet, endpoint: u32) -> u32 {
     let ports = ports ^ (endpoint as u64) << 29;
     let mixed =
         hash(0, [source.wrapping_add(destination) ^ ports << 17, source ^ destination ^ ports]);
-    (mixed >> 32) as u32 % PRESENCES & !1
+    ((mixed >> 32) as u32 % PRESENCES) & !1
 }
 
 /// Whether a flow may be alive at `place`; `now` may be late.
