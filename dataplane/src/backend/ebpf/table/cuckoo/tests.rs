@@ -80,15 +80,15 @@ fn assert_narrow<F: Kind<2>>(rows: &[NarrowSlot], absent: impl Iterator<Item = N
 }
 
 fn attachment(number: u64) -> WideSlot {
-    [number / 3 + 1 | (number % 3) << 32, !number, number, 7]
+    [(number / 3 + 1) | ((number % 3) << 32), !number, number, 7]
 }
 
 fn endpoint(number: u64) -> NarrowSlot {
-    [number + 256 | 0x3f_3f << 32, number + 300 | number << 32]
+    [(number + 256) | (0x3f_3f << 32), (number + 300) | (number << 32)]
 }
 
 fn v4(number: u64) -> NarrowSlot {
-    [0x0a00_0000 + number | 33 << 32, number + 256]
+    [(0x0a00_0000 + number) | (33 << 32), number + 256]
 }
 
 fn v6(number: u64) -> WideSlot {
@@ -96,7 +96,7 @@ fn v6(number: u64) -> WideSlot {
 }
 
 fn policy(number: u64) -> NarrowSlot {
-    [1_000 + number % 7 | (300 + number / 7) << 32, 0x0206_0050 | (number + 1) << 32]
+    [(1_000 + number % 7) | ((300 + number / 7) << 32), 0x0206_0050 | ((number + 1) << 32)]
 }
 
 #[test]
