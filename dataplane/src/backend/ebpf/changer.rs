@@ -63,6 +63,7 @@ impl Changer {
     pub fn begin(&mut self, tables: &HostTables) -> Result<(), EbpfError> {
         let (mut open, _) = Open::read(&mut self.maps)?;
         open.begin(&mut self.maps, tables)?;
+        open.reach = Reach::new(tables);
         self.installed = Some(open);
         Ok(())
     }
@@ -181,7 +182,8 @@ impl Open {
         Ok((open, tables))
     }
 
-    /// Makes `tables` count where nothing has counted; how many entries that took.
+    /// Makes `tables` count where nothing has counted; how many entries that took. What packets can
+    /// meet is left to those who go on from here.
     pub(super) fn begin(
         &mut self,
         maps: &mut Maps,
@@ -193,7 +195,7 @@ impl Open {
         let slot = maps.selector()?.slot & 1;
         let side = Side::fill(maps, slot ^ 1, tables, None)?;
         self.take_over(maps, &side, tables.config)?;
-        (self.side, self.sizes, self.reach) = (Some(side), sizes, Reach::new(tables));
+        (self.side, self.sizes) = (Some(side), sizes);
         Ok(Changed { how: How::Switched, touched: tables.entries() + 2 })
     }
 
@@ -281,6 +283,7 @@ impl Open {
     ) -> Result<usize, EbpfError> {
         let Some(slot) = self.side.as_ref().map(|side| side.slot ^ 1) else {
             let tables = self.whole(maps, diff, config)?;
+            // What packets can meet has been followed already.
             return self.begin(maps, &tables).map(|changed| changed.touched);
         };
         if self.other.as_ref().is_some_and(|other| !other.is_quiet) {

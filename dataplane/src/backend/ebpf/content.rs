@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
+use std::thread;
 
 use ringfence_common::abi::limits;
 use ringfence_common::abi::table::Layout;
@@ -9,6 +10,7 @@ use ringfence_common::abi::table::Layout;
 use super::EbpfError;
 use super::rows::Rows;
 use super::rules::Rules;
+use super::side::joined;
 use super::table::Built;
 use super::table::cuckoo::{Cuckoo, Full};
 use super::table::formats::{AddressesV4, AddressesV6, Attachments, Endpoints, Kind, Policy};
@@ -74,12 +76,16 @@ impl Content {
 
 impl Arranged {
     fn new(rows: &Rows, seed: [u64; 2]) -> Result<Self, EbpfError> {
-        Ok(Self {
-            attachments: build(&rows.attachments, seed)?,
-            endpoints: build(&rows.endpoints, seed)?,
-            addresses_v4: build(&rows.addresses_v4, seed)?,
-            addresses_v6: build(&rows.addresses_v6, seed)?,
-            policy: build(&rows.policy, seed)?,
+        thread::scope(|scope| {
+            let v4 = scope.spawn(|| build(&rows.addresses_v4, seed));
+            let v6 = scope.spawn(|| build(&rows.addresses_v6, seed));
+            Ok(Self {
+                attachments: build(&rows.attachments, seed)?,
+                endpoints: build(&rows.endpoints, seed)?,
+                policy: build(&rows.policy, seed)?,
+                addresses_v4: joined(v4)?,
+                addresses_v6: joined(v6)?,
+            })
         })
     }
 }

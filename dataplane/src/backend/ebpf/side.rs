@@ -275,7 +275,10 @@ fn address_row(address: IpAddr, length: Option<u8>, entry: &AddressEntry) -> Row
     }
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T, EbpfError>>) -> Result<T, EbpfError> {
+/// What a thread came to.
+pub(super) fn joined<T>(
+    thread: thread::ScopedJoinHandle<'_, Result<T, EbpfError>>,
+) -> Result<T, EbpfError> {
     let died = |_| Err(EbpfError::Object("a filling thread has panicked".to_owned()));
     thread.join().unwrap_or_else(died)
 }
