@@ -47,7 +47,7 @@ pub mod flags {
     /// Flows keep their verdict when policy changes (`established: keep`).
     pub const KEEP_ESTABLISHED: u32 = 1 << 1;
     /// The IPv4 prefixes that policy names have more lengths than tables are made for
-    /// ([`super::table::LENGTHS`]), and lie in a trie.
+    /// ([`super::super::table::LENGTHS`]), and lie in a trie.
     pub const TRIE_V4: u32 = 1 << 2;
     /// As [`TRIE_V4`], for IPv6.
     pub const TRIE_V6: u32 = 1 << 3;

@@ -5,7 +5,7 @@
 //!
 //! Design. A flow's endpoint, addresses and ports, in either direction, hash to a place of an array:
 //! two words that say until when a flow may be alive there. Whatever goes the full way keeps it true,
-//! with [`SLACK`] to spare for packets that do not. A word remembers its flow as long as it has had but
+//! with `SLACK` to spare for packets that do not. A word remembers its flow as long as it has had but
 //! one: then the flow's end may bring the date forward (c). Where more than two flows are alive at one
 //! place, the second word stands for all but one, and only time ends it. Words change by
 //! compare-and-swap, so no CPU undoes another's change (a).
