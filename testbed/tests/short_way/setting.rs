@@ -137,7 +137,7 @@ fn policies() -> [PolicySet; POLICIES] {
 pub struct Plain {
     pub tables: HostTables,
     /// What the short way is told and the full one looks up.
-    stations: BTreeMap<AttachmentKey, Station>,
+    pub stations: BTreeMap<AttachmentKey, Station>,
     pub epoch: u32,
 }
 
