@@ -269,3 +269,6 @@ pub fn halves(address: &AddressBytes) -> [u64; 2] {
         u64::from_be_bytes([a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]]),
     ]
 }
+
+#[cfg(test)]
+mod tests;

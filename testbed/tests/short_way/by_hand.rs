@@ -161,3 +161,16 @@ fn numbers_that_the_short_way_has_seen_judge_resets() {
         assert!(copies.shares.known.short >= 70, "{}", copies.shares);
     }
 }
+
+#[test]
+fn addresses_that_share_a_half_are_different() {
+    let web = "fd01::1";
+    let ask = |from: &str, to: &str| packet(from, to).udp(40_000, 443).payload(9);
+    let sizes = Sizes { cache: 1, ..Sizes::REAL };
+    let start = Start { sizes, ..start(100, Change::PLAIN) };
+    let known = got_by(WEB, &ask("2001:db8:1::7", web));
+    for other in ["2001:db8:1::8", "2001:db8:1:0:8000::7"] {
+        let steps = [&[(); 3].map(|()| known.clone())[..], &[got_by(WEB, &ask(other, web))]];
+        assert_eq!(last_reason(&start, &steps.concat()), Reason::Rule, "{other}");
+    }
+}

@@ -24,8 +24,8 @@ pub enum Step {
     Time(u32),
     /// Another state is installed.
     Apply(Change),
-    /// The table of flows has no room for the flow of this number; then nothing happens until no
-    /// place of the flow cache counts any more.
+    /// The table of flows has no room for the flow of this number, and another epoch begins: no place
+    /// of the flow cache counts any more.
     Evict(usize),
 }
 
@@ -124,8 +124,8 @@ impl<'a> Copies<'a> {
             Step::Time(ticks) => self.pass(*ticks),
             Step::Apply(change) => {
                 let generation = self.tables.tables.config.generation + 1;
-                self.tables =
-                    Plain::new(self.setting.tables(change, self.arrival, generation, self.now));
+                let tables = self.setting.tables(change, self.arrival, generation, self.now);
+                self.tables = Plain { epoch: self.tables.epoch, ..Plain::new(tables) };
                 if let Some(filter) = &mut self.filter {
                     filter.install(&self.tables.tables);
                 }
@@ -136,7 +136,7 @@ impl<'a> Copies<'a> {
                     copies.into_iter().for_each(|memory| memory.remove_flow(&key));
                     self.filter = None;
                 }
-                self.pass(2 * LAG);
+                self.tables.epoch += 1;
             }
         }
         Ok(())

@@ -137,19 +137,20 @@ fn policies() -> [PolicySet; POLICIES] {
 pub struct Plain {
     pub tables: HostTables,
     /// What the short way is told and the full one looks up.
-    stations: BTreeMap<AttachmentKey, Station>,
+    pub stations: BTreeMap<AttachmentKey, Station>,
+    pub epoch: u32,
 }
 
 impl Plain {
     pub fn new(tables: HostTables) -> Self {
         let stations = tables.stations();
-        Self { tables, stations }
+        Self { tables, stations, epoch: 0 }
     }
 }
 
 impl decide::Tables for Plain {
     fn epoch(&self) -> u32 {
-        0
+        self.epoch
     }
 
     fn config(&self) -> Option<&Config> {

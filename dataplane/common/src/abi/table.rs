@@ -348,3 +348,6 @@ pub const fn key_of_policy(slot: NarrowSlot) -> PolicyKey {
 }
 
 shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 80);
+
+#[cfg(test)]
+mod tests;

@@ -138,3 +138,6 @@ fn change(words: [u64; 2], owner: u32, until: u32, now: u32) -> Option<(usize, P
     }
     Some((1, Presence { owner: 0, until: if is_later { until } else { old[1].until } }))
 }
+
+#[cfg(test)]
+mod tests;

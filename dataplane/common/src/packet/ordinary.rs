@@ -108,3 +108,6 @@ fn transport<const AT: usize, R: PacketRead + ?Sized>(
         + (flags & tcp::FIN != 0) as u32;
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ use self::trial::{Bench, Outcome, Program};
 /// tests. The kernel's programs are built from other sources than the copy, so nothing is asked of
 /// them.
 const PROGRAMS: &[Program] = &[
+    Program { name: "short_way", arguments: &[] },
     Program { name: "corpus", arguments: &["oracle_and_userspace", "the_text"] },
     Program { name: "generated", arguments: &["--skip", "kernel"] },
     Program { name: "oracle_frames", arguments: &[] },
