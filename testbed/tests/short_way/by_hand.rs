@@ -174,3 +174,34 @@ fn addresses_that_share_a_half_are_different() {
         assert_eq!(last_reason(&start, &steps.concat()), Reason::Rule, "{other}");
     }
 }
+
+#[test]
+fn a_short_flow_at_a_shared_place_does_not_end_a_long_one() {
+    let syn = packet(CLIENT, WEB.1).tcp(40_000, 443).syn().sequence(10);
+    let answer = packet(WEB.1, CLIENT).tcp(443, 40_000).syn().sequence(20).ack(11);
+    let data = packet(CLIENT, WEB.1).tcp(40_000, 443).sequence(11).ack(21).payload(9);
+    let datagram = |port| got_by(WEB, &packet(CLIENT, WEB.1).udp(port, 443).payload(9));
+    let connection = [got_by(WEB, &syn), sent_by(WEB, &answer), got_by(WEB, &data)];
+    let later = [datagram(2), Step::Time(seconds(200)), got_by(WEB, &data)];
+    let steps = [&[datagram(1)][..], &connection, &later].concat();
+    let sizes = Sizes { presences: 2, ..Sizes::REAL };
+    let start = Start { sizes, ..start(100, Change::PLAIN) };
+    assert_eq!(last_reason(&start, &steps), Reason::Established);
+}
+
+#[test]
+fn what_was_first_seen_in_its_middle_is_half_open_until_it_is_answered() {
+    let data = packet(CLIENT, OPEN.1).tcp(40_000, 443).sequence(11).ack(21).payload(9);
+    let answer = packet(OPEN.1, CLIENT).tcp(443, 40_000).sequence(21).ack(20);
+    let (setting, start) = (Setting::new(), start(100, Change::PLAIN));
+    let mut copies = Copies::new(&setting, &start);
+    for (step, half_open) in [
+        (got_by(OPEN, &data), 1),
+        (got_by(OPEN, &data), 1),
+        (sent_by(OPEN, &answer), 0),
+        (got_by(OPEN, &data), 0),
+    ] {
+        copies.play(&[step]).unwrap_or_else(|(_, told)| panic!("{told}"));
+        assert_eq!(copies.half_open(), half_open);
+    }
+}

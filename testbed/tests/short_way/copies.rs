@@ -103,6 +103,11 @@ impl<'a> Copies<'a> {
         &self.desks[2].work.outcome
     }
 
+    /// Flows that nobody has answered.
+    pub fn half_open(&self) -> usize {
+        self.short.half_open()
+    }
+
     /// Takes all steps.
     ///
     /// # Errors

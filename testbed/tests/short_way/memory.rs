@@ -84,6 +84,11 @@ impl Memory {
         self.flows.keys().filter(|key| self.half_open.contains_key(key)).count()
     }
 
+    /// Flows that nobody has answered.
+    pub fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+
     /// Whether some flow's time ends within `margin` ticks before it is over.
     pub fn ends_soon(&self, now: u32, margin: u32) -> bool {
         let mut entries = self.flows.values().chain(self.half_open.values());
