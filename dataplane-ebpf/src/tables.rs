@@ -373,6 +373,29 @@ pub fn desk() -> Option<&'static mut Desk> {
     maps::DESK.get_ptr_mut(0).map(|desk| unsafe { &mut *desk })
 }
 
+/// Calls a function that gets the desk by itself, and with it `work`. The compiler believes that
+/// nobody else touches what a mutable reference is to; here it has to write everything back before
+/// the call and read it again after it.
+#[inline(always)]
+fn lend(work: &mut Work, function: impl FnOnce() -> u32) {
+    let work: *mut Work = work;
+    in_memory(work);
+    function();
+    in_memory(work);
+}
+
+/// What lies at `work` is in memory, and may be another afterwards.
+#[inline(always)]
+fn in_memory(work: *mut Work) {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: it copies a register onto itself.
+    unsafe {
+        core::arch::asm!("{work} = {work}", work = in(reg) work, options(nostack));
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    let _ = work;
+}
+
 /// [`cache::find_windows`], walked once by the verifier.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -416,7 +439,7 @@ pub extern "C" fn ringfence_remember(epoch: u32) -> u32 {
 /// Where the function is that decides a side of the frame.
 pub trait OfFrame {
     /// Decides the side that the desk names.
-    fn decide_side(&self);
+    fn decide_side(&self) -> u32;
 }
 
 /// Not for a frame.
@@ -430,20 +453,22 @@ pub struct OfTc(pub *mut __sk_buff, pub KernelTables);
 
 impl OfFrame for NoFrame {
     #[inline(always)]
-    fn decide_side(&self) {}
+    fn decide_side(&self) -> u32 {
+        0
+    }
 }
 
 impl OfFrame for OfXdp {
     #[inline(always)]
-    fn decide_side(&self) {
-        ringfence_side_xdp(self.0, self.1.slot);
+    fn decide_side(&self) -> u32 {
+        ringfence_side_xdp(self.0, self.1.slot)
     }
 }
 
 impl OfFrame for OfTc {
     #[inline(always)]
-    fn decide_side(&self) {
-        ringfence_side_tc(self.0, self.1.slot);
+    fn decide_side(&self) -> u32 {
+        ringfence_side_tc(self.0, self.1.slot)
     }
 }
 
@@ -504,9 +529,9 @@ impl<F: OfFrame> State for KernelState<F> {
         _: &R,
         _: &T,
         _: &Given,
-        _: &mut Work,
+        work: &mut Work,
     ) {
-        self.of.decide_side();
+        lend(work, || self.of.decide_side());
     }
 
     #[inline(always)]
@@ -531,10 +556,12 @@ impl<F: OfFrame> State for KernelState<F> {
             let _ = maps::FLOWS.remove(key);
             return maps::HALF_OPEN.insert(key, entry, ANY).is_ok();
         }
-        let is_there = maps::FLOWS.insert(key, entry, ANY).is_ok();
+        if maps::FLOWS.insert(key, entry, ANY).is_err() {
+            return false;
+        }
         // Most flows begin half open. If this one has not, there is nothing to remove.
         let _ = maps::HALF_OPEN.remove(key);
-        is_there
+        true
     }
 
     #[inline(always)]
@@ -595,18 +622,18 @@ impl<F: OfFrame> State for KernelState<F> {
     }
 
     #[inline(always)]
-    fn find_windows(&mut self, _: &mut Work) {
-        ringfence_find_windows(0);
+    fn find_windows(&mut self, work: &mut Work) {
+        lend(work, || ringfence_find_windows(0));
     }
 
     #[inline(always)]
-    fn conclude(&mut self, now: u32, _: &mut Work) {
-        ringfence_conclude(now);
+    fn conclude(&mut self, now: u32, work: &mut Work) {
+        lend(work, || ringfence_conclude(now));
     }
 
     #[inline(always)]
-    fn touch_presence(&mut self, now: u32, _: &mut Work) {
-        ringfence_touch_presence(now);
+    fn touch_presence(&mut self, now: u32, work: &mut Work) {
+        lend(work, || ringfence_touch_presence(now));
     }
 
     #[inline(always)]

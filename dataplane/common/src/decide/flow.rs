@@ -42,7 +42,10 @@ impl<T: Tables> Context<'_, T> {
         {
             return None;
         }
-        state.find_windows(work);
+        // Nothing else has windows, and an entry without a token finds none among those of others.
+        if work.packet.protocol == protocol::TCP {
+            state.find_windows(work);
+        }
         let Work { packet, scratch, .. } = work;
         let Scratch { key, entry: copy, windows, was_half_open, .. } = scratch;
         let step = state.with_flow(key, |entry| {
