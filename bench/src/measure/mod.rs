@@ -1,0 +1,1 @@
+//! Measurements of real packets, and of real changes, between the machines of the laboratory.
