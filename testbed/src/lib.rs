@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod lab;
 pub mod netns;
 pub mod packet;
+pub mod port;
 pub mod prober;
 pub mod random;
 pub mod render;

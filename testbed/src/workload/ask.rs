@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::record::{Answer, Record, Server};
 use super::{Process, Transport};
 use crate::connectivity::Probe;
+use crate::port;
 
 /// Whom to ask.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +146,9 @@ async fn over_tcp(question: Question) -> io::Result<Outcome> {
 }
 
 async fn over_udp(question: Question) -> io::Result<Outcome> {
-    let socket = UdpSocket::bind(question.from).await?;
+    let socket = port::udp(question.from)?;
+    socket.set_nonblocking(true)?;
+    let socket = UdpSocket::from_std(socket)?;
     socket.connect(question.to).await?;
     let record = Record::first();
     socket.send(&record.to_bytes()).await?;

@@ -12,6 +12,7 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use ringfence_testbed::netns::{Namespace, NamespaceError};
+use ringfence_testbed::port;
 use ringfence_testbed::topology::{Family, Place};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -115,7 +116,7 @@ pub fn arrive(host: &Host, way: Way, expected: bool) -> bool {
 fn stream(host: &Host, way: Way, family: Family, is_over: &Arc<AtomicBool>) -> Stream {
     let (from, to) = (host.place(way.from), host.place(way.to));
     let (source, destination) = (own(from, family), SocketAddr::new(own(to, family), way.port));
-    let socket = in_namespace(&to.namespace, move || UdpSocket::bind(destination).unwrap());
+    let socket = in_namespace(&to.namespace, move || port::udp(destination).unwrap());
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES).unwrap();
     socket.set_read_timeout(Some(LAST)).unwrap();
     let has_ended = Arc::new(AtomicBool::new(false));

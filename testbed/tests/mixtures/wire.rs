@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use ringfence_common::abi::config::Hook;
 use ringfence_dataplane::backend::ebpf::{Kernel, LoadedProgram};
 use ringfence_testbed::netns::Namespace;
+use ringfence_testbed::port;
 use ringfence_testbed::random::Random;
 use ringfence_testbed::veth::{Netlink, Via};
 
@@ -106,7 +107,7 @@ impl Wire {
     pub fn start(&self) -> Load {
         let listeners = self.at_host(|| {
             HOST.map(|address| {
-                let socket = UdpSocket::bind(at(address, LISTENED)).unwrap();
+                let socket = port::udp(at(address, LISTENED)).unwrap();
                 socket.set_nonblocking(true).unwrap();
                 socket
             })

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ringfence_dataplane::backend::userspace::live::{NotSent, WayCounters};
 use ringfence_testbed::netns::Namespace;
+use ringfence_testbed::port;
 use ringfence_testbed::require;
 use ringfence_testbed::topology::{BOX_OUTSIDE, Machines};
 use ringfence_testbed::veth::Netlink;
@@ -109,7 +110,7 @@ fn datagrams(
         let (ready, listening) = mpsc::channel();
         let receiver = scope.spawn(move || {
             to.run(|| {
-                let socket = UdpSocket::bind(server).unwrap();
+                let socket = port::udp(server).unwrap();
                 socket.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
                 ready.send(()).unwrap();
                 let mut datagram = vec![0; 1 << 16];
