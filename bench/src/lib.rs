@@ -8,6 +8,7 @@ pub mod changes;
 pub mod goals;
 pub mod kernel;
 pub mod measure;
+pub mod plan;
 pub mod record;
 pub mod rounds;
 pub mod workload;

@@ -10,6 +10,7 @@ pub mod conntrack;
 pub mod demo;
 pub mod environment;
 pub mod fuzz;
+pub mod interrupt;
 pub mod lab;
 pub mod netns;
 pub mod packet;

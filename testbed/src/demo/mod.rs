@@ -11,7 +11,6 @@
 mod denials;
 mod engine;
 mod expectation;
-mod interrupt;
 mod live;
 mod report;
 mod shop;
@@ -22,7 +21,6 @@ use std::io;
 
 pub use engine::{Applied, Engine, EngineError};
 pub use expectation::Expectation;
-pub use interrupt::on_interrupt;
 pub use live::Live;
 pub use report::{Change, Phase, Report};
 pub use shop::{Documents, PORTS, change, outsiders, shop};

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use ringfence_dataplane::enforce::HookChoice;
 use ringfence_testbed::connectivity::Style;
 use ringfence_testbed::demo::{self, DemoError, Live};
+use ringfence_testbed::interrupt::on_interrupt;
 
 use crate::exit::{self, Outcome};
 
@@ -37,7 +38,7 @@ enum Hook {
 }
 
 pub fn run(arguments: &Arguments) -> exit::Result {
-    demo::on_interrupt(|signal| {
+    on_interrupt(|signal| {
         // All that the demo made belongs to this process and ends with it.
         anstream::eprintln!("\ninterrupted; nothing is left behind");
         std::process::exit(SIGNAL_BASE + signal as i32);

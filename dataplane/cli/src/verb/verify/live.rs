@@ -7,7 +7,7 @@ use std::io::Write;
 
 use anyhow::Context as _;
 use ringfence_testbed::case::Case;
-use ringfence_testbed::demo;
+use ringfence_testbed::interrupt::on_interrupt;
 use ringfence_testbed::suite::live::{self, Backend, LiveError, Report, Skipped};
 
 use super::bar::Bar;
@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> exit::Result {
     for backend in &backends {
         backend.check()?;
     }
-    demo::on_interrupt(|signal| {
+    on_interrupt(|signal| {
         // The networks and all that is on them belong to this process and end with it.
         anstream::eprintln!("\ninterrupted; nothing is left behind");
         std::process::exit(SIGNAL_BASE + signal as i32);

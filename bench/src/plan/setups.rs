@@ -1,0 +1,268 @@
+//! What is installed, and what is measured of it.
+
+use std::fmt;
+
+use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Whether everything works: ten rules, a moment each.
+    Smoke,
+    /// What fits a coffee break: 1,000 and 10,000 rules.
+    Short,
+    /// Everything.
+    Full,
+}
+
+/// How much is under way while round trips are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Load {
+    /// Next to nothing.
+    Unloaded,
+    /// Half, nine tenths, and more than what the contender can carry; the receiver works on the
+    /// sender's core.
+    Loaded,
+    /// The same, and the receiver works on another core, so that a queue can form.
+    Steered,
+}
+
+/// Something to be measured of what is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Task {
+    /// The time of a decision, in the kernel.
+    Decision,
+    /// The time that a packet takes of one core.
+    Send,
+    /// Round trips.
+    RoundTrip(Load),
+    /// Packets a second without loss.
+    LossFree,
+    /// Packets a second that are denied.
+    Drop,
+    /// Bits a second of TCP.
+    Stream,
+    /// Connections a second.
+    Connect,
+    /// Processor time of a packet.
+    Cpu,
+    /// The time of a change.
+    Change,
+    /// What a change does to packets.
+    Disturbance,
+    /// Memory.
+    Memory,
+}
+
+/// One installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// What is installed, and which packets it meets.
+    pub case: Case,
+    /// What is measured.
+    pub tasks: Vec<Task>,
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.case.fmt(f)
+    }
+}
+
+/// Those that filter.
+fn filters() -> impl Iterator<Item = Contender> {
+    Contender::ALL.into_iter().filter(|contender| !contender.is_control())
+}
+
+/// Those whose rules are asked one after the other.
+fn chains() -> impl Iterator<Item = Contender> {
+    use Contender::{BareIptables, BareIptablesNft, BareNft, IptablesFlat};
+    [BareIptables, BareIptablesNft, BareNft, IptablesFlat].into_iter()
+}
+
+/// What `form` measures, in its order.
+#[must_use]
+pub fn setups(form: Form) -> Vec<Setup> {
+    match form {
+        Form::Smoke => smoke(),
+        Form::Short => short(),
+        Form::Full => full(),
+    }
+}
+
+/// The circumstances that everything is measured under: the last rule matches an IPv4 packet, the
+/// others name other addresses, and nobody has answered yet.
+fn usual(contender: Contender, rules: usize) -> Case {
+    let is_stateful = !contender.is_bare() && !contender.is_control();
+    Case {
+        contender,
+        rules: if contender.is_control() { 0 } else { rules },
+        position: Position::Last,
+        mismatch: Mismatch::Address,
+        tracking: if is_stateful { Tracking::New } else { Tracking::Stateless },
+        family: Family::V4,
+    }
+}
+
+fn denied(contender: Contender, rules: usize) -> Case {
+    Case { position: Position::None, ..usual(contender, rules) }
+}
+
+fn other_ports(contender: Contender, rules: usize) -> Case {
+    Case { mismatch: Mismatch::Port, ..usual(contender, rules) }
+}
+
+fn smoke() -> Vec<Setup> {
+    use Contender::{BareIptables, EbpfTcx, EmptyTcx, Nftables, None};
+    let every = [None, EmptyTcx, EbpfTcx, Nftables, BareIptables].into_iter().map(|contender| {
+        let tasks = vec![
+            Task::Send,
+            Task::RoundTrip(Load::Unloaded),
+            Task::LossFree,
+            Task::Stream,
+            Task::Connect,
+        ];
+        Setup { case: usual(contender, 10), tasks }
+    });
+    let denying = [EbpfTcx, BareIptables]
+        .map(|contender| Setup { case: denied(contender, 10), tasks: vec![Task::Drop] });
+    let changing = [EbpfTcx, BareIptables].map(|contender| Setup {
+        case: usual(contender, 10),
+        tasks: vec![Task::Change, Task::Memory],
+    });
+    every.chain(denying).chain(changing).collect()
+}
+
+fn short() -> Vec<Setup> {
+    let mut all: Vec<Setup> =
+        controls(vec![Task::Send, Task::RoundTrip(Load::Unloaded), Task::LossFree]);
+    for rules in [1_000, 10_000] {
+        for contender in filters() {
+            let mut tasks = vec![Task::Send, Task::RoundTrip(Load::Unloaded)];
+            if rules == 10_000 {
+                tasks.push(Task::LossFree);
+            }
+            if is_in_kernel_program(contender) {
+                tasks.push(Task::Decision);
+            }
+            all.push(Setup { case: usual(contender, rules), tasks });
+        }
+        for contender in [Contender::BareIptables, Contender::IptablesFlat, Contender::EbpfTcx] {
+            all.push(Setup { case: other_ports(contender, rules), tasks: vec![Task::Send] });
+        }
+        all.extend(changes(rules, &[Task::Change]));
+    }
+    all
+}
+
+fn full() -> Vec<Setup> {
+    let mut all = controls(vec![
+        Task::Send,
+        Task::RoundTrip(Load::Unloaded),
+        Task::RoundTrip(Load::Loaded),
+        Task::RoundTrip(Load::Steered),
+        Task::LossFree,
+        Task::Stream,
+        Task::Connect,
+        Task::Cpu,
+    ]);
+    for contender in filters() {
+        for rules in [10, 100, 1_000, 10_000, 100_000] {
+            all.push(Setup { case: usual(contender, rules), tasks: main_tasks(contender, rules) });
+        }
+        all.push(Setup { case: denied(contender, 0), tasks: vec![Task::Send] });
+        for rules in [1_000, 10_000] {
+            all.push(Setup { case: denied(contender, rules), tasks: vec![Task::Send, Task::Drop] });
+            let v6 = Case { family: Family::V6, ..usual(contender, rules) };
+            all.push(Setup { case: v6, tasks: vec![Task::Send] });
+            let known = Case { tracking: Tracking::Established, ..usual(contender, rules) };
+            all.push(Setup { case: known, tasks: vec![Task::Send] });
+        }
+        for rules in [100, 1_000, 10_000, 100_000] {
+            all.push(Setup { case: other_ports(contender, rules), tasks: vec![Task::Send] });
+        }
+    }
+    for contender in chains() {
+        for position in [Position::First, Position::Middle] {
+            for rules in [1_000, 10_000] {
+                let case = Case { position, ..usual(contender, rules) };
+                all.push(Setup { case, tasks: vec![Task::Send] });
+            }
+        }
+    }
+    for rules in [1_000, 10_000, 100_000] {
+        all.extend(changes(rules, &[Task::Change, Task::Memory]));
+    }
+    for rules in [1_000, 10_000] {
+        all.extend(changes(rules, &[Task::Disturbance]));
+    }
+    all
+}
+
+/// What is measured of the usual case in full.
+fn main_tasks(contender: Contender, rules: usize) -> Vec<Task> {
+    let mut tasks = vec![Task::Send];
+    if is_in_kernel_program(contender) {
+        tasks.push(Task::Decision);
+    }
+    if rules >= 1_000 {
+        tasks.push(Task::RoundTrip(Load::Unloaded));
+    }
+    if matches!(rules, 1_000 | 10_000) {
+        tasks.extend([Task::RoundTrip(Load::Steered), Task::LossFree, Task::Connect]);
+    }
+    if rules == 10_000 {
+        tasks.extend([Task::RoundTrip(Load::Loaded), Task::Stream, Task::Cpu]);
+    }
+    tasks.sort();
+    tasks
+}
+
+fn controls(tasks: Vec<Task>) -> Vec<Setup> {
+    let controls = Contender::ALL.into_iter().filter(|contender| contender.is_control());
+    controls.map(|contender| Setup { case: usual(contender, 0), tasks: tasks.clone() }).collect()
+}
+
+fn changes(rules: usize, tasks: &[Task]) -> Vec<Setup> {
+    filters()
+        .map(|contender| Setup { case: usual(contender, rules), tasks: tasks.to_vec() })
+        .collect()
+}
+
+/// Whether it is a program of ours in the kernel, which can be run alone.
+const fn is_in_kernel_program(contender: Contender) -> bool {
+    matches!(contender, Contender::EbpfTcx | Contender::EbpfXdp)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_measured_twice() {
+        for form in [Form::Smoke, Form::Short, Form::Full] {
+            let mut seen = BTreeSet::new();
+            for setup in setups(form) {
+                for task in setup.tasks {
+                    assert!(seen.insert((setup.case, task)), "{form:?}: {}, {task:?}", setup.case);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_full_form_leaves_out_no_contender_and_nothing_of_the_short_one() {
+        let all = |form| -> BTreeSet<(Case, Task)> {
+            let tasks = |setup: Setup| setup.tasks.into_iter().map(move |task| (setup.case, task));
+            setups(form).into_iter().flat_map(tasks).collect()
+        };
+        let full = all(Form::Full);
+        for (case, task) in all(Form::Short) {
+            assert!(full.contains(&(case, task)), "{case}, {task:?}");
+        }
+        let contenders: BTreeSet<Contender> = full.iter().map(|(case, _)| case.contender).collect();
+        assert_eq!(contenders, Contender::ALL.into());
+    }
+}
