@@ -1,33 +1,38 @@
 //! How large tables are, in map entries and in bytes of kernel memory.
 //!
-//! The figures follow the structures of Linux 6.12 to 6.18 on 64-bit machines, one generation
-//! loaded; while one generation replaces another both exist, so the peak is their sum.
+//! One generation; while one replaces another both exist, so the peak is their sum.
 //!
-//! - Hash map (`kernel/bpf/hashtab.c`): per element `struct htab_elem`, 48 bytes, and key and value
-//!   each rounded up to 8 bytes; `struct bucket`, 16 bytes, as many as the next power of two.
-//! - Prefix trie (`kernel/bpf/lpm_trie.c`): `struct lpm_trie_node`, 24 bytes, the address and the
-//!   value; up to one node without a value for every prefix but one. Counted as if all were there,
-//!   rounded up to the allocator's size classes.
-//! - Array (`kernel/bpf/arraymap.c`): the value, rounded up to 8 bytes.
+//! - Bucket tables ([`ringfence_common::abi::table`]): chunks of one size, as many as [`shape_for`]
+//!   says, or more where keys are spread unevenly. Prefixes of up to [`LENGTHS`] lengths of a
+//!   family lie in the table of that family's addresses.
+//! - Prefix trie (`kernel/bpf/lpm_trie.c` of Linux 6.12 to 6.18), for the prefixes of a family that
+//!   has more lengths: `struct lpm_trie_node`, 24 bytes, the address and the value; up to one node
+//!   without a value for every prefix but one. Counted as if all were there, rounded up to the
+//!   allocator's size classes.
+//! - Classes: a number for each port of each protocol.
 //!
-//! State that does not depend on policy (connections, counters, events) is not counted here.
+//! What does not depend on policy (hooks, connections, counters, events) is not counted here.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringfence_common::abi::identity::{AddressBytes, AddressEntry};
+use ringfence_common::abi::identity::AddressEntry;
 use ringfence_common::abi::limits;
-use ringfence_common::abi::policy::{
-    BLOCKS, CLASSED_PROTOCOLS, ClassBlock, Endpoint, PolicyEntry, PolicyKey,
+use ringfence_common::abi::policy::{BLOCKS, CLASSED_PROTOCOLS, ClassBlock};
+use ringfence_common::abi::table::{
+    CHUNK_BUCKETS, LENGTHS, NarrowBucket, SLOTS, Shape, WideBucket,
 };
 
 use super::Tables;
 
-/// `sizeof(struct htab_elem)`.
-const HASH_ELEMENT: u64 = 48;
-/// `sizeof(struct bucket)`.
-const HASH_BUCKET: u64 = 16;
+/// A chunk of a bucket table has room for so many keys.
+const CHUNK_KEYS: usize = CHUNK_BUCKETS as usize * SLOTS;
+/// Keys of a chunk that a table of several is made for: five eighths.
+const USUAL_KEYS: usize = CHUNK_KEYS * 5 / 8;
+/// The smallest bucket table has so many buckets.
+const SMALLEST: usize = 64;
 /// `sizeof(struct lpm_trie_node)` without its data.
 const TRIE_NODE: u64 = 24;
 /// The link that `bpf_mem_alloc` puts before an object.
@@ -78,28 +83,34 @@ impl Map {
             Self::Policy => limits::POLICY_ENTRIES as u64,
         }
     }
+}
 
-    /// Bytes of kernel memory that `entries` cost.
-    fn bytes(self, entries: u64) -> u64 {
-        match self {
-            Self::AddressesV4 | Self::AddressesV6 => hash::<AddressBytes, AddressEntry>(entries),
-            Self::PrefixesV4 => trie(entries, 4),
-            Self::PrefixesV6 => trie(entries, 16),
-            Self::Classes => entries * BLOCKS as u64 * size::<ClassBlock>(),
-            Self::Endpoints => hash::<u32, Endpoint>(entries),
-            Self::Policy => hash::<PolicyKey, PolicyEntry>(entries),
-        }
+/// The shape of a bucket table for so many keys.
+#[must_use]
+pub fn shape_for(keys: usize) -> Shape {
+    let one = keys.saturating_mul(2).div_ceil(SLOTS).max(SMALLEST);
+    if one <= CHUNK_BUCKETS as usize {
+        return Shape { chunks: 1, buckets: number(one) };
     }
+    Shape { chunks: number(keys.div_ceil(USUAL_KEYS)), buckets: CHUNK_BUCKETS }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn size<T>() -> u64 {
     size_of::<T>() as u64
 }
 
-fn hash<Key, Value>(entries: u64) -> u64 {
-    let element =
-        HASH_ELEMENT + size::<Key>().next_multiple_of(8) + size::<Value>().next_multiple_of(8);
-    entries * element + entries.next_power_of_two() * HASH_BUCKET
+/// Bytes of a table with so many keys in buckets of that kind.
+fn table<Bucket>(keys: usize) -> u64 {
+    u64::from(shape_for(keys).chunks) * u64::from(CHUNK_BUCKETS) * size::<Bucket>()
+}
+
+/// Bytes of an array that has the class of each port of each protocol.
+fn classes() -> u64 {
+    CLASSED_PROTOCOLS.len() as u64 * BLOCKS as u64 * size::<ClassBlock>()
 }
 
 fn trie(entries: u64, address: u64) -> u64 {
@@ -173,22 +184,45 @@ impl Tables {
     /// How large they would be with so many policy entries.
     pub(super) fn size_with(&self, policy_entries: usize) -> Size {
         let v4 = self.addresses.keys().filter(|address| matches!(address, IpAddr::V4(_))).count();
-        let prefixes_v4 = self.prefixes.keys().filter(|net| matches!(net, IpNet::V4(_))).count();
+        let v6 = self.addresses.len() - v4;
+        let prefixes_v4 = Prefixes::of(self, |net| matches!(net, IpNet::V4(_)));
+        let prefixes_v6 = Prefixes::of(self, |net| matches!(net, IpNet::V6(_)));
+        let endpoints = self.endpoints.len();
         let maps = [
-            (Map::AddressesV4, v4),
-            (Map::AddressesV6, self.addresses.len() - v4),
-            (Map::PrefixesV4, prefixes_v4),
-            (Map::PrefixesV6, self.prefixes.len() - prefixes_v4),
+            (Map::AddressesV4, v4, table::<NarrowBucket>(v4 + prefixes_v4.in_table())),
+            (Map::AddressesV6, v6, table::<WideBucket>(v6 + prefixes_v6.in_table())),
+            (Map::PrefixesV4, prefixes_v4.count, trie(prefixes_v4.in_trie(), 4)),
+            (Map::PrefixesV6, prefixes_v6.count, trie(prefixes_v6.in_trie(), 16)),
             // An array: all its values exist, used or not.
-            (Map::Classes, CLASSED_PROTOCOLS.len()),
-            (Map::Endpoints, self.endpoints.len()),
-            (Map::Policy, policy_entries),
+            (Map::Classes, CLASSED_PROTOCOLS.len(), classes()),
+            (Map::Endpoints, endpoints, table::<NarrowBucket>(endpoints)),
+            (Map::Policy, policy_entries, table::<NarrowBucket>(policy_entries)),
         ];
-        let maps = maps.into_iter().map(|(map, entries)| {
-            let entries = entries as u64;
-            MapSize { map, entries, bytes: map.bytes(entries) }
-        });
-        Size { maps: maps.collect() }
+        let maps =
+            maps.map(|(map, entries, bytes)| MapSize { map, entries: entries as u64, bytes });
+        Size { maps: maps.into() }
+    }
+}
+
+/// The prefixes of one family.
+struct Prefixes {
+    count: usize,
+    lengths: usize,
+}
+
+impl Prefixes {
+    fn of(tables: &Tables, is_of_family: impl Fn(&IpNet) -> bool) -> Self {
+        let all = || tables.prefixes.keys().filter(|net| is_of_family(net));
+        let lengths: BTreeSet<u8> = all().map(IpNet::prefix_len).collect();
+        Self { count: all().count(), lengths: lengths.len() }
+    }
+
+    const fn in_table(&self) -> usize {
+        if self.lengths <= LENGTHS { self.count } else { 0 }
+    }
+
+    const fn in_trie(&self) -> u64 {
+        (self.count - self.in_table()) as u64
     }
 }
 
@@ -198,15 +232,26 @@ mod tests {
     use crate::compile::CompileError;
 
     #[test]
-    fn memory_follows_the_kernels_structures() {
-        // 48 + 16 (12-byte key) + 8, and a bucket each.
-        assert_eq!(Map::Policy.bytes(1_024), 1_024 * (72 + 16));
-        assert_eq!(Map::Policy.bytes(1_025), 1_025 * 72 + 2_048 * 16);
-        assert_eq!(Map::AddressesV6.bytes(1), 48 + 16 + 8 + 16);
-        assert_eq!(Map::Endpoints.bytes(1), 48 + 8 + 16 + 16);
-        assert_eq!(Map::Classes.bytes(5), 5 * 131_072);
-        assert_eq!((Map::PrefixesV4.bytes(1), Map::PrefixesV4.bytes(3)), (64, 5 * 64));
-        assert_eq!((Map::PrefixesV6.bytes(0), Map::PrefixesV6.bytes(2)), (0, 3 * 64));
+    fn tables_are_made_of_whole_chunks() {
+        let (narrow, wide) = (table::<NarrowBucket>, table::<WideBucket>);
+        assert_eq!((narrow(0), narrow(2_048)), (65_536, 65_536));
+        // Five eighths of 4,096 keys to a chunk.
+        assert_eq!((narrow(10_000), wide(10_000)), (4 * 65_536, 4 * 131_072));
+        assert_eq!(narrow(limits::POLICY_ENTRIES as usize), 410 * 65_536);
+        assert_eq!(classes(), 5 * 131_072);
+    }
+
+    #[test]
+    fn prefixes_of_many_lengths_lie_in_a_trie() {
+        let of = |lengths: u8| {
+            let nets = (0..lengths).map(|length| format!("10.0.0.0/{}", 24 - length));
+            let prefixes = nets.map(|net| (net.parse().unwrap(), 7)).collect();
+            let size = Tables { prefixes, ..Tables::default() }.size();
+            let bytes = |map| size.maps.iter().find(|size| size.map == map).unwrap().bytes;
+            (bytes(Map::AddressesV4), bytes(Map::PrefixesV4))
+        };
+        assert_eq!(of(8), (65_536, 0));
+        assert_eq!(of(9), (65_536, (2 * 9 - 1) * 64));
     }
 
     #[test]

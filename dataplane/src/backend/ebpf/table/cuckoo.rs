@@ -19,6 +19,8 @@ use std::marker::PhantomData;
 use ringfence_common::abi::table::{CHUNK_BUCKETS, SLOTS, Shape};
 use ringfence_common::table::{Places, places};
 
+use crate::compile::shape_for;
+
 /// How the keys of a table lie in its slots.
 pub trait Format<const WORDS: usize> {
     /// The bits of a slot that are key.
@@ -29,15 +31,6 @@ pub trait Format<const WORDS: usize> {
     /// The hash of the key in a slot.
     fn hash(seed: [u64; 2], slot: &[u64; WORDS]) -> u64;
 }
-
-/// A chunk has room for so many keys.
-const CHUNK_KEYS: usize = CHUNK_BUCKETS as usize * SLOTS;
-
-/// Keys of a chunk that a table of several is made for: five eighths.
-const USUAL_KEYS: usize = CHUNK_KEYS * 5 / 8;
-
-/// The smallest table has so many buckets.
-const SMALLEST: usize = 64;
 
 /// How often a table is made larger before another seed is tried.
 const GROWTHS: u32 = 4;
@@ -74,16 +67,6 @@ pub struct At {
     pub slot: u32,
 }
 
-/// The shape of a table for so many keys.
-#[must_use]
-pub fn shape_for(keys: usize) -> Shape {
-    let one = keys.saturating_mul(2).div_ceil(SLOTS).max(SMALLEST);
-    if one <= CHUNK_BUCKETS as usize {
-        return Shape { chunks: 1, buckets: number(one) };
-    }
-    Shape { chunks: number(keys.div_ceil(USUAL_KEYS)), buckets: CHUNK_BUCKETS }
-}
-
 /// A somewhat larger shape.
 fn grown(shape: Shape) -> Shape {
     let Shape { chunks, buckets } = shape;
@@ -91,10 +74,6 @@ fn grown(shape: Shape) -> Shape {
         return Shape { chunks, buckets: (buckets * 2).min(CHUNK_BUCKETS) };
     }
     Shape { chunks: chunks + chunks.div_ceil(8), buckets }
-}
-
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The slots of a table that is only in this process's memory.

@@ -177,7 +177,7 @@ fn a_full_chunk_refuses_and_loses_nothing() {
         }
         Err(Full) => true,
     });
-    let load = rows.len() * 100 / CHUNK_KEYS;
+    let load = rows.len() * 100 / (CHUNK_BUCKETS as usize * SLOTS);
     assert!(load >= 95, "it was {load} % full");
     assert_found::<Policy, 2>(&find_narrow(&table), &rows, refused.into_iter());
 }
