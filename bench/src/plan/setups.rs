@@ -4,6 +4,8 @@ use std::fmt;
 
 use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking};
 
+use crate::record::{Measurement, variant};
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -15,27 +17,35 @@ pub enum Form {
     Full,
 }
 
-/// How much is under way while round trips are measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Load {
-    /// Next to nothing.
-    Unloaded,
-    /// Half, nine tenths, and more than what the contender can carry; the receiver works on the
-    /// sender's core.
-    Loaded,
-    /// The same, and the receiver works on another core, so that a queue can form.
-    Steered,
+impl Form {
+    /// How often everything is set up anew and measured.
+    #[must_use]
+    pub const fn passes(self) -> u32 {
+        match self {
+            Self::Smoke => 1,
+            Self::Short | Self::Full => 2,
+        }
+    }
 }
+
+/// Rules of the policies whose decisions are measured, by form.
+pub(super) const DECIDED_RULES: [&[usize]; 3] =
+    [&[10], &[1_000, 10_000], &[10, 100, 1_000, 10_000, 100_000]];
 
 /// Something to be measured of what is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// The time of a decision, in the kernel.
-    Decision,
     /// The time that a packet takes of one core.
     Send,
-    /// Round trips.
-    RoundTrip(Load),
+    /// Round trips on an idle way.
+    RoundTrip,
+    /// Round trips at half, at nine tenths and at more of what the contender can do, the receiver
+    /// on the sender's core.
+    Loaded,
+    /// The same where the receiver works on another core, so that a queue can form.
+    Steered,
+    /// Round trips of which each is a connection's first packet.
+    FirstPacket,
     /// Packets a second without loss.
     LossFree,
     /// Packets a second that are denied.
@@ -52,6 +62,45 @@ pub enum Task {
     Disturbance,
     /// Memory.
     Memory,
+}
+
+impl Task {
+    /// The file that it goes to.
+    #[must_use]
+    pub const fn measurement(self) -> Measurement {
+        match self {
+            Self::Send => Measurement::Send,
+            Self::RoundTrip | Self::Loaded | Self::Steered | Self::FirstPacket => {
+                Measurement::RoundTrip
+            }
+            Self::LossFree => Measurement::LossFree,
+            Self::Drop => Measurement::Drop,
+            Self::Stream => Measurement::Stream,
+            Self::Connect => Measurement::Connect,
+            Self::Cpu => Measurement::Cpu,
+            Self::Change => Measurement::Change,
+            Self::Disturbance => Measurement::Disturbance,
+            Self::Memory => Measurement::Memory,
+        }
+    }
+
+    /// What tells it from others of the same measurement.
+    #[must_use]
+    pub const fn variant(self) -> &'static str {
+        match self {
+            Self::RoundTrip => variant::UNLOADED,
+            Self::Loaded => variant::OVERLOAD,
+            Self::Steered => variant::STEERED_OVERLOAD,
+            Self::FirstPacket => variant::FIRST_PACKET,
+            _ => "",
+        }
+    }
+
+    /// Whether the contender has to be in place before. The others put it there themselves.
+    #[must_use]
+    pub const fn needs_contender(self) -> bool {
+        !matches!(self, Self::Change | Self::Disturbance | Self::Memory)
+    }
 }
 
 /// One installation.
@@ -113,15 +162,9 @@ fn other_ports(contender: Contender, rules: usize) -> Case {
 }
 
 fn smoke() -> Vec<Setup> {
-    use Contender::{BareIptables, EbpfTcx, EmptyTcx, Nftables, None};
-    let every = [None, EmptyTcx, EbpfTcx, Nftables, BareIptables].into_iter().map(|contender| {
-        let tasks = vec![
-            Task::Send,
-            Task::RoundTrip(Load::Unloaded),
-            Task::LossFree,
-            Task::Stream,
-            Task::Connect,
-        ];
+    use Contender::{BareIptables, EbpfTcx, EmptyTcx, None, Nftables};
+    let every = [None, EmptyTcx, EbpfTcx, Nftables, BareIptables].map(|contender| {
+        let tasks = vec![Task::Send, Task::RoundTrip, Task::LossFree, Task::Stream, Task::Connect];
         Setup { case: usual(contender, 10), tasks }
     });
     let denying = [EbpfTcx, BareIptables]
@@ -130,37 +173,33 @@ fn smoke() -> Vec<Setup> {
         case: usual(contender, 10),
         tasks: vec![Task::Change, Task::Memory],
     });
-    every.chain(denying).chain(changing).collect()
+    every.into_iter().chain(denying).chain(changing).collect()
 }
 
 fn short() -> Vec<Setup> {
-    let mut all: Vec<Setup> =
-        controls(vec![Task::Send, Task::RoundTrip(Load::Unloaded), Task::LossFree]);
+    let mut all = controls(&[Task::Send, Task::RoundTrip, Task::LossFree]);
     for rules in [1_000, 10_000] {
         for contender in filters() {
-            let mut tasks = vec![Task::Send, Task::RoundTrip(Load::Unloaded)];
-            if rules == 10_000 {
-                tasks.push(Task::LossFree);
-            }
-            if is_in_kernel_program(contender) {
-                tasks.push(Task::Decision);
-            }
-            all.push(Setup { case: usual(contender, rules), tasks });
+            let tasks: &[Task] = match rules {
+                10_000 => &[Task::Send, Task::RoundTrip, Task::LossFree, Task::Change],
+                _ => &[Task::Send, Task::RoundTrip, Task::Change],
+            };
+            all.push(Setup { case: usual(contender, rules), tasks: tasks.to_vec() });
         }
         for contender in [Contender::BareIptables, Contender::IptablesFlat, Contender::EbpfTcx] {
             all.push(Setup { case: other_ports(contender, rules), tasks: vec![Task::Send] });
         }
-        all.extend(changes(rules, &[Task::Change]));
     }
     all
 }
 
 fn full() -> Vec<Setup> {
-    let mut all = controls(vec![
+    let mut all = controls(&[
         Task::Send,
-        Task::RoundTrip(Load::Unloaded),
-        Task::RoundTrip(Load::Loaded),
-        Task::RoundTrip(Load::Steered),
+        Task::RoundTrip,
+        Task::Loaded,
+        Task::Steered,
+        Task::FirstPacket,
         Task::LossFree,
         Task::Stream,
         Task::Connect,
@@ -168,15 +207,17 @@ fn full() -> Vec<Setup> {
     ]);
     for contender in filters() {
         for rules in [10, 100, 1_000, 10_000, 100_000] {
-            all.push(Setup { case: usual(contender, rules), tasks: main_tasks(contender, rules) });
+            all.push(Setup { case: usual(contender, rules), tasks: main_tasks(rules) });
         }
         all.push(Setup { case: denied(contender, 0), tasks: vec![Task::Send] });
         for rules in [1_000, 10_000] {
-            all.push(Setup { case: denied(contender, rules), tasks: vec![Task::Send, Task::Drop] });
             let v6 = Case { family: Family::V6, ..usual(contender, rules) };
-            all.push(Setup { case: v6, tasks: vec![Task::Send] });
             let known = Case { tracking: Tracking::Established, ..usual(contender, rules) };
-            all.push(Setup { case: known, tasks: vec![Task::Send] });
+            all.extend([
+                Setup { case: denied(contender, rules), tasks: vec![Task::Send, Task::Drop] },
+                Setup { case: v6, tasks: vec![Task::Send] },
+                Setup { case: known, tasks: vec![Task::Send] },
+            ]);
         }
         for rules in [100, 1_000, 10_000, 100_000] {
             all.push(Setup { case: other_ports(contender, rules), tasks: vec![Task::Send] });
@@ -190,48 +231,30 @@ fn full() -> Vec<Setup> {
             }
         }
     }
-    for rules in [1_000, 10_000, 100_000] {
-        all.extend(changes(rules, &[Task::Change, Task::Memory]));
-    }
-    for rules in [1_000, 10_000] {
-        all.extend(changes(rules, &[Task::Disturbance]));
-    }
     all
 }
 
 /// What is measured of the usual case in full.
-fn main_tasks(contender: Contender, rules: usize) -> Vec<Task> {
+fn main_tasks(rules: usize) -> Vec<Task> {
     let mut tasks = vec![Task::Send];
-    if is_in_kernel_program(contender) {
-        tasks.push(Task::Decision);
-    }
     if rules >= 1_000 {
-        tasks.push(Task::RoundTrip(Load::Unloaded));
+        tasks.extend([Task::RoundTrip, Task::Change, Task::Memory]);
     }
     if matches!(rules, 1_000 | 10_000) {
-        tasks.extend([Task::RoundTrip(Load::Steered), Task::LossFree, Task::Connect]);
+        let more = [Task::Steered, Task::FirstPacket, Task::LossFree, Task::Connect];
+        tasks.extend(more);
+        tasks.push(Task::Disturbance);
     }
     if rules == 10_000 {
-        tasks.extend([Task::RoundTrip(Load::Loaded), Task::Stream, Task::Cpu]);
+        tasks.extend([Task::Loaded, Task::Stream, Task::Cpu]);
     }
     tasks.sort();
     tasks
 }
 
-fn controls(tasks: Vec<Task>) -> Vec<Setup> {
+fn controls(tasks: &[Task]) -> Vec<Setup> {
     let controls = Contender::ALL.into_iter().filter(|contender| contender.is_control());
-    controls.map(|contender| Setup { case: usual(contender, 0), tasks: tasks.clone() }).collect()
-}
-
-fn changes(rules: usize, tasks: &[Task]) -> Vec<Setup> {
-    filters()
-        .map(|contender| Setup { case: usual(contender, rules), tasks: tasks.to_vec() })
-        .collect()
-}
-
-/// Whether it is a program of ours in the kernel, which can be run alone.
-const fn is_in_kernel_program(contender: Contender) -> bool {
-    matches!(contender, Contender::EbpfTcx | Contender::EbpfXdp)
+    controls.map(|contender| Setup { case: usual(contender, 0), tasks: tasks.to_vec() }).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! What a measurement is given, and how long it may take.
+
+use std::time::Duration;
+
+use ringfence_testbed::lab::Case;
+
+use super::Form;
+use super::pair::Pair;
+use crate::measure::Setting;
+use crate::record::Measurement;
+
+/// One setup on the bench.
+pub struct Bench<'a> {
+    /// The two laboratories, the contender in place.
+    pub pair: &'a mut Pair,
+    /// The case.
+    pub case: Case,
+    /// Which time everything is set up anew, from 1.
+    pub pass: u32,
+    /// How long and how often.
+    pub effort: Effort,
+}
+
+impl Bench<'_> {
+    /// What samples of one round are called by.
+    pub fn setting(&self, measurement: Measurement, variant: &str, round: usize) -> Setting {
+        Setting {
+            measurement,
+            case: self.case,
+            variant: variant.to_owned(),
+            pass: self.pass,
+            round: u32::try_from(round).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// How long and how often something is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Rounds of sending.
+    pub sending_rounds: usize,
+    /// Packets of a round of sending.
+    pub packets: u64,
+    /// How long a round of sending may take, where packets are slow.
+    pub sending: Duration,
+    /// Rounds of round trips.
+    pub round_trip_rounds: usize,
+    /// How long one of those takes.
+    pub round_trips: Duration,
+    /// How long packets, connections or bytes are counted, for a rate.
+    pub rate: Duration,
+    /// Rounds of a rate.
+    pub rate_rounds: usize,
+    /// Rounds of decisions.
+    pub decision_rounds: usize,
+    /// How often a program runs in one of those.
+    pub repeat: u32,
+}
+
+impl Effort {
+    /// What fits `form`.
+    pub fn of(form: Form) -> Self {
+        let milliseconds = Duration::from_millis;
+        match form {
+            Form::Smoke => Self {
+                sending_rounds: 2,
+                packets: 50,
+                sending: milliseconds(5),
+                round_trip_rounds: 1,
+                round_trips: milliseconds(10),
+                rate: milliseconds(10),
+                rate_rounds: 1,
+                decision_rounds: 1,
+                repeat: 1_000,
+            },
+            Form::Short => Self {
+                sending_rounds: 15,
+                packets: 10_000,
+                sending: milliseconds(20),
+                round_trip_rounds: 3,
+                round_trips: milliseconds(300),
+                rate: milliseconds(200),
+                rate_rounds: 1,
+                decision_rounds: 9,
+                repeat: 100_000,
+            },
+            Form::Full => Self {
+                sending_rounds: 15,
+                packets: 10_000,
+                sending: milliseconds(20),
+                round_trip_rounds: 5,
+                round_trips: milliseconds(400),
+                rate: milliseconds(300),
+                rate_rounds: 3,
+                decision_rounds: 21,
+                repeat: 100_000,
+            },
+        }
+    }
+}

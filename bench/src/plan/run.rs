@@ -1,0 +1,173 @@
+//! Going through a plan.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
+
+use ringfence_testbed::lab::Case;
+
+use super::bench::{Bench, Effort};
+use super::pair::Pair;
+use super::setups::{DECIDED_RULES, Form, Setup, Task, setups};
+use super::{changes, decisions, rates, round_trips, sending};
+use crate::kernel::MeasureError;
+use crate::record::{Omission, Sample};
+
+/// What was measured so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Results {
+    /// The values.
+    pub samples: Vec<Sample>,
+    /// What could not be measured.
+    pub omissions: Vec<Omission>,
+    /// Whether everything of the plan was tried.
+    pub complete: bool,
+}
+
+/// Who watches while a plan is gone through.
+pub trait Watch: Sync {
+    /// This comes next: so many of so many are done.
+    fn begin(&self, what: &str, done: usize, all: usize);
+    /// So much there is by now.
+    fn keep(&self, results: &Results);
+    /// Whether to stop.
+    fn is_over(&self) -> bool;
+}
+
+/// Goes through the plan of a form.
+///
+/// # Errors
+///
+/// [`MeasureError::Missing`] when nothing at all can be measured here, without root for instance.
+pub fn run(form: Form, watch: &dyn Watch) -> Result<Results, MeasureError> {
+    if let Some(missing) = ringfence_testbed::require::missing_for_kernel() {
+        return Err(MeasureError::Missing(missing));
+    }
+    let setups = setups(form);
+    let all = form.passes() as usize * (setups.len() + 1);
+    let (mut results, mut done) = (Results::default(), 0);
+    for pass in 1..=form.passes() {
+        watch.begin(&format!("pass {pass}: decisions in the kernel"), done, all);
+        let effort = Effort::of(form);
+        let decided = alone(|| decisions::measure(DECIDED_RULES[form as usize], pass, effort));
+        match decided {
+            Ok(samples) => results.samples.extend(samples),
+            Err(why) => results.omissions.push(decisions::omission(why)),
+        }
+        done += 1;
+        // The laboratory without a filter stays as it is for the whole pass.
+        let mut pair = Pair::new()?;
+        for setup in &setups {
+            watch.keep(&results);
+            if watch.is_over() {
+                return Ok(results);
+            }
+            watch.begin(&format!("pass {pass}: {setup}"), done, all);
+            measure(&mut pair, setup, pass, effort, watch, &mut results);
+            done += 1;
+        }
+    }
+    results.complete = !watch.is_over();
+    watch.keep(&results);
+    Ok(results)
+}
+
+/// Measures all tasks of one setup.
+fn measure(
+    pair: &mut Pair,
+    setup: &Setup,
+    pass: u32,
+    effort: Effort,
+    watch: &dyn Watch,
+    results: &mut Results,
+) {
+    let needs_place = setup.tasks.iter().any(|task| task.needs_contender());
+    let placed = match needs_place {
+        true => alone(|| pair.install(&setup.case)),
+        false => Ok(()),
+    };
+    for task in &setup.tasks {
+        if watch.is_over() {
+            return;
+        }
+        let measured = match &placed {
+            Err(why) if task.needs_contender() => Err(why.clone()),
+            _ => {
+                let mut bench = Bench { pair: &mut *pair, case: setup.case, pass, effort };
+                alone(|| task.measure(&mut bench))
+            }
+        };
+        match measured {
+            Ok(found) => {
+                results.samples.extend(found.samples);
+                results.omissions.extend(found.omissions);
+            }
+            Err(why) => results.omissions.push(omission(*task, setup.case, why)),
+        }
+    }
+}
+
+/// What a task gives.
+#[derive(Default)]
+pub struct Found {
+    samples: Vec<Sample>,
+    omissions: Vec<Omission>,
+}
+
+impl From<Vec<Sample>> for Found {
+    fn from(samples: Vec<Sample>) -> Self {
+        Self { samples, omissions: Vec::new() }
+    }
+}
+
+impl From<(Vec<Sample>, Vec<Omission>)> for Found {
+    fn from((samples, omissions): (Vec<Sample>, Vec<Omission>)) -> Self {
+        Self { samples, omissions }
+    }
+}
+
+impl Task {
+    fn measure(self, bench: &mut Bench<'_>) -> Result<Found, MeasureError> {
+        Ok(match self {
+            Self::Send => sending::measure(bench)?.into(),
+            Self::RoundTrip => round_trips::unloaded(bench)?.into(),
+            Self::Loaded => round_trips::loaded(bench, false)?.into(),
+            Self::Steered => round_trips::loaded(bench, true)?.into(),
+            Self::FirstPacket => round_trips::first_packets(bench)?.into(),
+            Self::LossFree => rates::loss_free(bench)?.into(),
+            Self::Drop => rates::drop(bench)?.into(),
+            Self::Stream => rates::stream(bench)?.into(),
+            Self::Connect => rates::connect(bench)?.into(),
+            Self::Cpu => rates::cpu(bench)?.into(),
+            Self::Change => changes::change(bench)?.into(),
+            Self::Disturbance => changes::disturbance(bench)?.into(),
+            Self::Memory => changes::memory(bench)?.into(),
+        })
+    }
+}
+
+fn omission(task: Task, case: Case, why: String) -> Omission {
+    Omission { measurement: task.measurement(), case, variant: task.variant().to_owned(), why }
+}
+
+/// Runs `work` on a thread of its own, since it may move that thread to one core or into a
+/// namespace; an error and a panic alike are told in a line.
+fn alone<T: Send>(work: impl FnOnce() -> Result<T, MeasureError> + Send) -> Result<T, String> {
+    let done = thread::scope(|scope| {
+        scope.spawn(|| panic::catch_unwind(AssertUnwindSafe(work))).join()
+    });
+    match done {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(one_line(&error.to_string())),
+        Ok(Err(panic)) | Err(panic) => Err(format!("it broke: {}", one_line(&said(&*panic)))),
+    }
+}
+
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it did not say why".to_owned())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
