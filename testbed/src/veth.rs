@@ -188,6 +188,39 @@ impl Netlink {
         self.request(format!("give `{interface}` the address {address}"), request.execute())
     }
 
+    /// The address of an interface's link layer: 6 bytes of Ethernet.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`] when there is no such interface or it has no such address.
+    pub fn link_address(&self, name: &str) -> Result<Vec<u8>, NetlinkError> {
+        use rtnetlink::packet_route::link::LinkAttribute;
+        let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
+        let found = self.runtime.block_on(links.try_next()).ok().flatten();
+        let address = found.into_iter().flat_map(|link| link.attributes).find_map(|attribute| {
+            if let LinkAttribute::Address(address) = attribute { Some(address) } else { None }
+        });
+        address.ok_or_else(|| NetlinkError::NoInterface(name.to_owned()))
+    }
+
+    /// Tells an interface for good behind which link-layer address a neighbour is, so that nobody
+    /// has to ask.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`] when the interface does not exist or the kernel refuses.
+    pub fn add_neighbour(
+        &self,
+        interface: &str,
+        neighbour: IpAddr,
+        link_address: &[u8],
+    ) -> Result<(), NetlinkError> {
+        let neighbours = self.handle.neighbours();
+        let request = neighbours.add(self.index(interface)?, neighbour);
+        let request = request.link_layer_address(link_address).replace().execute();
+        self.request(format!("tell `{interface}` where its neighbour {neighbour} is"), request)
+    }
+
     /// Adds a route.
     ///
     /// # Errors

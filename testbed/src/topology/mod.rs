@@ -33,6 +33,8 @@ use ringfence_dataplane::model::{Inventory, Workload};
 
 pub use self::machines::{BOX_INSIDE, BOX_OUTSIDE, Machines};
 
+pub use self::wiring::{INSIDE, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
+
 use self::wiring::{attach, in_network, new_box, new_host, new_namespace, outside, single};
 use crate::netns::{Namespace, NamespaceError};
 use crate::veth::{NetlinkError, Via};

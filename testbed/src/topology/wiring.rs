@@ -12,11 +12,15 @@ use crate::netns::Namespace;
 use crate::veth::{Netlink, NetlinkError, Via};
 
 /// The interface inside every namespace but the host's.
-pub(super) const INSIDE: &str = "eth0";
-pub(super) const UPLINK_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 1);
-pub(super) const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 2);
-const UPLINK_V6: Ipv6Addr = GATEWAY_V6;
-const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+pub const INSIDE: &str = "eth0";
+/// The host's IPv4 address at its uplink.
+pub const UPLINK_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 1);
+/// The IPv4 address outside that the host's default route leads to.
+pub const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 2);
+/// The host's IPv6 address at its uplink.
+pub const UPLINK_V6: Ipv6Addr = GATEWAY_V6;
+/// The IPv6 address outside that the host's default route leads to.
+pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
 /// Settings of every namespace, below `/proc/sys/net`. New namespaces may take over some of the
 /// real host's settings, and the testbed must not depend on those.
