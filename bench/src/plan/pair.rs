@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_testbed::lab::{Case, Contender, Lab};
+use ringfence_testbed::lab::{Asked, Case, Contender, Lab, Transport};
 use ringfence_testbed::traffic::Ends;
 
 use super::empty;
@@ -35,9 +35,9 @@ impl Pair {
     /// # Errors
     ///
     /// [`MeasureError`] with the words of whoever refused.
-    pub fn install(&mut self, case: &Case) -> Result<(), MeasureError> {
+    pub fn install(&mut self, case: Case, transport: Transport) -> Result<(), MeasureError> {
         self.empty = None;
-        self.own.install(case, LIMIT).map_err(refused(case))?;
+        self.own.install(Asked { case, transport }, LIMIT).map_err(refused(&case))?;
         self.empty = empty::attach(&self.own, case.contender)?;
         Ok(())
     }

@@ -82,7 +82,7 @@ fn measure(
 ) {
     let needs_place = setup.tasks.iter().any(|task| task.needs_contender());
     let placed = match needs_place {
-        true => alone(|| pair.install(&setup.case)),
+        true => alone(|| pair.install(setup.case, setup.transport)),
         false => Ok(()),
     };
     for task in &setup.tasks {

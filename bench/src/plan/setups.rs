@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking};
+use ringfence_testbed::lab::{
+    Case, Contender, Family, Mismatch, Position, Tracking, Transport,
+};
 
 use crate::record::{Measurement, variant};
 
@@ -108,8 +110,20 @@ impl Task {
 pub struct Setup {
     /// What is installed, and which packets it meets.
     pub case: Case,
+    /// The protocol of its rules.
+    pub transport: Transport,
     /// What is measured.
     pub tasks: Vec<Task>,
+}
+
+impl Setup {
+    fn udp(case: Case, tasks: &[Task]) -> Self {
+        Self { case, transport: Transport::Udp, tasks: tasks.to_vec() }
+    }
+
+    fn tcp(case: Case, tasks: &[Task]) -> Self {
+        Self { case, transport: Transport::Tcp, tasks: tasks.to_vec() }
+    }
 }
 
 impl fmt::Display for Setup {
@@ -163,17 +177,17 @@ fn other_ports(contender: Contender, rules: usize) -> Case {
 
 fn smoke() -> Vec<Setup> {
     use Contender::{BareIptables, EbpfTcx, EmptyTcx, None, Nftables};
-    let every = [None, EmptyTcx, EbpfTcx, Nftables, BareIptables].map(|contender| {
-        let tasks = vec![Task::Send, Task::RoundTrip, Task::LossFree, Task::Stream, Task::Connect];
-        Setup { case: usual(contender, 10), tasks }
-    });
-    let denying = [EbpfTcx, BareIptables]
-        .map(|contender| Setup { case: denied(contender, 10), tasks: vec![Task::Drop] });
-    let changing = [EbpfTcx, BareIptables].map(|contender| Setup {
-        case: usual(contender, 10),
-        tasks: vec![Task::Change, Task::Memory],
-    });
-    every.into_iter().chain(denying).chain(changing).collect()
+    let mut all = Vec::new();
+    for contender in [None, EmptyTcx, EbpfTcx, Nftables, BareIptables] {
+        let case = usual(contender, 10);
+        all.push(Setup::udp(case, &[Task::Send, Task::RoundTrip, Task::LossFree]));
+        all.push(Setup::tcp(case, &[Task::Stream, Task::Connect]));
+    }
+    for contender in [EbpfTcx, BareIptables] {
+        all.push(Setup::udp(denied(contender, 10), &[Task::Drop]));
+        all.push(Setup::udp(usual(contender, 10), &[Task::Change, Task::Memory]));
+    }
+    all
 }
 
 fn short() -> Vec<Setup> {
@@ -184,10 +198,10 @@ fn short() -> Vec<Setup> {
                 10_000 => &[Task::Send, Task::RoundTrip, Task::LossFree, Task::Change],
                 _ => &[Task::Send, Task::RoundTrip, Task::Change],
             };
-            all.push(Setup { case: usual(contender, rules), tasks: tasks.to_vec() });
+            all.push(Setup::udp(usual(contender, rules), tasks));
         }
         for contender in [Contender::BareIptables, Contender::IptablesFlat, Contender::EbpfTcx] {
-            all.push(Setup { case: other_ports(contender, rules), tasks: vec![Task::Send] });
+            all.push(Setup::udp(other_ports(contender, rules), &[Task::Send]));
         }
     }
     all
@@ -201,33 +215,33 @@ fn full() -> Vec<Setup> {
         Task::Steered,
         Task::FirstPacket,
         Task::LossFree,
-        Task::Stream,
-        Task::Connect,
         Task::Cpu,
     ]);
+    for contender in CONTROLS {
+        all.push(Setup::tcp(usual(contender, 0), &[Task::Stream, Task::Connect]));
+    }
     for contender in filters() {
         for rules in [10, 100, 1_000, 10_000, 100_000] {
-            all.push(Setup { case: usual(contender, rules), tasks: main_tasks(rules) });
+            all.push(Setup::udp(usual(contender, rules), &main_tasks(rules)));
         }
-        all.push(Setup { case: denied(contender, 0), tasks: vec![Task::Send] });
         for rules in [1_000, 10_000] {
-            let v6 = Case { family: Family::V6, ..usual(contender, rules) };
-            let known = Case { tracking: Tracking::Established, ..usual(contender, rules) };
-            all.extend([
-                Setup { case: denied(contender, rules), tasks: vec![Task::Send, Task::Drop] },
-                Setup { case: v6, tasks: vec![Task::Send] },
-                Setup { case: known, tasks: vec![Task::Send] },
-            ]);
+            let case = usual(contender, rules);
+            all.push(Setup::tcp(case, &[Task::Stream, Task::Connect]));
+            all.push(Setup::udp(denied(contender, rules), &[Task::Send, Task::Drop]));
+            all.push(Setup::udp(Case { family: Family::V6, ..case }, &[Task::Send]));
+            let known = Case { tracking: Tracking::Established, ..case };
+            all.push(Setup::udp(known, &[Task::Send]));
         }
+        all.push(Setup::udp(denied(contender, 0), &[Task::Send]));
         for rules in [100, 1_000, 10_000, 100_000] {
-            all.push(Setup { case: other_ports(contender, rules), tasks: vec![Task::Send] });
+            all.push(Setup::udp(other_ports(contender, rules), &[Task::Send]));
         }
     }
     for contender in chains() {
         for position in [Position::First, Position::Middle] {
             for rules in [1_000, 10_000] {
                 let case = Case { position, ..usual(contender, rules) };
-                all.push(Setup { case, tasks: vec![Task::Send] });
+                all.push(Setup::udp(case, &[Task::Send]));
             }
         }
     }
@@ -241,20 +255,20 @@ fn main_tasks(rules: usize) -> Vec<Task> {
         tasks.extend([Task::RoundTrip, Task::Change, Task::Memory]);
     }
     if matches!(rules, 1_000 | 10_000) {
-        let more = [Task::Steered, Task::FirstPacket, Task::LossFree, Task::Connect];
-        tasks.extend(more);
-        tasks.push(Task::Disturbance);
+        tasks.extend([Task::Steered, Task::FirstPacket, Task::LossFree, Task::Disturbance]);
     }
     if rules == 10_000 {
-        tasks.extend([Task::Loaded, Task::Stream, Task::Cpu]);
+        tasks.extend([Task::Loaded, Task::Cpu]);
     }
     tasks.sort();
     tasks
 }
 
+/// Those that do not filter.
+const CONTROLS: [Contender; 3] = [Contender::None, Contender::EmptyTcx, Contender::EmptyXdp];
+
 fn controls(tasks: &[Task]) -> Vec<Setup> {
-    let controls = Contender::ALL.into_iter().filter(|contender| contender.is_control());
-    controls.map(|contender| Setup { case: usual(contender, 0), tasks: tasks.to_vec() }).collect()
+    CONTROLS.map(|contender| Setup::udp(usual(contender, 0), tasks)).into()
 }
 
 #[cfg(test)]
