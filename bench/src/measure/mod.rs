@@ -1,1 +1,10 @@
 //! Measurements of real packets, and of real changes, between the machines of the laboratory.
+
+pub mod contender;
+pub mod scene;
+
+mod change;
+mod findings;
+
+pub use self::change::{Effort, change};
+pub use self::findings::Findings;
