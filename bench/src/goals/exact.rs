@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 
-use aya::maps::{ArrayOfMaps, Map, MapData, MapError, MapType};
+use aya::maps::MapData;
 use ringfence_common::abi::config::Hook;
 use serde::Serialize;
 
 use super::calls::ways;
 use super::decisions::short;
-use crate::kernel::{Engine, MeasureError, Seat, memory};
+use crate::kernel::{Engine, MeasureError, Seat, memory_with_inner};
 use crate::workload::{Crowd, Entry, Family, Place};
 
 /// Everything that can be counted.
@@ -93,33 +93,12 @@ pub fn exact() -> Result<Exact, MeasureError> {
         engine.maps()?.start_again()?;
         engine.install(&crowd.desired(seat.ifindex()))?;
         for (map, info) in engine.map_infos()? {
-            let refused = || MeasureError::refused(format!("ask for the memory of `{map}`"));
-            let data = MapData::from_id(info.id()).map_err(refused())?;
-            let is_outer = info.map_type().map_err(refused())? == MapType::ArrayOfMaps;
-            let bytes = memory(data.fd())? + if is_outer { inner(&map, data)? } else { 0 };
+            let refused = MeasureError::refused(format!("ask for the memory of `{map}`"));
+            let bytes = memory_with_inner(&map, MapData::from_id(info.id()).map_err(refused)?)?;
             maps.push(MapSize { map, entries, bytes });
         }
     }
     Ok(Exact { programs, ways: all, maps })
-}
-
-/// Memory of the maps in an array of maps.
-fn inner(name: &str, data: MapData) -> Result<u64, MeasureError> {
-    let refused = || MeasureError::refused(format!("open the maps in `{name}`"));
-    let map = Map::from_map_data(data).map_err(refused())?;
-    let outer: ArrayOfMaps<MapData> = map.try_into().map_err(refused())?;
-    let mut bytes = 0;
-    for index in 0..outer.len() {
-        match outer.get(&index, 0) {
-            Ok(inner) => bytes += memory(inner.fd())?,
-            Err(MapError::KeyNotFound) => {}
-            // Nothing is there.
-            Err(MapError::SyscallError(error))
-                if error.io_error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(refused()(error)),
-        }
-    }
-    Ok(bytes)
 }
 
 impl Exact {

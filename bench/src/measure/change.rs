@@ -1,0 +1,153 @@
+//! The time that a change of policy takes.
+//!
+//! # What is measured
+//!
+//! Statistics, in nanoseconds, of every [`Form`] that a contender has:
+//!
+//! - `call`: from the call to its return, while no packets flow. For tools, from the start of the
+//!   process to its end.
+//! - `net`: the same less what the process of the same program takes that is only asked for its
+//!   version, started just before: what a program would wait for that had the tool within itself.
+//! - `visible`: from the call to the first packet that obeys, while the client sends one packet
+//!   after the other from another CPU (see [`watch`]). So it is of other changes than `call` and,
+//!   where the packets slow the change down, may be later than that.
+//!
+//! Each change is made for real and looked at: the next packets of the client, of a peer whose rule
+//! stays and of a stranger, each the first of a flow, have to get what the policy says.
+//!
+//! # Where it may mislead
+//!
+//! - One rule is added behind all others. A chain of nftables or of iptables takes the new one there
+//!   as fast as anywhere; only where packets are asked does the place matter.
+//! - `net` takes the start of a process off, and not what the tool reads to understand the kernel's
+//!   state, which is its way of changing one rule.
+//! - nft *in a session* is one process that stays and is told over a pipe: what it takes to wake it
+//!   up is in the figure, about ten microseconds. ipset has no session that answers.
+//! - Ringfence's chains have one way, that of `ringfence apply`, from policies that have been read
+//!   to the record on disk. `one rule` of the eBPF programs is what a process does that has their
+//!   maps open; `one rule, applied` is their `ringfence apply`.
+//! - The filter in user space works on the CPU on which policy changes, and its packets are waited
+//!   for longer.
+
+use std::time::{Duration, Instant};
+
+use ringfence_testbed::lab::{Case, Family, Mismatch};
+
+use super::contender::{self, Changing, Direction, Form};
+use super::findings::{Collector, Findings};
+use super::scene::{Scene, State, watch};
+use crate::kernel::MeasureError;
+use crate::record::Measurement;
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Rounds of each form at most.
+    pub rounds: u32,
+    /// No further round of a form begins after this time; one there always is.
+    pub time: Duration,
+    /// How long one change may take, and the installation before.
+    pub limit: Duration,
+}
+
+/// Measures what changes take, of rules that differ in address, over IPv4, the one that changes being
+/// the last.
+#[must_use]
+pub fn change(case: &Case, pass: u32, effort: &Effort) -> Findings {
+    let mut collector = Collector::new(Measurement::Change, *case, pass);
+    let measured = only_these(case).and_then(|()| {
+        contender::check(case.contender)?;
+        let scene = Scene::new(case.rules, contender::wiring(case.contender))?;
+        contender::with(case.contender, &scene, effort.limit, |changing| {
+            all_forms(&scene, changing, effort, &mut collector)
+        })
+    });
+    if let Err(error) = measured {
+        collector.failed("", &error);
+    }
+    collector.finish()
+}
+
+/// What changes can be measured of.
+///
+/// # Errors
+///
+/// [`MeasureError::Refused`] for anything else.
+pub(super) fn only_these(case: &Case) -> Result<(), MeasureError> {
+    match (case.mismatch, case.family) {
+        (Mismatch::Address, Family::V4) => Ok(()),
+        _ => Err(MeasureError::Refused {
+            what: "change such rules".to_owned(),
+            why: "changes are measured of rules for addresses of IPv4".to_owned(),
+        }),
+    }
+}
+
+fn all_forms(
+    scene: &Scene,
+    changing: &mut dyn Changing,
+    effort: &Effort,
+    collector: &mut Collector,
+) -> Result<(), MeasureError> {
+    let mut standing = Some(State::Standing);
+    for form in changing.forms() {
+        let measured = one_form(scene, changing, *form, standing, effort, collector);
+        standing = match measured {
+            Ok(state) => Some(state),
+            Err(error) => {
+                collector.failed(form.variant(Direction::There), &error);
+                None
+            }
+        };
+    }
+    Ok(())
+}
+
+/// Measures one form, where that state holds, or nobody knows which; the state that it leaves.
+fn one_form(
+    scene: &Scene,
+    changing: &mut dyn Changing,
+    form: Form,
+    standing: Option<State>,
+    effort: &Effort,
+    collector: &mut Collector,
+) -> Result<State, MeasureError> {
+    let [from, _] = form.states(Direction::There);
+    if standing != Some(from) {
+        changing.reset(from)?;
+    }
+    let begin = Instant::now();
+    for round in 1..=effort.rounds {
+        for is_watched in [false, true] {
+            for direction in [Direction::There, Direction::Back] {
+                if direction == Direction::Back && !form.has_way_back() {
+                    changing.reset(from)?;
+                    continue;
+                }
+                let variant = form.variant(direction);
+                changing.prepare(form, direction)?;
+                if is_watched {
+                    let is_let_in = direction == Direction::There;
+                    let visible = watch(scene, is_let_in, || changing.change())?;
+                    collector.value(variant, "visible", round, nanoseconds(visible));
+                } else {
+                    let alone = changing.processes_alone()?;
+                    let took = nanoseconds(changing.change()?.took);
+                    collector.value(variant, "call", round, took);
+                    if let Some(alone) = alone {
+                        collector.value(variant, "net", round, took - nanoseconds(alone));
+                    }
+                }
+                scene.check(form.states(direction)[1])?;
+            }
+        }
+        if begin.elapsed() > effort.time {
+            break;
+        }
+    }
+    Ok(from)
+}
+
+fn nanoseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e9
+}
