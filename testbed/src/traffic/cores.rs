@@ -1,5 +1,8 @@
 //! Which thread runs on which core.
 
+use std::panic;
+use std::thread;
+
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -51,6 +54,28 @@ impl Cores {
             .and_then(|()| sched_setaffinity(Pid::from_raw(0), &one))
             .map_err(TrafficError::refused(format!("stay on core {core}")))
     }
+
+    /// Runs `work` on a thread that stays on `core`, and waits for it. A panic of `work` goes on in
+    /// the caller.
+    ///
+    /// # Errors
+    ///
+    /// That of `work`; [`TrafficError::Refused`] when there is no such thread.
+    pub fn run_on<T: Send, E: From<TrafficError> + Send>(
+        core: usize,
+        work: impl FnOnce() -> Result<T, E> + Send,
+    ) -> Result<T, E> {
+        thread::scope(|scope| {
+            let thread = thread::Builder::new()
+                .name(format!("core {core}"))
+                .spawn_scoped(scope, || {
+                    Self::pin(core)?;
+                    work()
+                })
+                .map_err(TrafficError::refused("start a thread"))?;
+            thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -60,11 +85,9 @@ mod tests {
     #[test]
     fn a_pinned_thread_has_one_core() {
         let last = *Cores::allowed().unwrap().last().unwrap();
-        let pinned = std::thread::spawn(move || {
-            Cores::pin(last).unwrap();
-            (Cores::allowed().unwrap(), Cores::two())
-        });
-        let (allowed, two) = pinned.join().unwrap();
+        let (allowed, two) =
+            Cores::run_on(last, || Ok::<_, TrafficError>((Cores::allowed()?, Cores::two())))
+                .unwrap();
         assert_eq!(allowed, [last]);
         assert!(matches!(two, Err(TrafficError::TooFewCores { needed: 2, allowed: 1 })));
     }

@@ -13,8 +13,9 @@ use super::{Ends, Line, Request, TrafficError, line};
 /// Ports below those that the kernel chooses by itself (`net.ipv4.ip_local_port_range`).
 const PORTS: RangeInclusive<u16> = 1024..=32_767;
 
-/// How long a socket is listened on for its answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a socket is listened on for its answer: looking at one that gets none takes time from
+/// the others.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Descriptors that the rest of the process needs.
 const OTHER_DESCRIPTORS: u64 = 256;
@@ -53,6 +54,9 @@ pub struct FirstPackets {
     fresh: std::vec::IntoIter<UdpSocket>,
     /// Those that wait for their answer, with the time at which they asked.
     asked: VecDeque<(Duration, UdpSocket)>,
+    /// Those that nothing is expected from any more. Closing a socket takes time, which would be in
+    /// the figures.
+    done: Vec<UdpSocket>,
 }
 
 impl FirstPackets {
@@ -73,7 +77,7 @@ impl FirstPackets {
         allow_descriptors(count as u64)?;
         let sockets = std::iter::from_fn(|| ports.take()).take(count);
         let fresh = ends.client_sockets(sockets)?.into_iter();
-        Ok(Self { begin: Instant::now(), fresh, asked: VecDeque::new() })
+        Ok(Self { begin: Instant::now(), fresh, asked: VecDeque::new(), done: Vec::new() })
     }
 }
 
@@ -93,10 +97,12 @@ impl Line for FirstPackets {
 
     fn receive(&mut self) -> Result<Option<Request>, TrafficError> {
         let now = self.now();
-        while self.asked.pop_front_if(|(at, _)| *at + PATIENCE < now).is_some() {}
+        while let Some((_, socket)) = self.asked.pop_front_if(|(at, _)| *at + PATIENCE < now) {
+            self.done.push(socket);
+        }
         for at in 0..self.asked.len() {
             if let Some(answer) = line::receive(&self.asked[at].1)? {
-                self.asked.remove(at);
+                self.done.extend(self.asked.remove(at).map(|(_, socket)| socket));
                 return Ok(Some(answer));
             }
         }

@@ -28,12 +28,12 @@ pub trait Line {
 
 /// One socket: its requests are one flow.
 #[derive(Debug)]
-pub struct Flow {
+pub struct OneFlow {
     socket: UdpSocket,
     begin: Instant,
 }
 
-impl Flow {
+impl OneFlow {
     /// Requests on a connected socket that does not block. The clock starts now.
     #[must_use]
     pub fn new(socket: UdpSocket) -> Self {
@@ -41,7 +41,7 @@ impl Flow {
     }
 }
 
-impl Line for Flow {
+impl Line for OneFlow {
     fn now(&self) -> Duration {
         self.begin.elapsed()
     }

@@ -15,6 +15,7 @@
 mod answers;
 mod closed_loop;
 mod cores;
+mod departures;
 mod echo;
 mod ends;
 mod error;
@@ -26,11 +27,12 @@ mod sink;
 
 pub use self::closed_loop::{Exchange, Window, closed_loop};
 pub use self::cores::Cores;
+pub use self::departures::Departures;
 pub use self::echo::Echo;
 pub use self::ends::Ends;
 pub use self::error::TrafficError;
 pub use self::first_packets::{FirstPackets, FreshPorts};
-pub use self::line::{Flow, Line};
+pub use self::line::{Line, OneFlow};
 pub use self::open_loop::{Outcome, Schedule, open_loop};
 pub use self::request::Request;
 pub use self::sink::Sink;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::answers::Answers;
-use super::{Line, Request, TrafficError};
+use super::{Line, TrafficError};
 
 /// How many requests, and when.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,13 +102,15 @@ pub fn open_loop(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::traffic::Request;
 
     /// A line in which a request takes as long as the tests say. Looking at the clock takes 100 ns.
     struct Imagined {
-        now: std::cell::Cell<Duration>,
+        now: Cell<Duration>,
         /// Answers under way, with the time at which they come.
         under_way: VecDeque<(Duration, Request)>,
         /// When the server is free again.

@@ -1,0 +1,64 @@
+//! How much is asked of a way at a time.
+
+/// Requests a second on an idle way. At this rate a request of 10 µs finds the way free nineteen
+/// times of twenty, and a second has enough of them for the slowest of a thousand.
+const UNLOADED: f64 = 5_000.0;
+
+/// The most of a slow way's requests a second that leave it idle.
+const IDLE_SHARE: f64 = 0.1;
+
+/// A load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// So little that hardly a request waits for another.
+    Unloaded,
+    /// Half of what the way can do.
+    Half,
+    /// Nine tenths of it.
+    NineTenths,
+    /// A fifth more than it can do.
+    Over,
+}
+
+impl Load {
+    /// All of them, by size.
+    pub const ALL: [Self; 4] = [Self::Unloaded, Self::Half, Self::NineTenths, Self::Over];
+
+    /// What samples are called by, `steered` where the router works on another core than the client.
+    #[must_use]
+    pub const fn variant(self, steered: bool) -> &'static str {
+        match (self, steered) {
+            (Self::Unloaded, false) => "unloaded",
+            (Self::Half, false) => "50%",
+            (Self::NineTenths, false) => "90%",
+            (Self::Over, false) => "120%",
+            (Self::Unloaded, true) => "steered unloaded",
+            (Self::Half, true) => "steered 50%",
+            (Self::NineTenths, true) => "steered 90%",
+            (Self::Over, true) => "steered 120%",
+        }
+    }
+
+    /// Requests a second on a way that can do `saturation`.
+    #[must_use]
+    pub fn per_second(self, saturation: f64) -> f64 {
+        match self {
+            Self::Unloaded => UNLOADED.min(IDLE_SHARE * saturation),
+            Self::Half => 0.5 * saturation,
+            Self::NineTenths => 0.9 * saturation,
+            Self::Over => 1.2 * saturation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_way_is_idle_at_a_tenth_of_its_rate() {
+        let rates = |saturation| Load::ALL.map(|load| load.per_second(saturation));
+        assert_eq!(rates(200_000.0), [5_000.0, 100_000.0, 180_000.0, 240_000.0]);
+        assert_eq!(rates(1_000.0), [100.0, 500.0, 900.0, 1_200.0]);
+    }
+}

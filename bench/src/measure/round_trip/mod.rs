@@ -1,0 +1,203 @@
+//! The time from a request to its answer.
+//!
+//! Goals: (a) a figure is the way's, and no scheduler's wake-up; (b) slow answers do not hide the
+//! requests behind them; (c) the loads of different filters are comparable.
+//!
+//! Design. Client and server spin on sockets that do not block, each on a core of its own (a).
+//! Requests have their times before the run begins, and an answer's time counts from the time at
+//! which its request was to be sent; what is never sent or answered is lost (b; see
+//! [`ringfence_testbed::traffic::open_loop`]). A load is a share of what this filter can do,
+//! measured beforehand with a window of requests under way; for an idle way it is a low rate that is
+//! the same for all, but a tenth of what a filter can do at most (c).
+//!
+//! What the figures are of:
+//!
+//! - Requests are one flow that is answered. For whatever tracks connections it is established
+//!   when the measurement begins; rules without a memory are asked about each packet, one way and
+//!   the other.
+//! - [`RoundTrips::first_packets`] is the time of a connection's first packet and its answer: each
+//!   request has a source port of its own, which nothing has come from since the filter was set up.
+//! - A veth hands packets to the receiver in the sender's own time. So without steering there is no
+//!   queue that could fill: at 120 % the client is held up, falls behind its schedule for as long as
+//!   the run lasts, and the figures grow with the duration. Where the router works on the server's
+//!   core (receive steering) a queue forms before it, up to the kernel's limit of
+//!   `net.core.netdev_max_backlog` packets, and what does not fit is lost.
+//!
+//! Not done: more than one client, and payloads of other lengths.
+
+mod latencies;
+mod load;
+
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use ringfence_testbed::traffic::{
+    Cores, Echo, Ends, FirstPackets, FreshPorts, Line, OneFlow, Schedule, Window, closed_loop,
+    open_loop,
+};
+
+pub use self::latencies::Latencies;
+pub use self::load::Load;
+use super::{Fate, Setting};
+use crate::kernel::MeasureError;
+use crate::record::Sample;
+
+/// Requests that may be under way when it is found what a filter can do: from what hardly ever
+/// waits to what still fits any queue on the way.
+const WINDOWS: [usize; 3] = [16, 64, 256];
+
+/// Requests before those that count.
+const WARMING_UP: Window = Window {
+    requests: 1,
+    duration: Duration::from_millis(5),
+    patience: Duration::from_millis(100),
+};
+
+/// Measures round trips between two ends.
+#[derive(Debug)]
+pub struct RoundTrips<'a> {
+    /// The ends. The server's port must be free.
+    pub ends: &'a Ends<'a>,
+    /// The cores on which the two ends spin.
+    pub cores: Cores,
+    /// What has to become of the requests.
+    pub fate: Fate,
+    /// How long a run takes.
+    pub duration: Duration,
+    /// How long after that late requests are still sent, and how long again answers are waited for.
+    pub patience: Duration,
+}
+
+impl RoundTrips<'_> {
+    /// The most requests a second that are answered, of some runs that together take the duration.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Wrong`] when no request is answered, or an answer is none;
+    /// [`MeasureError::Missing`] with only one core; [`MeasureError::Refused`].
+    pub fn saturation(&self) -> Result<f64, MeasureError> {
+        let duration = self.duration / WINDOWS.len() as u32;
+        let mut most = 0.0_f64;
+        for requests in WINDOWS {
+            let window = Window { requests, duration, patience: self.patience };
+            let exchange = self.with_server(|| {
+                let mut line = OneFlow::new(self.ends.client_socket(0)?);
+                closed_loop(&mut line, window, mark()).map_err(MeasureError::from)
+            })?;
+            most = most.max(exchange.per_second());
+        }
+        if most > 0.0 {
+            return Ok(most);
+        }
+        Err(MeasureError::wrong("the way to the server and back", "no request was answered"))
+    }
+
+    /// The times of requests of one flow, `per_second` a second.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Wrong`] when an answer is none, or comes although requests have to be
+    /// denied, or when before the run none comes that has to;
+    /// [`MeasureError::Missing`] with only one core; [`MeasureError::Refused`].
+    pub fn at_rate(&self, per_second: f64) -> Result<Latencies, MeasureError> {
+        self.with_server(|| {
+            let mut line = OneFlow::new(self.ends.client_socket(0)?);
+            self.warm_up(&mut line)?;
+            self.measure(&mut line, per_second)
+        })
+    }
+
+    /// The times of requests each of which opens a connection, `per_second` a second, with as many
+    /// of `ports` as it has requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoundTrips::at_rate`]; [`MeasureError::Wrong`] also when there are too few ports.
+    pub fn first_packets(
+        &self,
+        per_second: f64,
+        ports: &mut FreshPorts,
+    ) -> Result<Latencies, MeasureError> {
+        self.with_server(|| {
+            // Neighbours are asked for before, by another flow.
+            self.warm_up(&mut OneFlow::new(self.ends.client_socket(0)?))?;
+            let requests = self.schedule(per_second).requests() as usize;
+            let mut line = FirstPackets::new(self.ends, ports, requests)?;
+            self.measure(&mut line, per_second)
+        })
+    }
+
+    /// The samples of every load of [`Load::ALL`], named by `setting` and `steered`, and the most
+    /// requests a second that they are shares of.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoundTrips::at_rate`].
+    pub fn at_loads(
+        &self,
+        setting: &Setting,
+        steered: bool,
+    ) -> Result<(f64, Vec<Sample>), MeasureError> {
+        let saturation = self.saturation()?;
+        let mut samples = Vec::new();
+        for load in Load::ALL {
+            let variant = load.variant(steered).to_owned();
+            let setting = Setting { variant, ..setting.clone() };
+            let latencies = self.at_rate(load.per_second(saturation))?;
+            samples.extend(latencies.samples(&setting));
+        }
+        Ok((saturation, samples))
+    }
+
+    /// Runs `work` on the client's core while the server answers.
+    fn with_server<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, MeasureError> + Send,
+    ) -> Result<T, MeasureError> {
+        let echo = Echo::start(self.ends, self.cores.server)?;
+        let done = Cores::run_on(self.cores.client, work);
+        // What stopped the server is why no answers came.
+        echo.finish()?;
+        done
+    }
+
+    /// Exchanges a few requests, which has to go as the fate of all is.
+    fn warm_up(&self, line: &mut impl Line) -> Result<(), MeasureError> {
+        let answered = closed_loop(line, WARMING_UP, mark())?.answered;
+        match self.fate {
+            Fate::Arrives if answered == 0 => {
+                Err(MeasureError::wrong("the way to the server", "no request was answered"))
+            }
+            Fate::Denied if answered > 0 => {
+                Err(MeasureError::wrong("the filter", "a request was answered"))
+            }
+            Fate::Arrives | Fate::Denied => Ok(()),
+        }
+    }
+
+    fn measure(&self, line: &mut impl Line, per_second: f64) -> Result<Latencies, MeasureError> {
+        let schedule = self.schedule(per_second);
+        let mut latencies = Latencies::new(schedule)?;
+        let outcome = open_loop(line, schedule, mark(), |time| latencies.note(time))?;
+        latencies.finish(outcome);
+        if self.fate == Fate::Denied && outcome.answered > 0 {
+            let why = format!("{} requests were answered", outcome.answered);
+            return Err(MeasureError::wrong("the filter", why));
+        }
+        Ok(latencies)
+    }
+
+    fn schedule(&self, per_second: f64) -> Schedule {
+        let Self { duration, patience, .. } = *self;
+        Schedule { per_second, duration, patience }
+    }
+}
+
+/// What tells the requests of a run from those of the runs before.
+fn mark() -> u16 {
+    static RUNS: AtomicU16 = AtomicU16::new(0);
+    RUNS.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests;
