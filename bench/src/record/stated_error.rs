@@ -41,6 +41,12 @@ impl Measurement {
         match self {
             Self::Decision => StatedError::new(0.10, 2.0, DECISION),
             Self::Send => StatedError::new(0.10, 60.0, SEND),
+            Self::LossFree if statistic == statistic::LOST => {
+                StatedError::new(0.5, 0.05, ROUND_TRIP_LOST)
+            }
+            Self::Stream if statistic == statistic::RETRANSMITTED => {
+                StatedError::new(0.9, 100.0, RETRANSMITTED)
+            }
             Self::Cpu => StatedError::new(0.15, 100.0, CPU),
             Self::RoundTrip => round_trip(variant, statistic),
             Self::LossFree => StatedError::new(0.15, 1_000.0, LOSS_FREE),
@@ -62,10 +68,11 @@ fn round_trip(variant: &str, statistic: &str) -> StatedError {
     let is_calm = matches!(variant, variant::UNLOADED | variant::STEERED_UNLOADED | variant::HALF);
     match statistic {
         statistic::LOST => StatedError::new(0.5, 0.05, ROUND_TRIP_LOST),
+        statistic::RATIO_P50 => StatedError::new(0.05, 0.0, RATIO),
         statistic::OFFERED => StatedError::new(0.15, 1_000.0, LOSS_FREE),
         statistic::MAX | statistic::P999 => StatedError::new(0.9, 100_000.0, EXTREME),
         statistic::P99 if is_calm => StatedError::new(0.5, 20_000.0, TAIL),
-        statistic::P50 | statistic::P90 if is_calm => StatedError::new(0.10, 2_000.0, ROUND_TRIP),
+        statistic::P50 | statistic::P90 | statistic::ADDED_P50 if is_calm => StatedError::new(0.10, 2_000.0, ROUND_TRIP),
         _ => StatedError::new(0.5, 50_000.0, QUEUE),
     }
 }
@@ -74,6 +81,7 @@ const DECISION: &str = "the kernel reports whole nanoseconds (1 at either end), 
 const SEND: &str = "one core does everything, so no other timer is in it; a veth's send of 1 to 2 µs moves by a tenth with the clock's speed and with the place of tables in memory";
 const CPU: &str = "the kernel counts busy time of a whole machine, whatever else runs on it included";
 const ROUND_TRIP: &str = "two sends and two wake-ups of a spinning end: 2 µs are one missed look at the socket; a tenth is the clock's speed";
+const RATIO: &str = "both were measured in turns, so the clock's speed is not in it";
 const TAIL: &str =
     "one packet in a hundred meets the timer's tick or, on a virtual machine, its host's work";
 const EXTREME: &str = "few packets decide it: interrupts, the scheduler and, on a virtual machine, its host; good for an order of magnitude";
@@ -83,6 +91,7 @@ const LOSS_FREE: &str =
     "the search ends in steps of a few percent, and one lost packet decides a step";
 const DROP: &str = "a rate over a fixed time on a core of its own: the clock's speed";
 const STREAM: &str = "the sizes of segments and of windows settle differently in each connection";
+const RETRANSMITTED: &str = "few and in bursts";
 const CONNECT: &str =
     "each connection takes several wake-ups of two processes; what the scheduler does differs";
 const CHANGE: &str = "starting a process, waiting for a lock and for the kernel to free what was replaced differ by a quarter; below some µs, by one cache miss of a system call's path";

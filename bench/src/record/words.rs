@@ -57,6 +57,12 @@ pub mod variant {
 pub mod statistic {
     /// The median of what a round measured.
     pub const MEDIAN: &str = "median";
+    /// How much more that is than without a filter, measured in the same round.
+    pub const ADDED: &str = "added";
+    /// How much more [`P50`] is than without a filter, measured in the same round.
+    pub const ADDED_P50: &str = "added p50";
+    /// How many times [`P50`] is what it is without a filter, measured in the same round.
+    pub const RATIO_P50: &str = "ratio p50";
     /// The half of a round's packets took no longer.
     pub const P50: &str = "p50";
     /// Nine tenths of a round's packets took no longer.
@@ -83,6 +89,8 @@ pub mod statistic {
     pub const WRONG: &str = "wrong";
     /// Packets that were sent.
     pub const SENT: &str = "sent";
+    /// Segments of TCP that were sent again.
+    pub const RETRANSMITTED: &str = "retransmitted";
     /// Memory of the kernel.
     pub const KERNEL: &str = "kernel";
     /// Memory of a process in user space.
