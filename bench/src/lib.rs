@@ -7,6 +7,7 @@
 pub mod changes;
 pub mod goals;
 pub mod kernel;
+pub mod machine;
 pub mod measure;
 pub mod plan;
 pub mod record;

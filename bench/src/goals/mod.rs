@@ -14,7 +14,6 @@ mod exact;
 mod goal;
 mod load;
 mod look_ups;
-mod machine;
 mod print;
 mod row;
 mod swaps;
@@ -26,9 +25,10 @@ use std::{panic, thread};
 
 use crate::kernel::MeasureError;
 
+pub use crate::machine::Machine;
+
 pub use self::exact::{Exact, MapSize, ProgramSize, WaySize, exact};
 pub use self::goal::{Goal, UnknownGoal};
-pub use self::machine::Machine;
 pub use self::print::table;
 pub use self::row::{Bound, Row};
 
