@@ -15,7 +15,10 @@ pub enum Goal {
     G4,
     G5,
     G6,
+    G7,
+    G8,
     G9,
+    G10,
     G11,
     G12,
     G13,
@@ -32,14 +35,17 @@ pub struct UnknownGoal {
 
 impl Goal {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::G1,
         Self::G2,
         Self::G3,
         Self::G4,
         Self::G5,
         Self::G6,
+        Self::G7,
+        Self::G8,
         Self::G9,
+        Self::G10,
         Self::G11,
         Self::G12,
         Self::G13,
@@ -56,7 +62,10 @@ impl Goal {
             Self::G4 => "two hash look-ups against the decision, random peers",
             Self::G5 => "address to identity: LPM trie against our table, random peers",
             Self::G6 => "the decision at more entries against 1,000",
+            Self::G7 => "a chain of iptables whose last rule matches against the decision",
+            Self::G8 => "what sending a packet costs more, against sets",
             Self::G9 => "packets dropped a second, against a program that only drops",
+            Self::G10 => "round trips, against no filter",
             Self::G11 => "one rule changed, from the call to the verdict",
             Self::G12 => "a compiled policy loaded whole",
             Self::G13 => "1,000 changes a second under load",
@@ -98,9 +107,9 @@ mod tests {
 
     #[test]
     fn an_unknown_goal_is_named_beside_those_there_are() {
-        let error = "G7".parse::<Goal>().unwrap_err().to_string();
+        let error = "G15".parse::<Goal>().unwrap_err().to_string();
         assert!(
-            error.starts_with("there is no goal `G7` to measure; there are G1, G2, "),
+            error.starts_with("there is no goal `G15` to measure; there are G1, G2, "),
             "{error}"
         );
     }

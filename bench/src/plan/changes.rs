@@ -3,14 +3,10 @@
 use std::time::Duration;
 
 use super::bench::Bench;
-use super::run::Found;
-use crate::measure::change::Effort;
-use crate::measure::{change, disturbance, memory};
-
-/// How long one change, or an installation, may take.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::measure::{Effort, Findings};
+use crate::{measure, plan::Form};
 
 /// The time of changes.
-pub fn time(bench: &Bench<'_>) -> Found {
-    found(change::change(&bench.case, bench.pass, &effort(bench)))
+pub fn time(bench: &Bench<'_>) -> Findings {
+    measure::change(&bench.case, bench.pass, &bench.effort.changes)
 }

@@ -11,8 +11,10 @@
 //! machine: how far they agree is how far a figure can be trusted.
 
 mod bench;
+mod changes;
 mod decisions;
 mod empty;
+mod goals;
 mod pair;
 mod rates;
 mod round_trips;
@@ -20,5 +22,6 @@ mod run;
 mod sending;
 mod setups;
 
+pub use self::goals::rows as goal_rows;
 pub use self::run::{Results, Watch, run};
 pub use self::setups::{Form, Setup, Task, setups};

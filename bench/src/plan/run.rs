@@ -10,6 +10,7 @@ use super::pair::Pair;
 use super::setups::{DECIDED_RULES, Form, Setup, Task, setups};
 use super::{changes, decisions, rates, round_trips, sending};
 use crate::kernel::MeasureError;
+use crate::measure::Findings;
 use crate::record::{Omission, Sample};
 
 /// What was measured so far.
@@ -106,41 +107,27 @@ fn measure(
     }
 }
 
-/// What a task gives.
-#[derive(Default)]
-pub struct Found {
-    samples: Vec<Sample>,
-    omissions: Vec<Omission>,
-}
-
-impl From<Vec<Sample>> for Found {
-    fn from(samples: Vec<Sample>) -> Self {
-        Self { samples, omissions: Vec::new() }
-    }
-}
-
-impl From<(Vec<Sample>, Vec<Omission>)> for Found {
-    fn from((samples, omissions): (Vec<Sample>, Vec<Omission>)) -> Self {
-        Self { samples, omissions }
-    }
+/// The findings of a measurement that leaves nothing out.
+fn whole(samples: Vec<Sample>) -> Findings {
+    Findings { samples, omissions: Vec::new() }
 }
 
 impl Task {
-    fn measure(self, bench: &mut Bench<'_>) -> Result<Found, MeasureError> {
+    fn measure(self, bench: &mut Bench<'_>) -> Result<Findings, MeasureError> {
         Ok(match self {
-            Self::Send => sending::measure(bench)?.into(),
-            Self::RoundTrip => round_trips::unloaded(bench)?.into(),
-            Self::Loaded => round_trips::loaded(bench, false)?.into(),
-            Self::Steered => round_trips::loaded(bench, true)?.into(),
-            Self::FirstPacket => round_trips::first_packets(bench)?.into(),
-            Self::LossFree => rates::loss_free(bench)?.into(),
-            Self::Drop => rates::drop(bench)?.into(),
-            Self::Stream => rates::stream(bench)?.into(),
-            Self::Connect => rates::connect(bench)?.into(),
-            Self::Cpu => rates::cpu(bench)?.into(),
-            Self::Change => changes::change(bench)?.into(),
-            Self::Disturbance => changes::disturbance(bench)?.into(),
-            Self::Memory => changes::memory(bench)?.into(),
+            Self::Send => whole(sending::measure(bench)?),
+            Self::RoundTrip => whole(round_trips::unloaded(bench)?),
+            Self::Loaded => whole(round_trips::loaded(bench, false)?),
+            Self::Steered => whole(round_trips::loaded(bench, true)?),
+            Self::FirstPacket => whole(round_trips::first_packets(bench)?),
+            Self::LossFree => whole(rates::loss_free(bench)?),
+            Self::Drop => whole(rates::drop(bench)?),
+            Self::Stream => whole(rates::stream(bench)?),
+            Self::Connect => whole(rates::connect(bench)?),
+            Self::Cpu => whole(rates::cpu(bench)?),
+            Self::Change => changes::time(bench),
+            Self::Disturbance => changes::disturbance(bench),
+            Self::Memory => changes::memory(bench),
         })
     }
 }
