@@ -22,6 +22,7 @@ pub mod require;
 pub mod shortest;
 pub mod suite;
 pub mod topology;
+pub mod traffic;
 pub mod transfer;
 pub mod veth;
 pub mod workload;

@@ -1,0 +1,21 @@
+//! Traffic for measuring: who sends, who answers, who only counts.
+//!
+//! Goals: (a) the time that is measured is the packets', not the generator's; (b) how many packets
+//! were sent and how many arrived is known exactly; (c) nothing goes on for ever.
+//!
+//! Design. Endpoints spin on sockets that do not block, each on a core of its own, so that no
+//! wake-up is in the figures (a). A socket belongs to the network namespace that it was made in,
+//! whichever thread uses it: [`Ends`] makes sockets on both sides, and the threads that use them
+//! are ordinary ones. Requests carry a number, a mark of the run and the time at which they were to
+//! be sent; a sink counts in the kernel what arrives (b). Everything that runs takes a duration, and
+//! stops when it is over or when it is dropped (c).
+//!
+//! Not done: choosing rates, and saying what a figure means; that is the benchmark's.
+
+mod cores;
+mod ends;
+mod error;
+
+pub use self::cores::Cores;
+pub use self::ends::Ends;
+pub use self::error::TrafficError;
