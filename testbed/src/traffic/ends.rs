@@ -6,6 +6,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::TrafficError;
 use crate::netns::Namespace;
+use crate::port;
 
 /// What sockets hold, in bytes: more than waits in any queue before them, so that what is lost was
 /// not lost here.
@@ -32,13 +33,19 @@ impl Ends<'_> {
     ///
     /// [`TrafficError`] when the kernel refuses, for instance because the port is taken.
     pub fn client_socket(&self, port: u16) -> Result<UdpSocket, TrafficError> {
-        self.client.run(|| {
-            let socket = bound(SocketAddr::new(self.from, port))?;
-            socket
-                .connect(self.to)
-                .map_err(TrafficError::refused(format!("connect a socket to {}", self.to)))?;
-            Ok(socket)
-        })?
+        self.client.run(|| self.connected(port))?
+    }
+
+    /// As [`Ends::client_socket`], one for each of `ports`.
+    ///
+    /// # Errors
+    ///
+    /// As there; none is made then.
+    pub fn client_sockets(
+        &self,
+        ports: impl Iterator<Item = u16> + Send,
+    ) -> Result<Vec<UdpSocket>, TrafficError> {
+        self.client.run(|| ports.map(|port| self.connected(port)).collect())?
     }
 
     /// The UDP socket of the server. It does not block.
@@ -49,12 +56,20 @@ impl Ends<'_> {
     pub fn server_socket(&self) -> Result<UdpSocket, TrafficError> {
         self.server.run(|| bound(self.to))?
     }
+
+    fn connected(&self, port: u16) -> Result<UdpSocket, TrafficError> {
+        let socket = bound(SocketAddr::new(self.from, port))?;
+        socket
+            .connect(self.to)
+            .map_err(TrafficError::refused(format!("connect a socket to {}", self.to)))?;
+        Ok(socket)
+    }
 }
 
 /// A socket at `address` in the calling thread's namespace.
 fn bound(address: SocketAddr) -> Result<UdpSocket, TrafficError> {
-    let socket = UdpSocket::bind(address)
-        .map_err(TrafficError::refused(format!("bind a socket to {address}")))?;
+    let socket =
+        port::udp(address).map_err(TrafficError::refused(format!("bind a socket to {address}")))?;
     socket.set_nonblocking(true).map_err(TrafficError::refused("make a socket not block"))?;
     setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES)
         .map_err(TrafficError::refused("make a socket's buffer larger"))?;

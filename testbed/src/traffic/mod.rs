@@ -7,15 +7,30 @@
 //! wake-up is in the figures (a). A socket belongs to the network namespace that it was made in,
 //! whichever thread uses it: [`Ends`] makes sockets on both sides, and the threads that use them
 //! are ordinary ones. Requests carry a number, a mark of the run and the time at which they were to
-//! be sent; a sink counts in the kernel what arrives (b). Everything that runs takes a duration, and
-//! stops when it is over or when it is dropped (c).
+//! be sent ([`Request`]); a [`Sink`] counts in the kernel what arrives (b). Everything that runs takes
+//! a duration, and stops when it is over or when it is dropped (c).
 //!
 //! Not done: choosing rates, and saying what a figure means; that is the benchmark's.
 
+mod answers;
+mod closed_loop;
 mod cores;
+mod echo;
 mod ends;
 mod error;
+mod first_packets;
+mod line;
+mod open_loop;
+mod request;
+mod sink;
 
+pub use self::closed_loop::{Exchange, Window, closed_loop};
 pub use self::cores::Cores;
+pub use self::echo::Echo;
 pub use self::ends::Ends;
 pub use self::error::TrafficError;
+pub use self::first_packets::{FirstPackets, FreshPorts};
+pub use self::line::{Flow, Line};
+pub use self::open_loop::{Outcome, Schedule, open_loop};
+pub use self::request::Request;
+pub use self::sink::Sink;
