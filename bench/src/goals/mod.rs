@@ -19,7 +19,7 @@ mod print;
 mod row;
 mod swaps;
 mod tools;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::BTreeSet;
 use std::{panic, thread};

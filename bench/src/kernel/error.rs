@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use ringfence_dataplane::backend::ebpf::EbpfError;
+use ringfence_testbed::traffic::TrafficError;
 
 /// Why something could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,16 @@ impl MeasureError {
     #[must_use]
     pub fn wrong(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Wrong { what: what.into(), why: why.into() }
+    }
+}
+
+impl From<TrafficError> for MeasureError {
+    fn from(error: TrafficError) -> Self {
+        match error {
+            TrafficError::TooFewCores { .. } => Self::Missing(error.to_string()),
+            TrafficError::Unexpected(why) => Self::wrong("the traffic", why),
+            other => Self::Refused { what: "make traffic".to_owned(), why: chain(&other) },
+        }
     }
 }
 

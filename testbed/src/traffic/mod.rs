@@ -42,7 +42,7 @@ pub use self::error::TrafficError;
 pub use self::first_packets::{FirstPackets, FreshPorts};
 pub use self::flow::{Flow, Hop, SHORTEST_PAYLOAD};
 pub use self::generator::{BATCH, Generator, Plan, Sent};
-pub use self::line::{OneFlow, Line};
+pub use self::line::{Line, OneFlow};
 pub use self::open_loop::{Outcome, Schedule, open_loop};
 pub use self::request::Request;
 pub use self::sink::Sink;
