@@ -5,7 +5,7 @@
 //! (`O_CLOEXEC`): so a port can be in use for a moment after its socket was dropped here.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,22 @@ const PAUSE: Duration = Duration::from_millis(5);
 ///
 /// What the kernel says: after some seconds also that the address is in use.
 pub fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    patiently(|| UdpSocket::bind(address))
+}
+
+/// A TCP socket that listens at `address`, as soon as nobody else has it.
+///
+/// # Errors
+///
+/// As [`udp`].
+pub fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    patiently(|| TcpListener::bind(address))
+}
+
+fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let begin = Instant::now();
     loop {
-        match UdpSocket::bind(address) {
+        match bind() {
             Err(error) if error.kind() == ErrorKind::AddrInUse && begin.elapsed() < PATIENCE => {
                 sleep(PAUSE);
             }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
-use rtnetlink::packet_route::link::{InfoData, InfoVeth};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteScope, RouteType};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::os::fd::AsRawFd;
@@ -152,13 +152,28 @@ impl Netlink {
         }
     }
 
+    /// The hardware address of an interface.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::NoInterface`] when there is none of that name, or it has no such address.
+    pub fn hardware_address(&self, name: &str) -> Result<[u8; 6], NetlinkError> {
+        let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
+        let absent = || NetlinkError::NoInterface(name.to_owned());
+        let link = self.runtime.block_on(links.try_next()).ok().flatten().ok_or_else(absent)?;
+        let address = link.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::Address(bytes) => bytes.try_into().ok(),
+            _ => None,
+        });
+        address.ok_or_else(absent)
+    }
+
     /// The names of all interfaces, in the order of their numbers.
     ///
     /// # Errors
     ///
     /// [`NetlinkError::Refused`] when the kernel does not list them.
     pub fn interfaces(&self) -> Result<Vec<String>, NetlinkError> {
-        use rtnetlink::packet_route::link::LinkAttribute;
         let links = self.handle.link().get().execute().try_collect::<Vec<_>>();
         let mut links = self.request("list interfaces".to_owned(), links)?;
         links.sort_by_key(|link| link.header.index);

@@ -91,7 +91,7 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
 fn flood(wire: &Wire, controls: &Controls, frame: &[u8]) -> Result<f64, MeasureError> {
     let expected = wire.arrived()? + u64::from(FRAMES);
     let begin = Instant::now();
-    wire.at_near(|| controls.program(Control::FloodXdp)?.run_live(frame, FRAMES))?;
+    wire.at_near(|| controls.program(Control::FloodXdp)?.run_live(frame, FRAMES).map(|_| ()))?;
     let mut took = begin.elapsed();
     while wire.arrived()? < expected {
         took = begin.elapsed();

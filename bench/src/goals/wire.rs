@@ -1,6 +1,5 @@
 //! Two hosts and a wire between them.
 
-use std::fs;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -8,6 +7,7 @@ use ringfence_testbed::netns::Namespace;
 use ringfence_testbed::veth::{Netlink, NetlinkError, Via};
 
 use crate::kernel::MeasureError;
+use crate::measure::counters;
 
 /// Two network namespaces with a veth pair between them, both ends up.
 pub struct Wire {
@@ -75,35 +75,13 @@ impl Wire {
 
     /// How many packets have arrived at the far end so far, those dropped by a program among them.
     pub fn arrived(&self) -> Result<u64, MeasureError> {
-        let text = self.at_far(|| read("/proc/thread-self/net/dev"))?;
-        let line = text.lines().find_map(|line| line.trim_start().strip_prefix("measured:"));
-        // Bytes, then packets.
-        let packets = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        packets.ok_or_else(|| MeasureError::wrong("/proc/net/dev", "the interface is not in it"))
+        counters::received(&self.far, NAME)
     }
 
     /// TCP segments that both ends have sent again so far.
     pub fn sent_again(&self) -> Result<u64, MeasureError> {
-        let near = self.at_near(|| read("/proc/thread-self/net/snmp"))?;
-        let far = self.at_far(|| read("/proc/thread-self/net/snmp"))?;
-        let count = |text: &str| {
-            retransmitted(text)
-                .ok_or_else(|| MeasureError::wrong("/proc/net/snmp", "it has no `RetransSegs`"))
-        };
-        Ok(count(&near)? + count(&far)?)
+        Ok(counters::sent_again(&self.near)? + counters::sent_again(&self.far)?)
     }
-}
-
-/// `RetransSegs` of the lines `Tcp:`, the first of which has the names.
-fn retransmitted(text: &str) -> Option<u64> {
-    let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
-    let (names, values) = (lines.next()?, lines.next()?);
-    let at = names.split_whitespace().position(|name| name == "RetransSegs")?;
-    values.split_whitespace().nth(at)?.parse().ok()
-}
-
-fn read(path: &str) -> Result<String, MeasureError> {
-    fs::read_to_string(path).map_err(MeasureError::refused(format!("read `{path}`")))
 }
 
 fn flat<T>(
@@ -111,16 +89,4 @@ fn flat<T>(
 ) -> Result<T, MeasureError> {
     let entered = made.map_err(MeasureError::refused("enter a namespace"))?;
     entered.map_err(MeasureError::refused("make a wire"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retransmissions_are_found_by_name() {
-        let text = "Ip: A B\nIp: 1 2\nTcp: RtoMin MaxConn RetransSegs InErrs\nTcp: 200 -1 7 0\n";
-        assert_eq!(retransmitted(text), Some(7));
-        assert_eq!(retransmitted("Tcp: RtoMin\nTcp: 200\n"), None);
-    }
 }

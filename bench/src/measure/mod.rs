@@ -1,15 +1,23 @@
 //! Measurements of real packets, and of real changes, between the machines of the laboratory.
 
+pub mod connect;
 pub mod contender;
+pub mod counters;
 pub mod cpu;
+pub mod drop;
+pub mod loss_free;
 pub mod round_trip;
 pub mod scene;
 pub mod send;
+pub mod stream;
 
 mod change;
 mod fate;
 mod findings;
+mod live;
 mod one_way;
+#[cfg(test)]
+mod pair;
 mod setting;
 #[cfg(test)]
 mod trial;
@@ -17,4 +25,5 @@ mod trial;
 pub use self::change::{Effort, change};
 pub use self::fate::Fate;
 pub use self::findings::Findings;
+pub use self::live::{End, LiveGenerator, LiveSent};
 pub use self::setting::Setting;

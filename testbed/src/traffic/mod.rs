@@ -7,31 +7,42 @@
 //! wake-up is in the figures (a). A socket belongs to the network namespace that it was made in,
 //! whichever thread uses it: [`Ends`] makes sockets on both sides, and the threads that use them
 //! are ordinary ones. Requests carry a number, a mark of the run and the time at which they were to
-//! be sent ([`Request`]); a [`Sink`] counts in the kernel what arrives (b). Everything that runs takes
-//! a duration, and stops when it is over or when it is dropped (c).
+//! be sent ([`Request`]); frames of a [`Generator`] are only counted, and a [`Sink`] counts in the
+//! kernel what arrives (b). Everything that runs takes a duration, and stops when it is over or when it is dropped (c).
 //!
 //! Not done: choosing rates, and saying what a figure means; that is the benchmark's.
 
 mod answers;
+mod bulk;
 mod closed_loop;
 mod cores;
 mod departures;
+mod dialogue;
 mod echo;
 mod ends;
 mod error;
 mod first_packets;
+mod flow;
+mod generator;
 mod line;
 mod open_loop;
 mod request;
 mod sink;
+mod tcp;
+#[cfg(test)]
+mod wire;
 
+pub use self::bulk::Bulk;
 pub use self::closed_loop::{Exchange, Window, closed_loop};
 pub use self::cores::Cores;
 pub use self::departures::Departures;
+pub use self::dialogue::Dialogues;
 pub use self::echo::Echo;
 pub use self::ends::Ends;
 pub use self::error::TrafficError;
 pub use self::first_packets::{FirstPackets, FreshPorts};
+pub use self::flow::{Flow, Hop, SHORTEST_PAYLOAD};
+pub use self::generator::{BATCH, Generator, Plan, Sent};
 pub use self::line::{Line, OneFlow};
 pub use self::open_loop::{Outcome, Schedule, open_loop};
 pub use self::request::Request;

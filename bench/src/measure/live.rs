@@ -1,0 +1,152 @@
+//! Frames that a program sends, without a socket.
+//!
+//! The kernel runs a program for XDP on frames that it makes (`BPF_F_TEST_XDP_LIVE_FRAMES`), and the
+//! program sends each out of an interface. That costs a fraction of what a packet socket does, so
+//! more of a core is left for the filter.
+//!
+//! Such frames take the way of XDP over the wire, which is open only where the receiver looks for
+//! them: where it has a program for XDP. If it has none, one that lets everything pass is put there
+//! for as long as the generator lives, and what that costs is in the figure.
+
+use std::time::Duration;
+
+use aya::programs::{ProgramError, XdpMode};
+use nix::errno::Errno;
+use ringfence_controls::DRAWN;
+use ringfence_testbed::netns::Namespace;
+use ringfence_testbed::traffic::{Cores, Flow, Hop, SHORTEST_PAYLOAD};
+use ringfence_testbed::veth::{Netlink, NetlinkError};
+
+use crate::kernel::{Control, Controls, MeasureError};
+
+/// Frames that are sent at least: to know what one takes, and how many more to send.
+const FEWEST: u32 = 4_096;
+
+/// How many ports the frames come from, one after the other.
+const PORTS: u16 = 4_096;
+
+/// One side of a wire.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// Where it is.
+    pub namespace: &'a Namespace,
+    /// What the interface is called there.
+    pub interface: &'a str,
+}
+
+/// Frames from one address and many ports, sent by a program.
+#[expect(missing_debug_implementations, reason = "aya's maps have none")]
+pub struct LiveGenerator {
+    controls: Controls,
+    near: Namespace,
+    frame: Vec<u8>,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveSent {
+    /// Frames.
+    pub frames: u64,
+    /// How long it took, with all that was done with them on the sender's core.
+    pub took: Duration,
+}
+
+impl LiveGenerator {
+    /// One that sends from `near` to `far` over the wire between them, from 4,096 ports in a row: the
+    /// flow's own is the first.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    ///
+    /// # Panics
+    ///
+    /// When the flow's port is so high that there are not enough above it, or its addresses are of
+    /// different families.
+    pub fn open(near: End<'_>, far: End<'_>, flow: Flow) -> Result<Self, MeasureError> {
+        let (near_index, source) = ask(near)?;
+        let (far_index, destination) = ask(far)?;
+        let mut controls = Controls::load(1)?;
+        let opened = in_namespace(far.namespace, || {
+            match controls
+                .xdp_mut(Control::EmptyXdp)?
+                .attach_to_if_index(far_index, XdpMode::Driver)
+            {
+                Err(error) if !is_taken(&error) => {
+                    Err(MeasureError::refused("attach the empty program")(error))
+                }
+                // A program that is there opens the way as well.
+                _ => Ok(()),
+            }
+        });
+        opened?;
+        let two_ports = |flow: &Flow| {
+            let [a, b] = flow.source.port().to_be_bytes();
+            let [c, d] = flow.destination.port().to_be_bytes();
+            u32::from_ne_bytes([a, b, c, d])
+        };
+        let keys: Vec<u32> = flow.ports(PORTS).iter().map(two_ports).cycle().take(DRAWN).collect();
+        let ports_offset = if flow.source.is_ipv4() { 14 + 20 } else { 14 + 40 };
+        controls.prepare_flood(ports_offset, &keys, near_index)?;
+        // Nobody makes its checksum anew for each port.
+        let frame = flow.frame_without_checksum(Hop { source, destination }, SHORTEST_PAYLOAD);
+        let near = near.namespace.try_clone();
+        let near = near.map_err(MeasureError::refused("keep a namespace"))?;
+        Ok(Self { controls, near, frame })
+    }
+
+    /// Sends for about `time`, and a few thousand frames at least, from `core`.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn send(&self, core: usize, time: Duration) -> Result<LiveSent, MeasureError> {
+        let first = self.send_frames(core, FEWEST)?;
+        let ratio = time.as_secs_f64() / first.took.as_secs_f64() - 1.0;
+        // Saturates: a time below that of the first frames is over.
+        let rest = (ratio * f64::from(FEWEST)) as u32;
+        if rest == 0 {
+            return Ok(first);
+        }
+        let second = self.send_frames(core, rest)?;
+        Ok(LiveSent { frames: first.frames + second.frames, took: first.took + second.took })
+    }
+
+    /// Sends so many frames from `core`.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    pub fn send_frames(&self, core: usize, frames: u32) -> Result<LiveSent, MeasureError> {
+        in_namespace(&self.near, || {
+            Cores::pin(core)?;
+            let ns = self.controls.program(Control::FloodXdp)?.run_live(&self.frame, frames)?;
+            // The kernel tells whole nanoseconds; a frame takes a hundred at least.
+            let took = Duration::from_nanos(ns.max(1)) * frames;
+            Ok(LiveSent { frames: u64::from(frames), took })
+        })
+    }
+}
+
+/// Number and hardware address of an interface.
+fn ask(end: End<'_>) -> Result<(u32, [u8; 6]), MeasureError> {
+    let ask = || -> Result<_, NetlinkError> {
+        let netlink = Netlink::open()?;
+        Ok((netlink.index(end.interface)?, netlink.hardware_address(end.interface)?))
+    };
+    let refused = MeasureError::refused(format!("ask for the interface `{}`", end.interface));
+    in_namespace(end.namespace, || ask().map_err(refused))
+}
+
+/// Whether there is a program already.
+fn is_taken(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else { return false };
+    error.io_error.raw_os_error() == Some(Errno::EBUSY as i32)
+}
+
+fn in_namespace<T: Send>(
+    namespace: &Namespace,
+    work: impl FnOnce() -> Result<T, MeasureError> + Send,
+) -> Result<T, MeasureError> {
+    namespace.run(work).map_err(MeasureError::refused("enter a namespace"))?
+}
