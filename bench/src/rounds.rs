@@ -38,6 +38,11 @@ impl Rounds {
         Ok(taken)
     }
 
+    /// The values of each round, in the order of the measurements.
+    pub fn all(&self) -> impl Iterator<Item = &[f64]> {
+        self.rounds.iter().map(Vec::as_slice)
+    }
+
     /// The median over the rounds of what `of` makes of a round's values.
     pub fn median(&self, of: impl Fn(&[f64]) -> f64) -> f64 {
         median(self.rounds.iter().map(|values| of(values)).collect())

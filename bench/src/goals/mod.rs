@@ -24,9 +24,11 @@ use std::collections::BTreeSet;
 use std::{panic, thread};
 
 use crate::kernel::MeasureError;
+use crate::plan;
 
 pub use crate::machine::Machine;
 
+pub use self::decisions::short;
 pub use self::exact::{Exact, MapSize, ProgramSize, WaySize, exact};
 pub use self::goal::{Goal, UnknownGoal};
 pub use self::print::table;
@@ -74,6 +76,7 @@ type Measure = fn(&BTreeSet<Goal>, &dyn Progress) -> Result<Vec<Row>, MeasureErr
 const PARTS: &[Part] = &[
     Part { goals: decisions::GOALS, measure: decisions::measure },
     Part { goals: look_ups::GOALS, measure: look_ups::measure },
+    Part { goals: plan::GOALS, measure: plan::measure_goals },
     Part { goals: calls::GOALS, measure: calls::measure },
     Part { goals: drop_rate::GOALS, measure: drop_rate::measure },
     Part { goals: change::GOALS, measure: change::measure },

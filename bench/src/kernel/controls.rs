@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, ProgramArray};
-use aya::programs::{Program as AnyProgram, Xdp};
+use aya::programs::{Program as AnyProgram, SchedClassifier, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use ringfence_common::abi::config::Hook;
@@ -191,6 +191,18 @@ impl Controls {
     pub fn xdp_mut(&mut self, control: Control) -> Result<&mut Xdp, MeasureError> {
         match self.ebpf.program_mut(control.name()) {
             Some(AnyProgram::Xdp(program)) => Ok(program),
+            _ => Err(absent(control)),
+        }
+    }
+
+    /// A control program for tc, to attach it.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`] when the object does not have it.
+    pub fn tc_mut(&mut self, control: Control) -> Result<&mut SchedClassifier, MeasureError> {
+        match self.ebpf.program_mut(control.name()) {
+            Some(AnyProgram::SchedClassifier(program)) => Ok(program),
             _ => Err(absent(control)),
         }
     }

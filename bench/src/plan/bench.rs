@@ -6,7 +6,7 @@ use ringfence_testbed::lab::Case;
 
 use super::Form;
 use super::pair::Pair;
-use crate::measure::Setting;
+use crate::measure::{Effort as ChangeEffort, Setting};
 use crate::record::Measurement;
 
 /// One setup on the bench.
@@ -51,6 +51,8 @@ pub struct Effort {
     pub rate: Duration,
     /// Rounds of a rate.
     pub rate_rounds: usize,
+    /// Changes.
+    pub change: ChangeEffort,
     /// Rounds of decisions.
     pub decision_rounds: usize,
     /// How often a program runs in one of those.
@@ -70,6 +72,11 @@ impl Effort {
                 round_trips: milliseconds(10),
                 rate: milliseconds(10),
                 rate_rounds: 1,
+                change: ChangeEffort {
+                    rounds: 1,
+                    time: milliseconds(50),
+                    limit: milliseconds(5000),
+                },
                 decision_rounds: 1,
                 repeat: 1_000,
             },
@@ -81,6 +88,11 @@ impl Effort {
                 round_trips: milliseconds(300),
                 rate: milliseconds(200),
                 rate_rounds: 1,
+                change: ChangeEffort {
+                    rounds: 5,
+                    time: milliseconds(1000),
+                    limit: milliseconds(30000),
+                },
                 decision_rounds: 9,
                 repeat: 100_000,
             },
@@ -92,6 +104,11 @@ impl Effort {
                 round_trips: milliseconds(400),
                 rate: milliseconds(300),
                 rate_rounds: 3,
+                change: ChangeEffort {
+                    rounds: 7,
+                    time: milliseconds(2000),
+                    limit: milliseconds(60000),
+                },
                 decision_rounds: 21,
                 repeat: 100_000,
             },

@@ -1,12 +1,9 @@
-//! What changing policy costs, and what it does to packets; memory.
-
-use std::time::Duration;
+//! What changing policy costs.
 
 use super::bench::Bench;
-use crate::measure::{Effort, Findings};
-use crate::{measure, plan::Form};
+use crate::measure::{Findings, change};
 
 /// The time of changes.
 pub fn time(bench: &Bench<'_>) -> Findings {
-    measure::change(&bench.case, bench.pass, &bench.effort.changes)
+    change(&bench.case, bench.pass, &bench.effort.change)
 }

@@ -7,7 +7,7 @@ use ringfence_testbed::lab::{Case, Contender, Mismatch, Position, Tracking};
 use super::bench::Effort;
 use crate::kernel::{Keys, MeasureError, Packets, Seat, Station, Subject};
 use crate::measure::Setting;
-use crate::record::{Measurement, Sample, statistic, variant};
+use crate::record::{Measurement, Omission, Sample, statistic, variant};
 use crate::rounds::Rounds;
 use crate::workload::{Crowd, Entry, Family, Place};
 
@@ -82,7 +82,18 @@ pub fn measure(rules: &[usize], pass: u32, effort: Effort) -> Result<Vec<Sample>
         };
         points.iter().zip(values).map(sample).collect()
     };
-    Ok(rounds.each().enumerate().flat_map(of_round).collect())
+    Ok(rounds.all().enumerate().flat_map(of_round).collect())
+}
+
+/// What is missing without these measurements.
+pub fn omissions(rules: &[usize], why: &str) -> Vec<Omission> {
+    let of = |(rules, (_, contender, _)): (&usize, (Place, Contender, Contender))| Omission {
+        measurement: Measurement::Decision,
+        case: case(contender, *rules, Position::None, Tracking::New),
+        variant: String::new(),
+        why: why.to_owned(),
+    };
+    rules.iter().flat_map(|rules| PLACES.map(|place| of((rules, place)))).collect()
 }
 
 fn case(contender: Contender, rules: usize, position: Position, tracking: Tracking) -> Case {

@@ -1,7 +1,6 @@
 //! The programs that do nothing, in the places of those that filter.
 
-use aya::programs::tc::TcAttachType;
-use aya::programs::XdpMode;
+use aya::programs::{TcAttachType, XdpMode};
 use ringfence_testbed::lab::{Contender, Lab};
 
 use crate::kernel::{Control, Controls, MeasureError};

@@ -1,17 +1,21 @@
 //! G7, G8 and G10: what the comparison says about goals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking};
 
-use super::run::Results;
+use super::bench::Effort;
+use super::pair::Pair;
+use super::run::{self, Results};
 use super::setups::{Setup, Task};
-use crate::goals::{Bound, Goal, Row, short};
+use super::{Form, decisions};
+use crate::goals::{Bound, Goal, Progress, Row, short};
+use crate::kernel::MeasureError;
 use crate::record::{Measurement, Sample, statistic, variant};
 use crate::rounds::median;
 
 /// The goals that are computed here.
-pub const GOALS: [Goal; 3] = [Goal::G7, Goal::G8, Goal::G10];
+pub const GOALS: &[Goal] = &[Goal::G7, Goal::G8, Goal::G10];
 
 /// How much cheaper than a chain whose last rule matches, by rules and by why the others do not.
 const G7: [(usize, Mismatch, f64); 4] = [
@@ -34,8 +38,37 @@ const G8_RULES: [usize; 2] = [10_000, 100_000];
 /// How much longer than without a filter the half of round trips may take.
 const G10: f64 = 1.03;
 
+/// Measures those of [`GOALS`] that are asked for.
+///
+/// # Errors
+///
+/// [`MeasureError`] when something that they need cannot be measured.
+pub fn measure(
+    goals: &BTreeSet<Goal>,
+    progress: &dyn Progress,
+) -> Result<Vec<Row>, MeasureError> {
+    let effort = Effort::of(Form::Full);
+    let mut results = Results::default();
+    if goals.contains(&Goal::G7) {
+        progress.begin("deciding packets of 1K and 10K rules");
+        results.samples = run::alone(|| decisions::measure(DECIDED, 1, effort))
+            .map_err(MeasureError::Missing)?;
+    }
+    let setups = setups(goals);
+    let mut pair = Pair::new()?;
+    for (done, setup) in setups.iter().enumerate() {
+        progress.begin(&setup.to_string());
+        progress.step(done, setups.len());
+        run::measure(&mut pair, setup, 1, effort, &|| false, &mut results);
+        if let Some(omission) = results.omissions.first() {
+            return Err(MeasureError::Missing(format!("{}: {}", omission.case, omission.why)));
+        }
+    }
+    Ok(rows(&results).into_iter().filter(|row| goals.contains(&row.goal)).collect())
+}
+
 /// What has to be measured for these goals.
-pub fn setups(goals: &[Goal]) -> Vec<Setup> {
+fn setups(goals: &BTreeSet<Goal>) -> Vec<Setup> {
     let mut all = Vec::new();
     if goals.contains(&Goal::G7) {
         for (rules, mismatch, _) in G7 {
@@ -64,7 +97,7 @@ pub fn setups(goals: &[Goal]) -> Vec<Setup> {
 }
 
 /// The policies whose decisions have to be measured beside them.
-pub const DECIDED: &[usize] = &[1_000, 10_000];
+const DECIDED: &[usize] = &[1_000, 10_000];
 
 /// The goals as far as `results` have what they need.
 #[must_use]
@@ -235,7 +268,7 @@ mod tests {
 
     #[test]
     fn everything_a_goal_needs_is_set_up() {
-        let cases: Vec<Case> = setups(&GOALS).into_iter().map(|setup| setup.case).collect();
+        let cases: Vec<Case> = setups(&GOALS.iter().copied().collect()).into_iter().map(|setup| setup.case).collect();
         assert_eq!(cases.len(), G7.len() + G8_RULES.len() * (G8.len() + 1));
     }
 }

@@ -22,6 +22,6 @@ mod run;
 mod sending;
 mod setups;
 
-pub use self::goals::rows as goal_rows;
+pub use self::goals::{GOALS, measure as measure_goals, rows as goal_rows};
 pub use self::run::{Results, Watch, run};
 pub use self::setups::{Form, Setup, Task, setups};

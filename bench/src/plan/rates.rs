@@ -13,9 +13,8 @@ use super::bench::Bench;
 use crate::kernel::MeasureError;
 use crate::measure::cpu::Paced;
 use crate::measure::drop::{Sender, Watch};
-use crate::measure::live::{End, LiveGenerator};
 use crate::measure::loss_free::{LossFree, Search};
-use crate::measure::{Fate, connect, drop, loss_free, stream};
+use crate::measure::{End, Fate, LiveGenerator, connect, drop, loss_free, stream};
 use crate::record::{Measurement, Sample, variant};
 
 /// The first source port of generated packets, and how many there are.

@@ -84,7 +84,7 @@ pub fn loaded(bench: &mut Bench<'_>, is_steered: bool) -> Result<Vec<Sample>, Me
 /// As [`unloaded`].
 pub fn first_packets(bench: &mut Bench<'_>) -> Result<Vec<Sample>, MeasureError> {
     let [own, _] = bench.pair.ends(&bench.case);
-    let mut ports = FreshPorts::new();
+    let mut ports = FreshPorts::all();
     let mut samples = Vec::new();
     for round in 1..=bench.effort.round_trip_rounds {
         let setting = bench.setting(Measurement::RoundTrip, variant::FIRST_PACKET, round);

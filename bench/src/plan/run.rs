@@ -7,7 +7,7 @@ use ringfence_testbed::lab::Case;
 
 use super::bench::{Bench, Effort};
 use super::pair::Pair;
-use super::setups::{DECIDED_RULES, Form, Setup, Task, setups};
+use super::setups::{Form, Setup, Task, setups};
 use super::{changes, decisions, rates, round_trips, sending};
 use crate::kernel::MeasureError;
 use crate::measure::Findings;
@@ -49,10 +49,11 @@ pub fn run(form: Form, watch: &dyn Watch) -> Result<Results, MeasureError> {
     for pass in 1..=form.passes() {
         watch.begin(&format!("pass {pass}: decisions in the kernel"), done, all);
         let effort = Effort::of(form);
-        let decided = alone(|| decisions::measure(DECIDED_RULES[form as usize], pass, effort));
+        let rules = form.decided_rules();
+        let decided = alone(|| decisions::measure(rules, pass, effort));
         match decided {
             Ok(samples) => results.samples.extend(samples),
-            Err(why) => results.omissions.push(decisions::omission(why)),
+            Err(why) => results.omissions.extend(decisions::omissions(rules, &why)),
         }
         done += 1;
         // The laboratory without a filter stays as it is for the whole pass.
@@ -63,7 +64,7 @@ pub fn run(form: Form, watch: &dyn Watch) -> Result<Results, MeasureError> {
                 return Ok(results);
             }
             watch.begin(&format!("pass {pass}: {setup}"), done, all);
-            measure(&mut pair, setup, pass, effort, watch, &mut results);
+            measure(&mut pair, setup, pass, effort, &|| watch.is_over(), &mut results);
             done += 1;
         }
     }
@@ -72,13 +73,13 @@ pub fn run(form: Form, watch: &dyn Watch) -> Result<Results, MeasureError> {
     Ok(results)
 }
 
-/// Measures all tasks of one setup.
-fn measure(
+/// Measures all tasks of one setup, until it is over.
+pub fn measure(
     pair: &mut Pair,
     setup: &Setup,
     pass: u32,
     effort: Effort,
-    watch: &dyn Watch,
+    is_over: &dyn Fn() -> bool,
     results: &mut Results,
 ) {
     let needs_place = setup.tasks.iter().any(|task| task.needs_contender());
@@ -87,7 +88,7 @@ fn measure(
         false => Ok(()),
     };
     for task in &setup.tasks {
-        if watch.is_over() {
+        if is_over() {
             return;
         }
         let measured = match &placed {
@@ -126,8 +127,6 @@ impl Task {
             Self::Connect => whole(rates::connect(bench)?),
             Self::Cpu => whole(rates::cpu(bench)?),
             Self::Change => changes::time(bench),
-            Self::Disturbance => changes::disturbance(bench),
-            Self::Memory => changes::memory(bench),
         })
     }
 }
@@ -138,7 +137,7 @@ fn omission(task: Task, case: Case, why: String) -> Omission {
 
 /// Runs `work` on a thread of its own, since it may move that thread to one core or into a
 /// namespace; an error and a panic alike are told in a line.
-fn alone<T: Send>(work: impl FnOnce() -> Result<T, MeasureError> + Send) -> Result<T, String> {
+pub fn alone<T: Send>(work: impl FnOnce() -> Result<T, MeasureError> + Send) -> Result<T, String> {
     let done = thread::scope(|scope| {
         scope.spawn(|| panic::catch_unwind(AssertUnwindSafe(work))).join()
     });

@@ -28,7 +28,7 @@ pub fn measure(bench: &mut Bench<'_>) -> Result<Vec<Sample>, MeasureError> {
         false => Some(Sender::new(&without, core, Fate::Arrives, tracking)?),
     };
     let effort = bench.effort;
-    let mut time = |sender: &mut Sender| {
+    let time = |sender: &mut Sender| {
         let mut round = sender.round(effort.packets, effort.sending)?;
         for _ in 0..REPEATS {
             if round.interruptions == 0 {

@@ -28,11 +28,16 @@ impl Form {
             Self::Short | Self::Full => 2,
         }
     }
-}
 
-/// Rules of the policies whose decisions are measured, by form.
-pub(super) const DECIDED_RULES: [&[usize]; 3] =
-    [&[10], &[1_000, 10_000], &[10, 100, 1_000, 10_000, 100_000]];
+    /// Rules of the policies whose decisions are measured.
+    pub(super) const fn decided_rules(self) -> &'static [usize] {
+        match self {
+            Self::Smoke => &[10],
+            Self::Short => &[1_000, 10_000],
+            Self::Full => &[10, 100, 1_000, 10_000, 100_000],
+        }
+    }
+}
 
 /// Something to be measured of what is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,10 +65,6 @@ pub enum Task {
     Cpu,
     /// The time of a change.
     Change,
-    /// What a change does to packets.
-    Disturbance,
-    /// Memory.
-    Memory,
 }
 
 impl Task {
@@ -81,8 +82,6 @@ impl Task {
             Self::Connect => Measurement::Connect,
             Self::Cpu => Measurement::Cpu,
             Self::Change => Measurement::Change,
-            Self::Disturbance => Measurement::Disturbance,
-            Self::Memory => Measurement::Memory,
         }
     }
 
@@ -101,7 +100,7 @@ impl Task {
     /// Whether the contender has to be in place before. The others put it there themselves.
     #[must_use]
     pub const fn needs_contender(self) -> bool {
-        !matches!(self, Self::Change | Self::Disturbance | Self::Memory)
+        !matches!(self, Self::Change)
     }
 }
 
@@ -117,7 +116,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    fn udp(case: Case, tasks: &[Task]) -> Self {
+    pub(super) fn udp(case: Case, tasks: &[Task]) -> Self {
         Self { case, transport: Transport::Udp, tasks: tasks.to_vec() }
     }
 
@@ -185,7 +184,7 @@ fn smoke() -> Vec<Setup> {
     }
     for contender in [EbpfTcx, BareIptables] {
         all.push(Setup::udp(denied(contender, 10), &[Task::Drop]));
-        all.push(Setup::udp(usual(contender, 10), &[Task::Change, Task::Memory]));
+        all.push(Setup::udp(usual(contender, 10), &[Task::Change]));
     }
     all
 }
@@ -252,10 +251,10 @@ fn full() -> Vec<Setup> {
 fn main_tasks(rules: usize) -> Vec<Task> {
     let mut tasks = vec![Task::Send];
     if rules >= 1_000 {
-        tasks.extend([Task::RoundTrip, Task::Change, Task::Memory]);
+        tasks.extend([Task::RoundTrip, Task::Change]);
     }
     if matches!(rules, 1_000 | 10_000) {
-        tasks.extend([Task::Steered, Task::FirstPacket, Task::LossFree, Task::Disturbance]);
+        tasks.extend([Task::Steered, Task::FirstPacket, Task::LossFree]);
     }
     if rules == 10_000 {
         tasks.extend([Task::Loaded, Task::Cpu]);
