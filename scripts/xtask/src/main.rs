@@ -1,6 +1,7 @@
 //! What a developer of Ringfence runs: `cargo xtask …`.
 #![deny(unsafe_code)]
 
+mod bench;
 mod child;
 mod ebpf;
 mod faults;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Compare Ringfence with iptables, ipset and nftables on this machine, as `cargo bench` does
+    Bench(bench::Arguments),
     /// Build the kernel's crates into the checked-in objects
     Ebpf(ebpf::Arguments),
     /// Build the fuzz targets and run each for a while
@@ -43,6 +46,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Bench(arguments) => return exit_code(bench::run(&arguments)),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Faults(arguments) => faults::run(&arguments),
