@@ -55,6 +55,7 @@ pub use self::diff::{MapDiff, TablesDiff};
 pub use self::in_place::Hazard;
 pub use self::incremental::{Change, ChangeError, Compiler, Update};
 pub use self::look_up::{Answers, Sides};
+pub use self::precedence::rule_numbers;
 pub use self::size::{Map, MapSize, Size, shape_for};
 pub use self::tables::{
     EndpointDescription, IdentityDescription, RuleDescription, Subject, Tables,

@@ -22,7 +22,16 @@ use super::numbers::number;
 use super::select::Index;
 use super::services::{Services, named};
 use super::tables::RuleDescription;
-use crate::model::{self, Action, Direction, Peers, Policy, Protocol, Tier};
+use crate::model::{self, Action, Direction, Peers, Policy, PolicyName, Protocol, RuleName, Tier};
+
+/// The numbers of a policy's first rules of one direction, in the order of the document, where no
+/// other policy has rules. Chains ask rules in the order of their numbers.
+#[must_use]
+pub fn rule_numbers(policy: &PolicyName, direction: Direction, rules: usize) -> Vec<u32> {
+    let name = |index| RuleName { policy: policy.clone(), direction, index }.to_string();
+    let names: Vec<(usize, String)> = (0..rules).map(|index| (index, name(index))).collect();
+    number("rule", &names, |(_, name), hash| hash.text(name))
+}
 
 /// Where a decision was made: rules of one place decide alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

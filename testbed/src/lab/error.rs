@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
+use ringfence_dataplane::backend::nftables::NftablesError;
 use ringfence_dataplane::backend::tool::ToolError;
+use ringfence_dataplane::backend::xtables::XtablesError;
 use ringfence_dataplane::compile::CompileError;
 use ringfence_dataplane::enforce::EnforceError;
 
@@ -106,13 +108,12 @@ impl From<ToolError> for LabError {
 /// A tool that is missing is that also where the engine asked for it.
 impl From<EnforceError> for LabError {
     fn from(error: EnforceError) -> Self {
-        let mut source: Option<&(dyn Error + 'static)> = Some(&error);
-        while let Some(cause) = source {
-            if let Some(ToolError::Missing { .. }) = cause.downcast_ref::<ToolError>() {
-                return Self::Missing(cause.to_string());
+        match error {
+            EnforceError::Xtables(XtablesError::Tool(tool @ ToolError::Missing { .. }))
+            | EnforceError::Nftables(NftablesError::Tool(tool @ ToolError::Missing { .. })) => {
+                Self::from(tool)
             }
-            source = cause.source();
+            error => Self::Engine(Box::new(error)),
         }
-        Self::Engine(Box::new(error))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ringfence_dataplane::backend::iptables::Layout;
@@ -16,12 +17,15 @@ use ringfence_dataplane::enforce::{
 };
 
 use super::cores::pin_to_any;
+use super::guardian::Guardian;
 use super::network::Network;
 use super::{Asked, BareText, Contender, Cores, LabError, bare_texts, policies};
 use crate::netns::Namespace;
 
 /// How long work that cannot be stopped is waited for after its tools are gone.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long to wait between two looks at whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What stands in a network.
 #[derive(Default)]
@@ -62,7 +66,7 @@ fn settings() -> Settings {
 
 /// Puts a contender into place within `limit`.
 pub(super) fn stand(
-    network: &mut Network,
+    network: &Network,
     asked: &Asked,
     cores: &Cores,
     limit: Duration,
@@ -102,14 +106,14 @@ pub(super) fn feed(
 
 /// As `ringfence apply` does it.
 fn engine(
-    network: &mut Network,
+    network: &Network,
     asked: &Asked,
     options: Options,
     limit: Duration,
 ) -> Result<Standing, LabError> {
     let asked = *asked;
     let router = network.router().try_clone()?;
-    within(limit, &router, network, move || {
+    within(limit, router, move || {
         let (tables, compiled) = compiled(&asked)?;
         let started = Instant::now();
         let summary = enforce::apply(&Paths::default(), &tables, &BTreeMap::new(), &options)?;
@@ -127,7 +131,7 @@ fn engine(
 /// As `ringfence run-userspace` does it, with one thread, which keeps away from the processor that
 /// is measured where there is another one.
 fn userspace(
-    network: &mut Network,
+    network: &Network,
     asked: &Asked,
     cores: &Cores,
     limit: Duration,
@@ -136,7 +140,7 @@ fn userspace(
     let filter = network.filter_box().expect("the network was built with a box for the filter");
     let ends: Vec<Ends> = filter.links.iter().map(ends).collect();
     let inside = filter.namespace.try_clone()?;
-    within(limit, &inside, network, move || {
+    within(limit, inside, move || {
         let (tables, compiled) = compiled(&asked)?;
         if !others.is_empty() {
             pin_to_any(&others)?;
@@ -171,11 +175,11 @@ fn compiled(asked: &Asked) -> Result<(Tables, Duration), LabError> {
 }
 
 /// Does `work` in `namespace`, and gives it up after `limit`: its tools are killed. What this
-/// process does itself cannot be stopped; it goes on in the namespace, which nobody uses any more.
+/// process does itself cannot be stopped; it goes on in the namespace, which nobody uses any more,
+/// and the tools that it still starts there are killed as well.
 fn within(
     limit: Duration,
-    namespace: &Namespace,
-    network: &mut Network,
+    namespace: Namespace,
     work: impl FnOnce() -> Result<Standing, LabError> + Send + 'static,
 ) -> Result<Standing, LabError> {
     let (send, receive) = mpsc::channel();
@@ -192,9 +196,36 @@ fn within(
             Ok(Ok(())) => unreachable!("it has sent what came of it"),
         },
         Err(RecvTimeoutError::Timeout) => {
-            network.guardian.end();
-            let is_still_running = receive.recv_timeout(GRACE).is_err();
+            let is_still_running = !kill_tools(&namespace, &receive, Some(GRACE))?;
+            if is_still_running {
+                let kill = move || kill_tools(&namespace, &receive, None);
+                // Detached: it ends with the work.
+                thread::Builder::new()
+                    .name("end of install".to_owned())
+                    .spawn(kill)
+                    .map_err(LabError::refused("start a thread"))?;
+            }
             Err(LabError::TimedOut { after: limit, is_still_running })
+        }
+    }
+}
+
+/// Kills the tools in `namespace`, and those that are started after them, until the work has come
+/// to its end; whether it has within `longest`.
+fn kill_tools(
+    namespace: &Namespace,
+    work: &Receiver<Result<Standing, LabError>>,
+    longest: Option<Duration>,
+) -> Result<bool, LabError> {
+    let started = Instant::now();
+    loop {
+        Guardian::start(namespace)?.end();
+        match work.recv_timeout(LOOK) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(true),
+        }
+        if longest.is_some_and(|longest| started.elapsed() > longest) {
+            return Ok(false);
         }
     }
 }

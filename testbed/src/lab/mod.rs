@@ -205,7 +205,7 @@ impl Lab {
 
     fn install_here(&mut self, asked: &Asked, limit: Duration) -> Result<Installed, LabError> {
         self.is_used = true;
-        let standing = install::stand(&mut self.network, asked, &self.cores, limit)?;
+        let standing = install::stand(&self.network, asked, &self.cores, limit)?;
         let Standing { compiled, applied, ref warnings, .. } = standing;
         let warnings = warnings.clone();
         self.standing = Some(standing);

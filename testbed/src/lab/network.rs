@@ -26,7 +26,7 @@ pub struct Port {
 #[derive(Debug)]
 pub(super) struct Network {
     /// Before the namespaces, so that it is gone before they are.
-    pub guardian: Guardian,
+    _guardian: Guardian,
     topology: Topology,
     pub wiring: Wiring,
     pub uplink: Port,
@@ -46,7 +46,13 @@ impl Network {
             Ok((port(UPLINK)?, port(&workload)?))
         })?;
         let port = |(name, index)| Port { name, index };
-        Ok(Self { guardian, topology, wiring, uplink: port(uplink), workload: port(workload) })
+        Ok(Self {
+            _guardian: guardian,
+            topology,
+            wiring,
+            uplink: port(uplink),
+            workload: port(workload),
+        })
     }
 
     pub fn client(&self) -> &Namespace {

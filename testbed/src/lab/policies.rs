@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use ringfence_dataplane::compile::rule_numbers;
 use ringfence_dataplane::model::{
-    Action, Inventory, InventoryError, IpBlock, Labels, NamespaceScope, Operator, Peer, Peers,
-    Policy, PolicyName, PolicySet, PortMatch, PortRange, Ports, Protocol, Requirement, Rule,
+    Action, Direction, Inventory, InventoryError, IpBlock, Labels, NamespaceScope, Operator, Peer,
+    Peers, Policy, PolicyName, PolicySet, PortMatch, PortRange, Ports, Protocol, Requirement, Rule,
     Selector, Tier, Workload, WorkloadName,
 };
 
@@ -21,6 +22,9 @@ pub(super) const SERVER: &str = "server";
 /// What a contender of Ringfence's applies: a NetworkPolicy that isolates the server, with an
 /// ingress rule for each [`Allowed`].
 ///
+/// The engine's chains ask rules in the order of their numbers, which are made from their names. So
+/// the rule with the lowest number is the one for the first [`Allowed`], and so on.
+///
 /// The policy of [`Contender::EbpfXdp`] knows a host as well, which no policy isolates: only a
 /// described host has programs at its uplink.
 #[must_use]
@@ -31,12 +35,15 @@ pub fn policies(asked: impl Into<Asked>) -> PolicySet {
         Transport::Udp => Protocol::Udp,
         Transport::Tcp => Protocol::Tcp,
     };
+    let name = PolicyName {
+        kind: "networkpolicy".to_owned(),
+        namespace: NAMESPACE.to_owned(),
+        name: SERVER.to_owned(),
+    };
+    let rules = places(&name, asked.case.rules).into_iter();
+    let rules = rules.map(|place| rule(asked.allowed(place), protocol)).collect();
     let policy = Policy {
-        name: PolicyName {
-            kind: "networkpolicy".to_owned(),
-            namespace: NAMESPACE.to_owned(),
-            name: SERVER.to_owned(),
-        },
+        name,
         tier: Tier::Developer,
         priority: 0,
         subject_namespaces: NamespaceScope::Named(NAMESPACE.to_owned()),
@@ -46,10 +53,20 @@ pub fn policies(asked: impl Into<Asked>) -> PolicySet {
         }]),
         isolates_ingress: true,
         isolates_egress: false,
-        ingress: asked.rules().map(|allowed| rule(allowed, protocol)).collect(),
+        ingress: rules,
         egress: Vec::new(),
     };
     PolicySet { policies: vec![policy], inventory }
+}
+
+/// For each ingress rule of a policy its place among them in the order of their numbers.
+fn places(policy: &PolicyName, rules: usize) -> Vec<usize> {
+    let numbers = rule_numbers(policy, Direction::Ingress, rules);
+    let mut in_order: Vec<usize> = (0..rules).collect();
+    in_order.sort_by_key(|index| numbers[*index]);
+    let mut places = vec![0; rules];
+    in_order.into_iter().enumerate().for_each(|(place, index)| places[index] = place);
+    places
 }
 
 fn rule(allowed: Allowed, protocol: Protocol) -> Rule {

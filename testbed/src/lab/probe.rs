@@ -191,7 +191,7 @@ fn is_answered(mut far: TcpStream, mut near: TcpStream) -> io::Result<bool> {
 }
 
 fn is_nothing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// Binds again while somebody else has the port for a moment: a child of this process has copies of
