@@ -5,10 +5,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringfence_testbed::lab::{Case, Contender, Mismatch};
 
 use super::figures::{Figure, Figures, Question};
-use super::{Measurement, statistic, variant};
+use super::{Measurement, Omission, number, statistic, variant};
 
-/// The numbers of rules of which the essays speak.
-pub const ESSAY_RULES: [usize; 2] = [1_000, 10_000];
+/// The chain of iptables of which the essays speak: the bare one, or else what there is.
+pub fn chain(figures: &Figures) -> Contender {
+    let chains = [Contender::BareIptables, Contender::IptablesFlat, Contender::Iptables];
+    let is_there = |chain: &Contender| figures.iter().any(|(key, _)| key.case.contender == *chain);
+    chains.into_iter().find(is_there).unwrap_or(Contender::BareIptables)
+}
+
+/// What stands where there is no figure.
+pub const BLANK: &str = "–";
+
+/// What was left out and why, in one line for each reason of a contender.
+pub fn left_out(omissions: &[Omission]) -> Vec<String> {
+    let mut by_reason: BTreeMap<(Contender, &str), BTreeSet<(Measurement, usize)>> = BTreeMap::new();
+    for omission in omissions {
+        let reason = (omission.case.contender, omission.why.as_str());
+        let what = (omission.measurement, omission.case.rules);
+        by_reason.entry(reason).or_default().insert(what);
+    }
+    let line = |((contender, why), what): (_, BTreeSet<(Measurement, usize)>)| {
+        let join = |parts: BTreeSet<String>| parts.into_iter().collect::<Vec<_>>().join(", ");
+        let what_of = join(what.iter().map(|(of, _)| of.file().to_owned()).collect());
+        let counts: BTreeSet<usize> = what.iter().map(|(_, rules)| *rules).collect();
+        let counts: Vec<String> = counts.into_iter().map(number::rules).collect();
+        format!("{contender}, {} rules ({what_of}): {why}", counts.join(", "))
+    };
+    by_reason.into_iter().map(line).collect()
+}
 
 /// A change, and the figures of it in the order in which they are taken: without starting a tool's
 /// process where there is one.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking};
 
-use super::{Measurement, Sample, StatedError};
+use super::{Measurement, Sample, StatedError, statistic};
 use crate::rounds;
 
 /// What the samples of a case come to: the median of a pass's rounds, and the mean of the passes.
@@ -36,6 +36,25 @@ impl Figure {
     pub fn agrees(&self) -> bool {
         let (least, greatest) = self.range();
         self.stated.allows(least, greatest)
+    }
+
+    /// The difference, pass by pass. What is subtracted has an error too. Nothing where the two
+    /// have no pass in common.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Option<Self> {
+        let passes = self.passes.iter().zip(&other.passes);
+        let passes: Vec<f64> = passes.map(|(one, other)| one - other).collect();
+        let absolute = self.stated.at(self.value).hypot(other.stated.at(other.value));
+        let stated = StatedError { relative: 0.0, absolute, because: self.stated.because };
+        (!passes.is_empty()).then(|| Self::new(passes, stated))
+    }
+
+    /// What a rate means for one: `scale` divided by it.
+    #[must_use]
+    pub fn inverse(&self, scale: f64) -> Self {
+        let relative = self.stated.at(self.value) / self.value;
+        let stated = StatedError { relative, absolute: 0.0, because: self.stated.because };
+        Self::new(self.passes.iter().map(|value| scale / value).collect(), stated)
     }
 
     /// How far the value may be off: as stated, or half of what lies between the passes.
@@ -196,17 +215,29 @@ impl Figures {
         self.by_rules(question, contender).remove(&rules)
     }
 
-    /// What a filter adds to no filter, by number of rules: pass by pass, and the error of both.
+    /// What a filter adds to no filter, by number of rules: as it was measured in turns, or else the
+    /// difference of both, pass by pass.
     #[must_use]
     pub fn added(
         &self,
         question: &Question<'_>,
         contender: Contender,
     ) -> BTreeMap<usize, (Case, Figure)> {
+        let in_turns = match question.statistic {
+            statistic::P50 => statistic::ADDED_P50,
+            _ => statistic::ADDED,
+        };
+        let in_turns = self.by_rules(&Question { statistic: in_turns, ..*question }, contender);
+        if !in_turns.is_empty() {
+            let owned = |(rules, (case, figure)): (usize, (Case, &Figure))| {
+                (rules, (case, figure.clone()))
+            };
+            return in_turns.into_iter().map(owned).collect();
+        }
         let of_it = self.by_rules(question, contender).into_iter();
         of_it
             .filter_map(|(rules, (case, figure))| {
-                let added = minus(figure, self.unfiltered(question, &case)?)?;
+                let added = figure.minus(self.unfiltered(question, &case)?)?;
                 Some((rules, (case, added)))
             })
             .collect()
@@ -240,11 +271,65 @@ impl Figures {
     }
 }
 
-/// The difference, pass by pass. What is subtracted has an error too.
-fn minus(figure: &Figure, other: &Figure) -> Option<Figure> {
-    let passes: Vec<f64> =
-        figure.passes.iter().zip(&other.passes).map(|(one, other)| one - other).collect();
-    let absolute = figure.stated.at(figure.value).hypot(other.stated.at(other.value));
-    let stated = StatedError { relative: 0.0, absolute, because: figure.stated.because };
-    (!passes.is_empty()).then(|| Figure::new(passes, stated))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::synthetic;
+
+    fn send(contender: Contender, rules: usize, value: f64) -> Vec<Sample> {
+        let case = synthetic::case(contender, rules, Mismatch::Address);
+        synthetic::samples(Measurement::Send, case, ("", statistic::MEDIAN), value)
+    }
+
+    const QUESTION: Question<'static> = Question::new(Measurement::Send, "", statistic::MEDIAN);
+
+    #[test]
+    fn a_figure_is_the_mean_of_the_passes_medians() {
+        let mut samples = send(Contender::EbpfTcx, 10, 1_000.0);
+        // One round in which something else had the core.
+        samples[2].value = 1e9;
+        let figures = Figures::of(&samples);
+        let (_, figure) = figures.at(&QUESTION, Contender::EbpfTcx, 10).unwrap();
+        assert_eq!(figure.passes, [1_000.0, 1_010.0]);
+        assert_eq!((figure.value, figure.agrees()), (1_005.0, true));
+    }
+
+    #[test]
+    fn passes_that_are_too_far_apart_do_not_agree() {
+        let mut samples = send(Contender::EbpfTcx, 10, 1_000.0);
+        samples.iter_mut().filter(|sample| sample.pass == 2).for_each(|s| s.value = 1_500.0);
+        let figures = Figures::of(&samples);
+        let (_, figure) = figures.at(&QUESTION, Contender::EbpfTcx, 10).unwrap();
+        assert!(!figure.agrees());
+        assert_eq!(figure.error(), 250.0, "half of what lies between them");
+    }
+
+    #[test]
+    fn what_is_added_is_a_difference_unless_it_was_measured() {
+        let mut samples = send(Contender::None, 0, 1_500.0);
+        samples.extend(send(Contender::BareNftSet, 1_000, 1_700.0));
+        let added = |samples: &[Sample]| {
+            let figures = Figures::of(samples);
+            figures.added(&QUESTION, Contender::BareNftSet)[&1_000].1.value
+        };
+        assert!((added(&samples) - 201.0).abs() < 1e-6, "{}", added(&samples));
+        let case = synthetic::case(Contender::BareNftSet, 1_000, Mismatch::Address);
+        let measured = ("", statistic::ADDED);
+        samples.extend(synthetic::samples(Measurement::Send, case, measured, 300.0));
+        assert!((added(&samples) - 301.5).abs() < 1e-6, "{}", added(&samples));
+    }
+
+    #[test]
+    fn rules_asked_for_each_packet_come_before_rules_asked_once() {
+        let mut samples = send(Contender::Nftables, 10, 2_000.0);
+        let mut known = send(Contender::Nftables, 10, 1_000.0);
+        known.iter_mut().for_each(|sample| sample.case.tracking = Tracking::Established);
+        samples.splice(0..0, known);
+        let figures = Figures::of(&samples);
+        let (case, _) = figures.at(&QUESTION, Contender::Nftables, 10).unwrap();
+        assert_eq!(case.tracking, Tracking::New);
+        let question = Question { tracking: Some(Tracking::Established), ..QUESTION };
+        let (case, _) = figures.at(&question, Contender::Nftables, 10).unwrap();
+        assert_eq!(case.tracking, Tracking::Established);
+    }
 }

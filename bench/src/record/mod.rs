@@ -1,8 +1,10 @@
 //! Records of measurements: what was measured, where, how, and what it says.
 
 mod choice;
+mod claims;
 mod figures;
 mod goal_line;
+mod growth;
 mod machine_file;
 mod number;
 mod plot;
@@ -13,10 +15,12 @@ mod sample;
 mod sheet;
 mod stated_error;
 mod store;
+mod summary;
 #[cfg(test)]
 mod synthetic;
 mod words;
 
+pub use self::claims::{Answer, Reading, Verdict, answers};
 pub use self::figures::{Figure, Figures, Key, Question, TRACKINGS};
 pub use self::goal_line::GoalLine;
 pub use self::plot::Plot;
@@ -25,4 +29,5 @@ pub use self::run::{Run, Running, Tree};
 pub use self::sample::{Measurement, Omission, Sample};
 pub use self::stated_error::StatedError;
 pub use self::store::Record;
+pub use self::summary::summary;
 pub use self::words::{statistic, variant};

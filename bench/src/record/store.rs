@@ -206,12 +206,4 @@ mod tests {
         let said = Record::read(folder.path()).unwrap_err().to_string();
         assert!(said.ends_with("is no record: it has no `machine.txt`"), "{said}");
     }
-
-    #[test]
-    fn zz_view() {
-        let place = std::path::Path::new("/tmp/record-view");
-        let _ = fs::remove_dir_all(place);
-        fs::create_dir_all(place).unwrap();
-        synthetic::record().write_into(place, "compare").unwrap();
-    }
 }

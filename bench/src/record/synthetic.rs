@@ -125,30 +125,38 @@ fn cost(contender: Contender, rules: usize, mismatch: Mismatch) -> f64 {
 fn measure(all: &mut Vec<Sample>, contender: Contender, rules: usize, mismatch: Mismatch) {
     let case = case(contender, rules, mismatch);
     let added = cost(contender, rules, mismatch);
-    let mut add = |measurement, variant, statistic, value| {
+    let mut add = |case, measurement, variant, statistic, value| {
         all.extend(samples(measurement, case, (variant, statistic), value));
     };
-    add(Measurement::Send, "", statistic::MEDIAN, 1_500.0 + added);
-    add(Measurement::LossFree, "", statistic::RATE, 1e9 / (1_600.0 + added));
+    add(case, Measurement::Send, "", statistic::MEDIAN, 1_500.0 + added);
+    if contender != Contender::None {
+        add(case, Measurement::Send, "", statistic::ADDED, added);
+    }
+    add(case, Measurement::LossFree, "", statistic::RATE, 1e9 / (1_600.0 + added));
     if mismatch == Mismatch::Port {
         return;
     }
     for (place, load) in variant::LOADS.into_iter().enumerate() {
         let waiting = 3_f64.powi(i32::try_from(place % 4).unwrap()) + if place >= 4 { 1.0 } else { 0.0 };
         let trip = (15_000.0 + added) * waiting;
-        add(Measurement::RoundTrip, load, statistic::P50, trip);
-        add(Measurement::RoundTrip, load, statistic::P99, trip * 4.0);
+        add(case, Measurement::RoundTrip, load, statistic::P50, trip);
+        add(case, Measurement::RoundTrip, load, statistic::P99, trip * 4.0);
     }
-    add(Measurement::RoundTrip, variant::FIRST_PACKET, statistic::P50, 20_000.0 + added);
-    add(Measurement::Connect, "", statistic::RATE, 1e9 / (60_000.0 + 2.0 * added));
+    add(case, Measurement::RoundTrip, variant::FIRST_PACKET, statistic::P50, 20_000.0 + added);
+    add(case, Measurement::Connect, "", statistic::RATE, 1e9 / (60_000.0 + 2.0 * added));
     if contender.is_control() {
         return;
     }
-    add(Measurement::Drop, "AF_PACKET", statistic::RATE, 1e9 / (900.0 + added));
+    add(case, Measurement::Drop, "AF_PACKET", statistic::RATE, 1e9 / (900.0 + added));
     let is_ours = matches!(contender, Contender::EbpfTcx | Contender::EbpfXdp);
     if is_ours {
-        add(Measurement::Decision, variant::HOT, statistic::MEDIAN, 45.0);
-        add(Measurement::Decision, variant::RANDOM, statistic::MEDIAN, 60.0);
+        add(case, Measurement::Decision, variant::HOT, statistic::MEDIAN, 45.0);
+        add(case, Measurement::Decision, variant::RANDOM, statistic::MEDIAN, 60.0);
+        for variant in [variant::HOT, variant::RANDOM] {
+            let place = if contender == Contender::EbpfTcx { Contender::EmptyTcx } else { Contender::EmptyXdp };
+            let empty = Case { contender: place, ..case };
+            add(empty, Measurement::Decision, variant, statistic::MEDIAN, 30.0);
+        }
     }
     let chain = [Contender::BareIptables, Contender::IptablesFlat, Contender::Iptables];
     let one = match contender {
@@ -156,8 +164,8 @@ fn measure(all: &mut Vec<Sample>, contender: Contender, rules: usize, mismatch: 
         _ if chain.contains(&contender) => 1e6 + 2_000.0 * rules as f64,
         _ => 150_000.0,
     };
-    add(Measurement::Change, variant::ONE_RULE, statistic::CALL, one);
+    add(case, Measurement::Change, variant::ONE_RULE, statistic::CALL, one);
     let each = if is_ours { 600.0 } else { 20_000.0 };
-    add(Measurement::Change, variant::LOADED, statistic::CALL, each * rules as f64);
-    add(Measurement::Memory, "", statistic::KERNEL, 1e6 + 100.0 * rules as f64);
+    add(case, Measurement::Change, variant::LOADED, statistic::CALL, each * rules as f64);
+    add(case, Measurement::Memory, "", statistic::KERNEL, 1e6 + 100.0 * rules as f64);
 }

@@ -1,0 +1,213 @@
+//! What a terminal shows at the end of a run.
+
+use comfy_table::{CellAlignment, Table, presets};
+use ringfence_testbed::lab::{Case, Contender, Mismatch};
+
+use super::figures::{Figure, Figures, Question};
+use super::{Measurement, Record, choice, number, statistic, variant};
+
+/// The contender with which the others are compared.
+const OURS: Contender = Contender::EbpfTcx;
+
+/// A table of contenders and what was measured of each, with how many times it is what eBPF takes.
+/// What was not measured is a dash, and why is said below.
+#[must_use]
+pub fn summary(record: &Record) -> String {
+    let figures = Figures::of(&record.samples);
+    let columns: Vec<Column> = columns(&figures);
+    let mut text = String::new();
+    if !record.run.complete {
+        text.push_str("Partial: the run was stopped; these are the figures until then.\n\n");
+    }
+    if record.machine.is_busy() {
+        let load = record.machine.load;
+        text.push_str(&format!(
+            "Busy: load {load} before the first measurement; figures may be too high.\n\n"
+        ));
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let heads = columns.iter().map(|column| column.head.clone());
+    table.set_header(std::iter::once(String::new()).chain(heads));
+    for contender in Contender::ALL {
+        let cells: Vec<String> = columns.iter().map(|column| column.cell(contender)).collect();
+        if cells.iter().any(|cell| cell != choice::BLANK) {
+            table.add_row(std::iter::once(contender.title().to_owned()).chain(cells));
+        }
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push('\n');
+    for note in notes(record) {
+        text.push_str(&note);
+        text.push('\n');
+    }
+    text
+}
+
+/// One column: a figure of each contender.
+struct Column {
+    head: String,
+    figures: Vec<(Contender, Figure)>,
+    measurement: Measurement,
+    statistic: &'static str,
+}
+
+impl Column {
+    fn cell(&self, contender: Contender) -> String {
+        let of = |asked: Contender| {
+            self.figures.iter().find(|(found, _)| *found == asked).map(|(_, figure)| figure)
+        };
+        let Some(figure) = of(contender) else { return choice::BLANK.to_owned() };
+        let value = number::in_unit(self.measurement, self.statistic, figure.value);
+        if contender == OURS {
+            return value;
+        }
+        match of(OURS).and_then(|ours| self.times(figure, ours)) {
+            Some(times) => format!("{value} {times}"),
+            None => value,
+        }
+    }
+
+    /// How many times it is ours; at least so many times where ours is no more than its error, and
+    /// nothing where it is no more than its own.
+    fn times(&self, figure: &Figure, ours: &Figure) -> Option<String> {
+        let is_known = |figure: &Figure| figure.value > figure.stated.absolute;
+        if !is_known(figure) {
+            return None;
+        }
+        if is_known(ours) {
+            return Some(number::factor(figure.value / ours.value));
+        }
+        Some(format!("≥{}", number::factor(figure.value / ours.stated.absolute)))
+    }
+}
+
+fn columns(figures: &Figures) -> Vec<Column> {
+    let mut columns = Vec::new();
+    for rules in [1_000, 10_000] {
+        for mismatch in [Mismatch::Address, Mismatch::Port] {
+            let question = Question::new(Measurement::Send, "", statistic::MEDIAN).last(mismatch);
+            let added = |contender| {
+                let found = figures.added(&question, contender);
+                at(found, contender, rules)
+            };
+            let differ = choice::differ_in(mismatch);
+            let head = format!("added to a packet\n{} rules\n{differ}", number::rules(rules));
+            columns.push(column(head, Measurement::Send, statistic::ADDED, added));
+        }
+    }
+    let shown = |measurement| choice::shown_rules(figures, measurement);
+    if let Some(rules) = shown(Measurement::RoundTrip) {
+        let question = Question::new(Measurement::RoundTrip, variant::UNLOADED, statistic::P50);
+        let head = format!("round trip\n{} rules\np50", number::rules(rules));
+        let trip = |contender| choice::at_rules(figures, &question, contender, rules).cloned();
+        columns.push(column(head, Measurement::RoundTrip, statistic::P50, trip));
+    }
+    if let Some(rules) = shown(Measurement::LossFree) {
+        let variant = choice::variants(figures, Measurement::LossFree).into_iter().next();
+        let variant = variant.unwrap_or_default();
+        let question = Question::new(Measurement::LossFree, &variant, statistic::RATE);
+        let head = format!("without loss\n{} rules\n{variant}", number::rules(rules));
+        let rate = |contender| choice::at_rules(figures, &question, contender, rules).cloned();
+        let head = head.trim_end().to_owned();
+        columns.push(column(head, Measurement::LossFree, statistic::RATE, rate));
+    }
+    for change in [choice::ONE_CHANGE, choice::FULL_LOAD] {
+        let took = |contender| {
+            let found = change.by_rules(figures, contender);
+            found.get(&10_000).map(|(_, figure)| (*figure).clone())
+        };
+        let head = format!("{}\n10K rules", change.title);
+        columns.push(column(head, Measurement::Change, statistic::CALL, took));
+    }
+    columns.retain(|column| !column.figures.is_empty());
+    columns
+}
+
+fn at(
+    mut found: std::collections::BTreeMap<usize, (Case, Figure)>,
+    contender: Contender,
+    rules: usize,
+) -> Option<Figure> {
+    let figure = found.remove(&rules).map(|(_, figure)| figure);
+    let any = found.pop_last().map(|(_, (_, figure))| figure);
+    if contender.is_control() { figure.or(any) } else { figure }
+}
+
+fn column(
+    head: String,
+    measurement: Measurement,
+    statistic: &'static str,
+    figure: impl Fn(Contender) -> Option<Figure>,
+) -> Column {
+    let of = |contender| figure(contender).map(|figure| (contender, figure));
+    let figures = Contender::ALL.into_iter().filter_map(of).collect();
+    Column { head, figures, measurement, statistic }
+}
+
+fn notes(record: &Record) -> Vec<String> {
+    let mut notes = vec![
+        format!("×: how many times the figure of {OURS} (≥: of its error, where that is all that is known of it); none where the figure is within its own error."),
+        "Added to a packet: IPv4, the last rule matches; what a packet takes more than without a filter.".to_owned(),
+        "Bare: a chain or a set and nothing else. The others track connections, refuse what is spoofed, and report.".to_owned(),
+        "One rule changed: without the time of starting a tool's process.".to_owned(),
+    ];
+    for why in choice::left_out(&record.omissions) {
+        notes.push(format!("{} not measured: {why}", choice::BLANK));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::synthetic;
+
+    #[test]
+    fn every_contender_is_compared_with_ours() {
+        let text = summary(&synthetic::record());
+        let line = |title: &str| {
+            let found = text.lines().find(|line| line.trim_start().starts_with(title));
+            found.unwrap_or_else(|| panic!("{title} is not in\n{text}")).to_owned()
+        };
+        for contender in Contender::ALL {
+            line(contender.title());
+        }
+        // By formula 6 ns for each of 10,000 rules and 100 ns, beside 80 ns.
+        let chain = line("bare iptables chain");
+        assert!(chain.contains("60.4 µs ×751"), "{chain}");
+        assert!(line("eBPF, tcx").matches('×').count() == 0, "{text}");
+        assert!(text.contains("not measured: bare iptables chain"), "{text}");
+        assert!(!text.contains("Partial") && !text.contains("Busy"), "{text}");
+    }
+
+    #[test]
+    fn a_stopped_run_and_a_busy_machine_are_said_first() {
+        let mut record = synthetic::record();
+        record.run.complete = false;
+        record.machine.load = 2.0;
+        let text = summary(&record);
+        assert!(text.starts_with("Partial: "), "{text}");
+        assert!(text.contains("Busy: load 2 before"), "{text}");
+    }
+
+    #[test]
+    fn what_is_within_its_error_has_no_factor() {
+        let mut record = synthetic::record();
+        record.samples.retain(|sample| sample.measurement == Measurement::Send);
+        let ours = record.samples.iter_mut().filter(|sample| sample.case.contender == OURS);
+        ours.filter(|sample| sample.statistic == statistic::ADDED).for_each(|s| s.value = 20.0);
+        let text = summary(&record);
+        let chain = text.lines().find(|line| line.contains("bare iptables chain")).unwrap();
+        // 60.4 µs beside an error of 40 ns.
+        assert!(chain.contains("60.4 µs ≥×1,510"), "{chain}");
+        let empty = text.lines().find(|line| line.contains("empty program, tcx")).unwrap();
+        assert!(empty.contains("30.") && !empty.contains('×'), "{empty}");
+    }
+}
