@@ -1,7 +1,7 @@
 //! The programs that do nothing, in the places of those that filter.
 
-use aya::programs::tc::TcAttachType;
 use aya::programs::XdpMode;
+use aya::programs::tc::TcAttachType;
 use ringfence_testbed::lab::{Contender, Lab};
 
 use crate::kernel::{Control, Controls, MeasureError};

@@ -176,8 +176,7 @@ impl Figures {
     }
 
     fn round_trip(&self, rules: usize) -> Option<Row> {
-        let case =
-            Case { tracking: Tracking::Established, ..usual(Contender::EbpfTcx, rules) };
+        let case = Case { tracking: Tracking::Established, ..usual(Contender::EbpfTcx, rules) };
         let of = |name| self.get(Measurement::RoundTrip, case, variant::UNLOADED, name);
         let (ratio, own) = (of(statistic::RATIO_P50)?, of(statistic::P50)?);
         let added = of(statistic::ADDED_P50)?;
@@ -209,10 +208,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_compared_with_the_decision_and_a_set_with_what_is_added() {
-        let known = |contender| Case {
-            tracking: Tracking::Established,
-            ..usual(contender, 1_000)
-        };
+        let known = |contender| Case { tracking: Tracking::Established, ..usual(contender, 1_000) };
         let decision = [variant::HOT, statistic::MEDIAN];
         let added = ["", statistic::ADDED];
         let samples = vec![
