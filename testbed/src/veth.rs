@@ -152,22 +152,6 @@ impl Netlink {
         }
     }
 
-    /// The hardware address of an interface.
-    ///
-    /// # Errors
-    ///
-    /// [`NetlinkError::NoInterface`] when there is none of that name, or it has no such address.
-    pub fn hardware_address(&self, name: &str) -> Result<[u8; 6], NetlinkError> {
-        let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
-        let absent = || NetlinkError::NoInterface(name.to_owned());
-        let link = self.runtime.block_on(links.try_next()).ok().flatten().ok_or_else(absent)?;
-        let address = link.attributes.into_iter().find_map(|attribute| match attribute {
-            LinkAttribute::Address(bytes) => bytes.try_into().ok(),
-            _ => None,
-        });
-        address.ok_or_else(absent)
-    }
-
     /// The names of all interfaces, in the order of their numbers.
     ///
     /// # Errors
@@ -209,7 +193,6 @@ impl Netlink {
     ///
     /// [`NetlinkError`] when there is no such interface or it has no such address.
     pub fn link_address(&self, name: &str) -> Result<Vec<u8>, NetlinkError> {
-        use rtnetlink::packet_route::link::LinkAttribute;
         let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
         let found = self.runtime.block_on(links.try_next()).ok().flatten();
         let address = found.into_iter().flat_map(|link| link.attributes).find_map(|attribute| {

@@ -15,9 +15,9 @@ use std::panic;
 use std::thread;
 use std::time::Duration;
 
-use ringfence_testbed::traffic::{Cores, Generator, Plan, Sink};
+use ringfence_testbed::traffic::{Cores, End, Generator, Plan, Sink};
 
-use super::live::{End, LiveGenerator};
+use super::live::LiveGenerator;
 use super::{Setting, counters};
 use crate::kernel::MeasureError;
 use crate::record::Sample;

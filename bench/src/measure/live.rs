@@ -14,8 +14,7 @@ use aya::programs::{ProgramError, XdpMode};
 use nix::errno::Errno;
 use ringfence_controls::DRAWN;
 use ringfence_testbed::netns::Namespace;
-use ringfence_testbed::traffic::{Cores, Flow, Hop, SHORTEST_PAYLOAD};
-use ringfence_testbed::veth::{Netlink, NetlinkError};
+use ringfence_testbed::traffic::{Cores, End, Flow, Hop, SHORTEST_PAYLOAD};
 
 use crate::kernel::{Control, Controls, MeasureError};
 
@@ -24,15 +23,6 @@ const FEWEST: u32 = 4_096;
 
 /// How many ports the frames come from, one after the other.
 const PORTS: u16 = 4_096;
-
-/// One side of a wire.
-#[derive(Clone, Copy, Debug)]
-pub struct End<'a> {
-    /// Where it is.
-    pub namespace: &'a Namespace,
-    /// What the interface is called there.
-    pub interface: &'a str,
-}
 
 /// Frames from one address and many ports, sent by a program.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
@@ -64,8 +54,7 @@ impl LiveGenerator {
     /// When the flow's port is so high that there are not enough above it, or its addresses are of
     /// different families.
     pub fn open(near: End<'_>, far: End<'_>, flow: Flow) -> Result<Self, MeasureError> {
-        let (near_index, source) = ask(near)?;
-        let (far_index, destination) = ask(far)?;
+        let (near_index, far_index) = (near.index()?, far.index()?);
         let mut controls = Controls::load(1)?;
         let opened = in_namespace(far.namespace, || {
             match controls
@@ -89,7 +78,7 @@ impl LiveGenerator {
         let ports_offset = if flow.source.is_ipv4() { 14 + 20 } else { 14 + 40 };
         controls.prepare_flood(ports_offset, &keys, near_index)?;
         // Nobody makes its checksum anew for each port.
-        let frame = flow.frame_without_checksum(Hop { source, destination }, SHORTEST_PAYLOAD);
+        let frame = flow.frame_without_checksum(Hop::between(near, far)?, SHORTEST_PAYLOAD);
         let near = near.namespace.try_clone();
         let near = near.map_err(MeasureError::refused("keep a namespace"))?;
         Ok(Self { controls, near, frame })
@@ -126,16 +115,6 @@ impl LiveGenerator {
             Ok(LiveSent { frames: u64::from(frames), took })
         })
     }
-}
-
-/// Number and hardware address of an interface.
-fn ask(end: End<'_>) -> Result<(u32, [u8; 6]), MeasureError> {
-    let ask = || -> Result<_, NetlinkError> {
-        let netlink = Netlink::open()?;
-        Ok((netlink.index(end.interface)?, netlink.hardware_address(end.interface)?))
-    };
-    let refused = MeasureError::refused(format!("ask for the interface `{}`", end.interface));
-    in_namespace(end.namespace, || ask().map_err(refused))
 }
 
 /// Whether there is a program already.

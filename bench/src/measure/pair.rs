@@ -3,10 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
-use ringfence_testbed::traffic::{Ends, Flow, Generator, Hop, SHORTEST_PAYLOAD};
-use ringfence_testbed::veth::Netlink;
+use ringfence_testbed::traffic::{End, Ends, Flow, Generator, Hop, SHORTEST_PAYLOAD};
 
-use super::End;
 use crate::goals::wire::{NAME, Wire};
 use crate::kernel::MeasureError;
 
@@ -56,14 +54,10 @@ impl Pair {
     }
 
     pub fn generator(&self) -> Generator {
-        let address = |end: End<'_>| {
-            let ask = || Netlink::open().unwrap().hardware_address(end.interface).unwrap();
-            end.namespace.run(ask).unwrap()
-        };
-        let hop = Hop { source: address(self.near()), destination: address(self.far()) };
+        let hop = Hop::between(self.near(), self.far()).unwrap();
         let flows = self.flow().ports(FLOWS);
         let frames = flows.iter().map(|flow| flow.frame(hop, SHORTEST_PAYLOAD)).collect();
-        Generator::open(&self.wire.near, NAME, frames).unwrap()
+        Generator::open(self.near(), frames).unwrap()
     }
 
     /// Runs `nft` at the far end; what it says.

@@ -19,7 +19,8 @@ pub const BLANK: &str = "–";
 
 /// What was left out and why, in one line for each reason of a contender.
 pub fn left_out(omissions: &[Omission]) -> Vec<String> {
-    let mut by_reason: BTreeMap<(Contender, &str), BTreeSet<(Measurement, usize)>> = BTreeMap::new();
+    let mut by_reason: BTreeMap<(Contender, &str), BTreeSet<(Measurement, usize)>> =
+        BTreeMap::new();
     for omission in omissions {
         let reason = (omission.case.contender, omission.why.as_str());
         let what = (omission.measurement, omission.case.rules);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::{End, TrafficError};
 use crate::packet::{Frame, Udp};
 
 /// Bytes of payload that make an IPv4 frame as short as Ethernet allows: 60 without its checksum.
@@ -23,6 +24,17 @@ pub struct Hop {
     pub source: [u8; 6],
     /// Who takes the frame.
     pub destination: [u8; 6],
+}
+
+impl Hop {
+    /// From one end of a wire to the other.
+    ///
+    /// # Errors
+    ///
+    /// [`TrafficError`] when an interface is not there, or is no Ethernet.
+    pub fn between(near: End<'_>, far: End<'_>) -> Result<Self, TrafficError> {
+        Ok(Self { source: near.link_address()?, destination: far.link_address()? })
+    }
 }
 
 impl Flow {

@@ -22,9 +22,7 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Socket, Type};
 
-use super::TrafficError;
-use crate::netns::Namespace;
-use crate::veth::{Netlink, NetlinkError};
+use super::{End, TrafficError};
 
 /// Frames of one system call.
 pub const BATCH: usize = 64;
@@ -104,24 +102,18 @@ impl Sent {
 }
 
 impl Generator {
-    /// One that sends `frames` out of `interface` of the namespace.
+    /// One that sends `frames` out of an interface.
     ///
     /// # Errors
     ///
     /// [`TrafficError`] without frames, without the interface, or when the kernel refuses.
-    pub fn open(
-        namespace: &Namespace,
-        interface: &str,
-        frames: Vec<Vec<u8>>,
-    ) -> Result<Self, TrafficError> {
+    pub fn open(from: End<'_>, frames: Vec<Vec<u8>>) -> Result<Self, TrafficError> {
         if frames.is_empty() {
             return Err(TrafficError::Unexpected("there is no frame to send".to_owned()));
         }
-        let socket = namespace.run(|| {
-            let index = Netlink::open().and_then(|netlink| netlink.index(interface))?;
-            open(index)
-                .map_err(TrafficError::refused(format!("open a packet socket on `{interface}`")))
-        })??;
+        let index = from.index()?;
+        let refused = format!("open a packet socket on `{}`", from.interface);
+        let socket = from.namespace.run(|| open(index))?.map_err(TrafficError::refused(refused))?;
         Ok(Self { socket, frames, next: 0 })
     }
 
@@ -199,18 +191,14 @@ fn address(index: u32) -> LinkAddr {
     address.expect("family and length are those of a link address")
 }
 
-impl From<NetlinkError> for TrafficError {
-    fn from(error: NetlinkError) -> Self {
-        Self::Refused { what: "find an interface".to_owned(), source: std::io::Error::other(error) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netns::Namespace;
     use crate::require;
     use crate::traffic::wire::{self, Wire};
     use crate::traffic::{SHORTEST_PAYLOAD, Sink};
+    use crate::veth::Netlink;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -239,7 +227,7 @@ mod tests {
             let mut flows = Wire::flow(&ends).ports(100);
             flows[50].destination.set_port(ends.to.port() + 1);
             let frames = flows.iter().map(|flow| flow.frame(wire.hop, SHORTEST_PAYLOAD)).collect();
-            let mut generator = Generator::open(&wire.near, wire::NAME, frames).unwrap();
+            let mut generator = Generator::open(wire.near(), frames).unwrap();
             // After 50 frames it is the next one's turn.
             for (frames, arrived) in [(50, 50), (1, 50), (949, 990)] {
                 let sent = generator.send(burst(frames)).unwrap();
@@ -260,7 +248,7 @@ mod tests {
         let ends = wire.ends(true);
         let frame = Wire::flow(&ends).frame(wire.hop, SHORTEST_PAYLOAD);
         let mut sink = Sink::new(&ends).unwrap();
-        let mut generator = Generator::open(&wire.near, wire::NAME, vec![frame]).unwrap();
+        let mut generator = Generator::open(wire.near(), vec![frame]).unwrap();
         wire.far.run(|| Netlink::open().unwrap().set_down(wire::NAME).unwrap()).unwrap();
         let sent = generator.send(burst(200)).unwrap();
         assert_eq!((sent.taken, sent.refused), (0, 200));
@@ -271,9 +259,10 @@ mod tests {
     fn there_is_no_generator_without_a_frame_or_an_interface() {
         let Some(_granted) = require::privileged() else { return };
         let namespace = Namespace::new().unwrap();
-        let opened = Generator::open(&namespace, "lo", Vec::new());
+        let end = |interface| End { namespace: &namespace, interface };
+        let opened = Generator::open(end("lo"), Vec::new());
         assert!(matches!(opened, Err(TrafficError::Unexpected(_))), "{opened:?}");
-        let opened = Generator::open(&namespace, "absent", vec![vec![0; 60]]);
+        let opened = Generator::open(end("absent"), vec![vec![0; 60]]);
         assert!(matches!(opened, Err(TrafficError::Refused { .. })), "{opened:?}");
     }
 }

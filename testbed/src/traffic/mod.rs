@@ -7,8 +7,9 @@
 //! wake-up is in the figures (a). A socket belongs to the network namespace that it was made in,
 //! whichever thread uses it: [`Ends`] makes sockets on both sides, and the threads that use them
 //! are ordinary ones. Requests carry a number, a mark of the run and the time at which they were to
-//! be sent ([`Request`]); frames of a [`Generator`] are only counted, and a [`Sink`] counts in the
-//! kernel what arrives (b). Everything that runs takes a duration, and stops when it is over or when it is dropped (c).
+//! be sent ([`Request`]); frames of a [`Generator`] are only counted, as they leave; a [`Sink`] counts
+//! in the kernel what arrives (b). Everything that runs takes a duration, and stops when it is over
+//! or when it is dropped (c).
 //!
 //! Not done: choosing rates, and saying what a figure means; that is the benchmark's.
 
@@ -19,6 +20,7 @@ mod cores;
 mod departures;
 mod dialogue;
 mod echo;
+mod end;
 mod ends;
 mod error;
 mod first_packets;
@@ -38,6 +40,7 @@ pub use self::cores::Cores;
 pub use self::departures::Departures;
 pub use self::dialogue::Dialogues;
 pub use self::echo::Echo;
+pub use self::end::End;
 pub use self::ends::Ends;
 pub use self::error::TrafficError;
 pub use self::first_packets::{FirstPackets, FreshPorts};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{Ends, Flow, Hop};
+use super::{End, Ends, Flow, Hop};
 use crate::netns::Namespace;
 use crate::veth::Netlink;
 
@@ -26,18 +26,24 @@ impl Wire {
     pub fn new() -> Self {
         let (near, far) = (Namespace::new().unwrap(), Namespace::new().unwrap());
         near.run(|| Netlink::open().unwrap().add_veth(NAME, &far, NAME).unwrap()).unwrap();
-        let [source, destination] = [(&near, 0), (&far, 1)].map(|(namespace, side)| {
+        for (namespace, side) in [(&near, 0), (&far, 1)] {
             let set_up = || {
                 let netlink = Netlink::open().unwrap();
                 for address in [V4[side], V6[side]] {
                     netlink.add_address(NAME, address.parse::<IpNet>().unwrap()).unwrap();
                 }
                 netlink.set_up(NAME).unwrap();
-                netlink.hardware_address(NAME).unwrap()
             };
-            namespace.run(set_up).unwrap()
-        });
-        Self { near, far, hop: Hop { source, destination } }
+            namespace.run(set_up).unwrap();
+        }
+        let end = |namespace| End { namespace, interface: NAME };
+        let hop = Hop::between(end(&near), end(&far)).unwrap();
+        Self { near, far, hop }
+    }
+
+    /// The near end.
+    pub fn near(&self) -> End<'_> {
+        End { namespace: &self.near, interface: NAME }
     }
 
     /// The ends of the wire in the family of IPv4, or of IPv6.

@@ -13,7 +13,8 @@ const EBPF: Claimed = Claimed::Below(100_000.0);
 /// What is claimed of iptables at so many rules, in nanoseconds.
 pub fn chain(figures: &Figures, rules: usize, (low, high): (f64, f64)) -> Answer {
     let count = number::rules(rules);
-    let claim = format!("iptables: latency of {:.0}–{:.0} ms at {count} rules", low / 1e6, high / 1e6);
+    let claim =
+        format!("iptables: latency of {:.0}–{:.0} ms at {count} rules", low / 1e6, high / 1e6);
     answer(figures, claim, choice::chain(figures), rules, Claimed::Between(low, high))
 }
 
@@ -74,7 +75,8 @@ fn per_packet(figures: &Figures, contender: Contender, rules: usize) -> Vec<Foun
     let added = |mismatch| {
         let question = Question::new(Measurement::Send, "", statistic::MEDIAN).last(mismatch);
         let added = figures.added(&question, contender).remove(&rules);
-        let of = format!("what a packet takes more, rules differ in {}", choice::differ_in(mismatch));
+        let of =
+            format!("what a packet takes more, rules differ in {}", choice::differ_in(mismatch));
         (of, added.map(|(_, figure)| figure))
     };
     vec![added(Mismatch::Address), added(Mismatch::Port)]
@@ -91,12 +93,27 @@ fn others(figures: &Figures, contender: Contender, rules: usize) -> Vec<Found> {
     let one_change = choice::ONE_CHANGE.by_rules(figures, contender).remove(&rules);
     let words = |text: &str| text.to_owned();
     vec![
-        (words("what an idle round trip takes more"), added(&round_trip(variant::UNLOADED, statistic::P50))),
-        (words("what a connection's first round trip takes more"), added(&round_trip(variant::FIRST_PACKET, statistic::P50))),
-        (words("what a TCP connection takes more, from opening to end"), per_connection(figures, contender, rules)),
+        (
+            words("what an idle round trip takes more"),
+            added(&round_trip(variant::UNLOADED, statistic::P50)),
+        ),
+        (
+            words("what a connection's first round trip takes more"),
+            added(&round_trip(variant::FIRST_PACKET, statistic::P50)),
+        ),
+        (
+            words("what a TCP connection takes more, from opening to end"),
+            per_connection(figures, contender, rules),
+        ),
         (words("changing one rule"), one_change.map(|(_, figure)| figure.clone())),
-        (words("a round trip at overload, half of them"), whole(&round_trip(variant::STEERED_OVERLOAD, statistic::P50))),
-        (words("a round trip at overload, the slowest of a hundred"), whole(&round_trip(variant::STEERED_OVERLOAD, statistic::P99))),
+        (
+            words("a round trip at overload, half of them"),
+            whole(&round_trip(variant::STEERED_OVERLOAD, statistic::P50)),
+        ),
+        (
+            words("a round trip at overload, the slowest of a hundred"),
+            whole(&round_trip(variant::STEERED_OVERLOAD, statistic::P99)),
+        ),
     ]
 }
 
