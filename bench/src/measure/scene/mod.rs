@@ -232,6 +232,14 @@ impl Scene {
         }
     }
 
+    /// How long before it is decided a packet may have been sent.
+    pub fn given_before(&self) -> Duration {
+        match self.wiring {
+            Wiring::Direct => Duration::ZERO,
+            Wiring::ThroughBox => self.under_way(),
+        }
+    }
+
     /// A kind that no packet has had.
     pub fn new_kind(&self) -> u64 {
         self.streams.fetch_add(1, Ordering::Relaxed)
