@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::policies::newcomer;
-use super::{Scene, Side, stay};
+use super::Scene;
 use crate::kernel::MeasureError;
 use crate::measure::contender::Call;
 
@@ -44,7 +44,7 @@ pub fn watch(
     let (is_ready, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let watching = scope.spawn(|| {
-            stay(Side::Client)?;
+            scene.stay_with_client()?;
             Stream::new(scene, &socket).watch(is_let_in, &is_ready, &is_over)
         });
         while !is_ready.load(Ordering::Acquire) && !watching.is_finished() {
