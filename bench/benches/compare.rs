@@ -115,7 +115,7 @@ fn compare(form: Form, arguments: Arguments) -> Result<ExitCode, CompareError> {
     results.complete &= !keeper.is_over();
     let is_complete = results.complete;
     let (record, place) = keeper.finish(results, &rows)?;
-    println!("\n{}", goals::table(&rows));
+    print!("\n{}", record::summary(&record));
     println!("\nrecord: {}", place.display());
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SIGNAL_BASE + SIGINT) })
 }

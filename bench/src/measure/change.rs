@@ -53,7 +53,7 @@ pub struct Effort {
 /// Measures what changes take, of rules that differ in address, over IPv4, the one that changes being
 /// the last.
 #[must_use]
-pub fn change(case: &Case, pass: u32, effort: &Effort) -> Findings {
+pub fn measure(case: &Case, pass: u32, effort: &Effort) -> Findings {
     let mut collector = Collector::new(Measurement::Change, *case, pass);
     let measured = only_these(case).and_then(|()| {
         contender::check(case.contender)?;

@@ -5,39 +5,26 @@ use ringfence_testbed::lab::Case;
 use crate::kernel::MeasureError;
 use crate::record::{Measurement, Omission, Sample};
 
-/// Values, and what could not be measured.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Findings {
-    /// The values.
-    pub samples: Vec<Sample>,
-    /// What is missing, and why.
-    pub omissions: Vec<Omission>,
-}
-
-impl Findings {
-    /// Takes those of another measurement in.
-    pub fn add(&mut self, other: Self) {
-        self.samples.extend(other.samples);
-        self.omissions.extend(other.omissions);
-    }
-}
+/// Values, and what is missing with its reason.
+pub type Findings = (Vec<Sample>, Vec<Omission>);
 
 /// Collects what one measurement of one case gives in one pass.
 pub(super) struct Collector {
     measurement: Measurement,
     case: Case,
     pass: u32,
-    findings: Findings,
+    samples: Vec<Sample>,
+    omissions: Vec<Omission>,
 }
 
 impl Collector {
     pub(super) fn new(measurement: Measurement, case: Case, pass: u32) -> Self {
-        Self { measurement, case, pass, findings: Findings::default() }
+        Self { measurement, case, pass, samples: Vec::new(), omissions: Vec::new() }
     }
 
     /// Takes a value; rounds count from 1.
     pub(super) fn value(&mut self, variant: &str, statistic: &str, round: u32, value: f64) {
-        self.findings.samples.push(Sample {
+        self.samples.push(Sample {
             measurement: self.measurement,
             case: self.case,
             variant: variant.to_owned(),
@@ -52,7 +39,7 @@ impl Collector {
     pub(super) fn missing(&mut self, variant: &str, why: impl Into<String>) {
         // Tools like to say things in many lines.
         let words: Vec<String> = why.into().split_whitespace().map(str::to_owned).collect();
-        self.findings.omissions.push(Omission {
+        self.omissions.push(Omission {
             measurement: self.measurement,
             case: self.case,
             variant: variant.to_owned(),
@@ -66,6 +53,6 @@ impl Collector {
     }
 
     pub(super) fn finish(self) -> Findings {
-        self.findings
+        (self.samples, self.omissions)
     }
 }

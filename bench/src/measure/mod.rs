@@ -1,5 +1,6 @@
 //! Measurements of real packets, and of real changes, between the machines of the laboratory.
 
+pub mod change;
 pub mod connect;
 pub mod contender;
 pub mod counters;
@@ -12,7 +13,6 @@ pub mod scene;
 pub mod send;
 pub mod stream;
 
-mod change;
 mod fate;
 mod findings;
 mod one_way;
@@ -22,7 +22,6 @@ mod setting;
 #[cfg(test)]
 mod trial;
 
-pub use self::change::{Effort, change};
 pub use self::fate::Fate;
 pub use self::findings::Findings;
 pub use self::setting::Setting;

@@ -6,7 +6,7 @@ use ringfence_testbed::lab::Case;
 
 use super::Form;
 use super::pair::Pair;
-use crate::measure::{Effort as ChangeEffort, Setting};
+use crate::measure::{Setting, change};
 use crate::record::Measurement;
 
 /// One setup on the bench.
@@ -52,7 +52,7 @@ pub struct Effort {
     /// Rounds of a rate.
     pub rate_rounds: usize,
     /// Changes.
-    pub change: ChangeEffort,
+    pub change: change::Effort,
     /// Rounds of decisions.
     pub decision_rounds: usize,
     /// How often a program runs in one of those.
@@ -72,7 +72,7 @@ impl Effort {
                 round_trips: milliseconds(10),
                 rate: milliseconds(10),
                 rate_rounds: 1,
-                change: ChangeEffort {
+                change: change::Effort {
                     rounds: 1,
                     time: milliseconds(50),
                     limit: milliseconds(5000),
@@ -88,7 +88,7 @@ impl Effort {
                 round_trips: milliseconds(300),
                 rate: milliseconds(200),
                 rate_rounds: 1,
-                change: ChangeEffort {
+                change: change::Effort {
                     rounds: 5,
                     time: milliseconds(1000),
                     limit: milliseconds(30000),
@@ -104,7 +104,7 @@ impl Effort {
                 round_trips: milliseconds(400),
                 rate: milliseconds(300),
                 rate_rounds: 3,
-                change: ChangeEffort {
+                change: change::Effort {
                     rounds: 7,
                     time: milliseconds(2000),
                     limit: milliseconds(60000),

@@ -5,5 +5,5 @@ use crate::measure::{Findings, change};
 
 /// The time of changes.
 pub fn time(bench: &Bench<'_>) -> Findings {
-    change(&bench.case, bench.pass, &bench.effort.change)
+    change::measure(&bench.case, bench.pass, &bench.effort.change)
 }

@@ -5,16 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringfence_testbed::lab::INSIDE;
-use ringfence_testbed::netns::Namespace;
-use ringfence_testbed::traffic::{Cores, Ends, Flow, Generator, Hop, SHORTEST_PAYLOAD, Sink};
-use ringfence_testbed::veth::{Netlink, NetlinkError};
+use ringfence_testbed::traffic::{Cores, End, Ends, Flow, Generator, Hop, SHORTEST_PAYLOAD, Sink};
 
 use super::bench::Bench;
 use crate::kernel::MeasureError;
 use crate::measure::cpu::Paced;
 use crate::measure::drop::{Sender, Watch};
+use crate::measure::live::LiveGenerator;
 use crate::measure::loss_free::{LossFree, Search};
-use crate::measure::{End, Fate, LiveGenerator, connect, drop, loss_free, stream};
+use crate::measure::{Fate, connect, drop, loss_free, stream};
 use crate::record::{Measurement, Sample, variant};
 
 /// The first source port of generated packets, and how many there are.
@@ -160,26 +159,14 @@ fn steer(bench: &mut Bench<'_>, core: Option<usize>) -> Result<(), MeasureError>
 
 /// Packets of many ports from the client to the router.
 fn generator(bench: &Bench<'_>, ends: &Ends<'_>) -> Result<Generator, MeasureError> {
-    let uplink = &bench.pair.own.uplink().name;
-    let hop = Hop {
-        source: link_address(ends.client, INSIDE)?,
-        destination: link_address(bench.pair.own.router(), uplink)?,
-    };
+    let near = End { namespace: ends.client, interface: INSIDE };
+    let far = End { namespace: bench.pair.own.router(), interface: &bench.pair.own.uplink().name };
+    let hop = Hop::between(near, far)?;
     let flows = flow(ends).ports(PORTS.1);
     let frames = flows.iter().map(|flow| flow.frame(hop, SHORTEST_PAYLOAD)).collect();
-    Ok(Generator::open(ends.client, INSIDE, frames)?)
+    Ok(Generator::open(near, frames)?)
 }
 
 fn flow(ends: &Ends<'_>) -> Flow {
     Flow { source: SocketAddr::new(ends.from, PORTS.0), destination: ends.to }
-}
-
-fn link_address(namespace: &Namespace, interface: &str) -> Result<[u8; 6], MeasureError> {
-    let ask = || -> Result<Vec<u8>, NetlinkError> { Netlink::open()?.link_address(interface) };
-    let asked = namespace.run(ask).map_err(MeasureError::refused("enter a namespace"))?;
-    let address = asked.map_err(MeasureError::refused("ask for an interface's address"))?;
-    let length = address.len();
-    address.try_into().map_err(|_| {
-        MeasureError::wrong(interface, format!("its address has {length} bytes, not 6"))
-    })
 }

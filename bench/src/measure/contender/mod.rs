@@ -18,11 +18,8 @@ mod userspace;
 
 use std::time::{Duration, Instant};
 
-use ringfence_dataplane::backend::Settings;
-use ringfence_dataplane::backend::iptables::Layout;
-use ringfence_dataplane::backend::xtables::Variant;
-use ringfence_dataplane::enforce::{BackendChoice, HookChoice, Options};
-use ringfence_testbed::lab::Contender;
+use ringfence_dataplane::enforce::BackendChoice;
+use ringfence_testbed::lab::{Contender, options};
 use ringfence_testbed::require::{self, Tool};
 use ringfence_testbed::topology::Wiring;
 
@@ -180,27 +177,4 @@ fn work_with<T>(
     }
     scene.check(State::Standing)?;
     work(contender)
-}
-
-/// How `ringfence apply` is told of a contender; nothing for those that it does not apply.
-///
-/// Connections that are older than the rules are not picked up, as where rules have been there for
-/// long: the end of that time is a change by itself.
-#[must_use]
-pub fn options(contender: Contender) -> Option<Options> {
-    let settings = Settings { pick_up_seconds: 0, ..Settings::default() };
-    let chains = |variant, layout| BackendChoice::Iptables { variant: Some(variant), layout };
-    let (backend, hook) = match contender {
-        Contender::EbpfTcx => (BackendChoice::Ebpf, HookChoice::Tcx),
-        Contender::EbpfXdp => (BackendChoice::Ebpf, HookChoice::Xdp),
-        Contender::IptablesFlat => (chains(Variant::Legacy, Layout::Flat), HookChoice::Auto),
-        Contender::Iptables => (chains(Variant::Legacy, Layout::Structured), HookChoice::Auto),
-        Contender::IptablesNft => (chains(Variant::Nft, Layout::Structured), HookChoice::Auto),
-        Contender::Ipset => {
-            (BackendChoice::Ipset { variant: Some(Variant::Legacy) }, HookChoice::Auto)
-        }
-        Contender::Nftables => (BackendChoice::Nftables, HookChoice::Auto),
-        _ => return None,
-    };
-    Some(Options { backend, hook, settings, ..Options::default() })
 }

@@ -19,8 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use ringfence_testbed::lab::cores::{Cores, pin_to};
 use ringfence_testbed::topology::{FilterBox, Outsider, Place, Topology, Wiring};
 
 use crate::kernel::MeasureError;
@@ -42,6 +41,7 @@ pub struct Scene {
     server: UdpSocket,
     rules: usize,
     wiring: Wiring,
+    cores: Cores,
     /// How many streams of packets there were: what tells them apart.
     streams: AtomicU64,
 }
@@ -68,7 +68,9 @@ impl Scene {
         let place = find(&topology, SERVER_NAME)?;
         let server = bind(place, SocketAddr::new(SERVER.into(), PORT))?;
         server.set_nonblocking(true).map_err(MeasureError::refused("prepare a socket"))?;
-        Ok(Self { topology, server, rules, wiring, streams: AtomicU64::new(0) })
+        let cores = Cores::of_this_process();
+        let cores = cores.map_err(MeasureError::refused("choose processors"))?;
+        Ok(Self { topology, server, rules, wiring, cores, streams: AtomicU64::new(0) })
     }
 
     /// How many rules the standing policy has.
@@ -89,7 +91,7 @@ impl Scene {
         work: impl FnOnce() -> Result<T, MeasureError> + Send,
     ) -> Result<T, MeasureError> {
         let ran = self.topology.host().run(|| {
-            stay(Side::Host)?;
+            pin(self.cores.measured)?;
             work()
         });
         ran.map_err(MeasureError::refused("enter a namespace"))?
@@ -232,6 +234,20 @@ impl Scene {
         }
     }
 
+    /// How long before it is decided a packet may have been sent.
+    pub fn given_before(&self) -> Duration {
+        match self.wiring {
+            Wiring::Direct => Duration::ZERO,
+            Wiring::ThroughBox => self.under_way(),
+        }
+    }
+
+    /// Keeps the calling thread where packets are sent: on another processor than that on which
+    /// policy changes, where there are two.
+    pub fn stay_with_client(&self) -> Result<(), MeasureError> {
+        pin(self.cores.other())
+    }
+
     /// A kind that no packet has had.
     pub fn new_kind(&self) -> u64 {
         self.streams.fetch_add(1, Ordering::Relaxed)
@@ -249,27 +265,6 @@ fn bind(place: &Place, address: SocketAddr) -> Result<UdpSocket, MeasureError> {
     bound.map_err(MeasureError::refused(format!("open a socket at {address}")))
 }
 
-/// Who works where.
-#[derive(Clone, Copy, Debug)]
-pub enum Side {
-    /// Who changes policy: the last CPU.
-    Host,
-    /// Who sends packets: the first CPU.
-    Client,
-}
-
-/// Keeps the calling thread, and what it starts, on one of the CPUs that this process may use.
-pub fn stay(side: Side) -> Result<(), MeasureError> {
-    let refused = || MeasureError::refused::<nix::Error>("stay on one CPU");
-    // The main thread's: the calling one may be on one CPU already.
-    let main = Pid::this();
-    let allowed = sched_getaffinity(main).map_err(refused())?;
-    let mut cpus = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let cpu = match side {
-        Side::Client => cpus.next(),
-        Side::Host => cpus.next_back(),
-    };
-    let mut one = CpuSet::new();
-    one.set(cpu.unwrap_or(0)).map_err(refused())?;
-    sched_setaffinity(Pid::from_raw(0), &one).map_err(refused())
+fn pin(core: usize) -> Result<(), MeasureError> {
+    pin_to(core).map_err(MeasureError::refused("stay on one processor"))
 }

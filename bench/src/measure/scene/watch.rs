@@ -1,7 +1,8 @@
 //! The first packet that obeys.
 //!
 //! While policy changes, the client sends one packet after the other, as fast as it goes, and looks
-//! after each what has arrived. Each packet's time is taken before it is sent. A packet that arrives
+//! after each what has arrived. A packet's time is when its sending is over: where the kernel filters it
+//! has been decided by then. A packet that arrives
 //! though it was denied before obeys the new policy; where the new policy denies, the first packet
 //! that obeys is the one after the last that arrives. The figure is as fine as the time from one
 //! packet to the next.
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Scene;
 use super::policies::newcomer;
-use super::{Scene, Side, stay};
 use crate::kernel::MeasureError;
 use crate::measure::contender::Call;
 
@@ -43,7 +44,7 @@ pub fn watch(
     let (is_ready, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let watching = scope.spawn(|| {
-            stay(Side::Client)?;
+            scene.stay_with_client()?;
             Stream::new(scene, &socket).watch(is_let_in, &is_ready, &is_over)
         });
         while !is_ready.load(Ordering::Acquire) && !watching.is_finished() {
@@ -54,9 +55,8 @@ pub fn watch(
         let seen = watching.join();
         let Call { began, .. } = changed?;
         let seen = seen.map_err(|_| MeasureError::wrong("the client", "it panicked"))??;
-        // A packet that was under way obeys as soon as the filter does.
-        let under_way = began.checked_sub(scene.pace()).unwrap_or(began);
-        if seen < under_way {
+        // A filter in user space may have been given the packet before the change.
+        if began.saturating_duration_since(seen) > scene.given_before() {
             return Err(MeasureError::wrong("a packet", "it obeyed before the change"));
         }
         Ok(seen.saturating_duration_since(began))
@@ -141,13 +141,14 @@ impl<'s> Stream<'s> {
 
     /// Sends one packet, and takes those that have arrived.
     fn step(&mut self) -> Result<(), MeasureError> {
-        let (number, now) = (self.next, Instant::now());
+        let number = self.next;
+        self.scene.send(self.socket, self.kind, number)?;
+        let now = Instant::now();
         self.times[number as usize % KNOWN] = now;
         if self.last.is_some_and(|last| last + 1 == number) {
             self.after_last = Some(now);
         }
         self.next += 1;
-        self.scene.send(self.socket, self.kind, number)?;
         let before = self.arrived;
         loop {
             while let Some((kind, arrived)) = self.scene.receive()? {
