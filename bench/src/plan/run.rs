@@ -100,8 +100,9 @@ pub fn measure(
         };
         match measured {
             Ok(found) => {
-                results.samples.extend(found.samples);
-                results.omissions.extend(found.omissions);
+                let (samples, omissions) = found;
+                results.samples.extend(samples);
+                results.omissions.extend(omissions);
             }
             Err(why) => results.omissions.push(omission(*task, setup.case, why)),
         }
@@ -109,8 +110,8 @@ pub fn measure(
 }
 
 /// The findings of a measurement that leaves nothing out.
-fn whole(samples: Vec<Sample>) -> Findings {
-    Findings { samples, omissions: Vec::new() }
+const fn whole(samples: Vec<Sample>) -> Findings {
+    (samples, Vec::new())
 }
 
 impl Task {
