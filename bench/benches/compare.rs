@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,13 +31,16 @@ struct Arguments {
     /// Only try whether everything works: ten rules, a moment each
     #[arg(long)]
     smoke: bool,
-    /// The folder in which the record is made
-    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../results"))]
-    into: PathBuf,
+    /// The folder in which the record is made [default: `results`; of a trial nothing is kept]
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<PathBuf>,
     /// What cargo tells every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
+
+/// Where records are made.
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../results");
 
 /// The last part of a record's name.
 const TOPIC: &str = "compare";
@@ -77,6 +80,8 @@ enum CompareError {
     Measure(#[from] MeasureError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("cannot make a temporary folder")]
+    Temporary(#[source] std::io::Error),
     #[error("cannot wait for Ctrl-C")]
     Signals(#[source] std::io::Error),
 }
@@ -101,7 +106,15 @@ fn compare(form: Form, arguments: Arguments) -> Result<ExitCode, CompareError> {
         Form::Short => "cargo bench",
         Form::Smoke => "cargo bench -- --smoke",
     };
-    let keeper = Keeper::new(machine, Run::begin(command), arguments.into);
+    let not_kept = match (&arguments.into, form) {
+        (None, Form::Smoke) => Some(tempfile::tempdir().map_err(CompareError::Temporary)?),
+        _ => None,
+    };
+    let into = match (&not_kept, arguments.into) {
+        (Some(folder), _) => folder.path().to_owned(),
+        (None, into) => into.unwrap_or_else(|| RESULTS.into()),
+    };
+    let keeper = Keeper::new(machine, Run::begin(command), into);
     let mut results = plan::run(form, &keeper)?;
     let mut rows = plan::goal_rows(&results);
     if form == Form::Full && !keeper.is_over() {
@@ -116,8 +129,15 @@ fn compare(form: Form, arguments: Arguments) -> Result<ExitCode, CompareError> {
     let is_complete = results.complete;
     let (record, place) = keeper.finish(results, &rows)?;
     print!("\n{}", record::summary(&record));
-    println!("\nrecord: {}", place.display());
+    if not_kept.is_none() {
+        println!("\nrecord: {}", tidy(&place).display());
+    }
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SIGNAL_BASE + SIGINT) })
+}
+
+/// The path as people write it.
+fn tidy(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Shows progress, and writes down from time to time what there is.
