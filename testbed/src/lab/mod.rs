@@ -264,6 +264,17 @@ impl Lab {
         self.checked(&asked.into(), LIST).map(|_| ())
     }
 
+    /// How many packets the filter of `asked` has denied so far; none where nothing filters.
+    ///
+    /// Whoever is counted by a tool's listing of a long chain has to wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`], when it cannot be found out.
+    pub fn denied(&self, asked: impl Into<Asked>) -> Result<u64, LabError> {
+        Ok(self.survey(&asked.into(), LIST)?.denied)
+    }
+
     fn checked(&self, asked: &Asked, longest: Duration) -> Result<Survey, LabError> {
         let wrong = |what: String| LabError::Wrong { contender: asked.case.contender, what };
         let before = self.survey(asked, longest)?;
