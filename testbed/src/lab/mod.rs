@@ -219,11 +219,7 @@ impl Lab {
     ///
     /// [`LabError`], where no more namespaces can be had.
     pub fn clear(&mut self) -> Result<(), LabError> {
-        if self.is_used || self.network.wiring != Wiring::Direct {
-            self.renew(Wiring::Direct)
-        } else {
-            Ok(())
-        }
+        self.renew(Wiring::Direct)
     }
 
     fn renew(&mut self, wiring: Wiring) -> Result<(), LabError> {
