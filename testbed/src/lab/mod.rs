@@ -219,11 +219,7 @@ impl Lab {
     ///
     /// [`LabError`], where no more namespaces can be had.
     pub fn clear(&mut self) -> Result<(), LabError> {
-        if self.is_used || self.network.wiring != Wiring::Direct {
-            self.renew(Wiring::Direct)
-        } else {
-            Ok(())
-        }
+        self.renew(Wiring::Direct)
     }
 
     fn renew(&mut self, wiring: Wiring) -> Result<(), LabError> {
@@ -262,6 +258,17 @@ impl Lab {
     /// [`LabError::Wrong`], and others when it cannot be found out.
     pub fn check(&self, asked: impl Into<Asked>) -> Result<(), LabError> {
         self.checked(&asked.into(), LIST).map(|_| ())
+    }
+
+    /// How many packets the filter of `asked` has denied so far; none where nothing filters.
+    ///
+    /// Whoever is counted by a tool's listing of a long chain has to wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`], when it cannot be found out.
+    pub fn denied(&self, asked: impl Into<Asked>) -> Result<u64, LabError> {
+        Ok(self.survey(&asked.into(), LIST)?.denied)
     }
 
     fn checked(&self, asked: &Asked, longest: Duration) -> Result<Survey, LabError> {

@@ -14,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::error::LabError;
 use super::network::Network;
 use crate::netns::Namespace;
+use crate::port;
 use crate::workload::Transport;
 
 /// How long what is to arrive may take. It takes far below a millisecond; the rest is for a machine
@@ -54,7 +55,7 @@ type Asked = Result<io::Result<Seen>, LabError>;
 
 fn datagrams(network: &Network, stranger: Flow, allowed: Option<Flow>) -> Asked {
     let open = |namespace: &Namespace, address: SocketAddr| {
-        namespace.run(|| retried(|| UdpSocket::bind(address))).map_err(LabError::from)
+        namespace.run(|| port::udp(address)).map_err(LabError::from)
     };
     let far = |flow: Flow| open(network.server(), flow.1);
     let near = |flow: Flow| open(network.client(), SocketAddr::new(flow.0, 0));
@@ -110,7 +111,7 @@ fn until_arrived(at: &UdpSocket, mut is_it: impl FnMut(SocketAddr) -> bool) -> i
 fn connections(network: &Network, stranger: Flow, allowed: Option<Flow>) -> Asked {
     let listen = |flow: Flow| {
         network.server().run(|| {
-            let listener = retried(|| TcpListener::bind(flow.1))?;
+            let listener = port::tcp(flow.1)?;
             listener.set_nonblocking(true)?;
             Ok::<_, io::Error>(listener)
         })
@@ -192,18 +193,4 @@ fn is_answered(mut far: TcpStream, mut near: TcpStream) -> io::Result<bool> {
 
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
-}
-
-/// Binds again while somebody else has the port for a moment: a child of this process has copies of
-/// its sockets until it runs its own program.
-fn retried<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match bind() {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
-                thread::sleep(LOOK);
-            }
-            other => return other,
-        }
-    }
 }
