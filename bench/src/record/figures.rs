@@ -194,9 +194,8 @@ impl Figures {
             if key.case.contender != contender || !question.takes(key) {
                 continue;
             }
-            let is_better = |(case, _): &(Case, &Figure)| {
-                question.rank(&key.case) < question.rank(case)
-            };
+            let is_better =
+                |(case, _): &(Case, &Figure)| question.rank(&key.case) < question.rank(case);
             if found.get(&key.case.rules).is_none_or(is_better) {
                 found.insert(key.case.rules, (key.case, figure));
             }
@@ -223,15 +222,17 @@ impl Figures {
         question: &Question<'_>,
         contender: Contender,
     ) -> BTreeMap<usize, (Case, Figure)> {
+        if contender == Contender::None {
+            return BTreeMap::new();
+        }
         let in_turns = match question.statistic {
             statistic::P50 => statistic::ADDED_P50,
             _ => statistic::ADDED,
         };
         let in_turns = self.by_rules(&Question { statistic: in_turns, ..*question }, contender);
         if !in_turns.is_empty() {
-            let owned = |(rules, (case, figure)): (usize, (Case, &Figure))| {
-                (rules, (case, figure.clone()))
-            };
+            let owned =
+                |(rules, (case, figure)): (usize, (Case, &Figure))| (rules, (case, figure.clone()));
             return in_turns.into_iter().map(owned).collect();
         }
         let of_it = self.by_rules(question, contender).into_iter();

@@ -17,7 +17,11 @@ pub fn chain(figures: &Figures) -> Answer {
     };
     let readings = vec![of(Mismatch::Address), of(Mismatch::Port)];
     let verdict = first_measured(&readings);
-    Answer { claim: "iptables: rule evaluation is an O(n) linear scan".to_owned(), readings, verdict }
+    Answer {
+        claim: "iptables: rule evaluation is an O(n) linear scan".to_owned(),
+        readings,
+        verdict,
+    }
 }
 
 /// EBPF looks the rule up.

@@ -16,19 +16,31 @@ pub fn latency(figures: &Figures) -> Answer {
     let rules = choice::shown_rules(figures, Measurement::RoundTrip);
     let reading = |(load, statistic, of): (&str, &str, &str)| {
         let question = Question::new(Measurement::RoundTrip, load, statistic);
-        let found = rules
-            .and_then(|rules| figures.added(&question, Contender::EbpfTcx).remove(&rules));
+        let found =
+            rules.and_then(|rules| figures.added(&question, Contender::EbpfTcx).remove(&rules));
         let Some((case, figure)) = found else { return Reading::not_measured(of) };
         Reading {
             of: of.to_owned(),
-            measured: format!("{} at {} rules", number::time(figure.value), number::rules(case.rules)),
+            measured: format!(
+                "{} at {} rules",
+                number::time(figure.value),
+                number::rules(case.rules)
+            ),
             verdict: ADDED.judge(figure.value, figure.error()),
         }
     };
     let readings = [
         (variant::UNLOADED, statistic::P50, "what an idle round trip takes more, half of them"),
-        (variant::UNLOADED, statistic::P99, "what an idle round trip takes more, the slowest of a hundred"),
-        (variant::NEARLY_FULL, statistic::P50, "the same at nine tenths of what gets through, half of them"),
+        (
+            variant::UNLOADED,
+            statistic::P99,
+            "what an idle round trip takes more, the slowest of a hundred",
+        ),
+        (
+            variant::NEARLY_FULL,
+            statistic::P50,
+            "the same at nine tenths of what gets through, half of them",
+        ),
         (variant::NEARLY_FULL, statistic::P99, "the same at nine tenths, the slowest of a hundred"),
     ];
     let readings: Vec<Reading> = readings.map(reading).into();
@@ -47,7 +59,8 @@ pub fn memory(figures: &Figures) -> Answer {
                 format!("{} at {}", number::bytes(figure.value), number::rules(*rules))
             };
             let measured = format!("{}, {}", at(least), at(most));
-            let instead = "there is no process for each workload, but tables in the kernel".to_owned();
+            let instead =
+                "there is no process for each workload, but tables in the kernel".to_owned();
             let verdict = match most.1.1.value {
                 value if value < 1.0 => Verdict::Holds,
                 _ => Verdict::Wrong(instead),
