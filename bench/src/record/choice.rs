@@ -1,8 +1,9 @@
 //! Which figures are shown first where there are many.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
-use ringfence_testbed::lab::{Case, Contender, Mismatch};
+use ringfence_testbed::lab::{Case, Contender, Mismatch, Tracking};
 
 use super::figures::{Figure, Figures, Question};
 use super::{Measurement, Omission, number, statistic, variant};
@@ -34,6 +35,38 @@ pub fn left_out(omissions: &[Omission]) -> Vec<String> {
         format!("{contender}, {} rules ({what_of}): {why}", counts.join(", "))
     };
     by_reason.into_iter().map(line).collect()
+}
+
+/// A decision in the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision {
+    /// What it is called.
+    pub title: &'static str,
+    variant: &'static str,
+    tracking: Tracking,
+}
+
+/// The decisions that are shown.
+pub const DECISIONS: [Decision; 3] = [
+    Decision { title: "a new flow, one peer", variant: variant::HOT, tracking: Tracking::New },
+    Decision {
+        title: "a new flow, random peers",
+        variant: variant::RANDOM,
+        tracking: Tracking::New,
+    },
+    Decision {
+        title: "a known connection",
+        variant: variant::HOT,
+        tracking: Tracking::Established,
+    },
+];
+
+impl Decision {
+    /// What is asked of figures.
+    pub const fn question(self) -> Question<'static> {
+        let question = Question::new(Measurement::Decision, self.variant, statistic::MEDIAN);
+        Question { tracking: Some(self.tracking), ..question }
+    }
 }
 
 /// A change, and the figures of it in the order in which they are taken: without starting a tool's
@@ -101,36 +134,23 @@ pub fn at_rules<'a>(
     if contender.is_control() { figure.or_else(any) } else { figure }
 }
 
-/// What each rule takes of memory: kernel and process together, without what is there without
-/// rules.
+/// What each rule takes of memory, kernel and process together.
 pub fn memory_per_rule(figures: &Figures, contender: Contender) -> BTreeMap<usize, Figure> {
-    if contender.is_control() {
-        return BTreeMap::new();
-    }
     let of = |statistic| {
         let question = Question::new(Measurement::Memory, "", statistic);
         figures.by_rules(&question, contender)
     };
-    let (kernel, process) = (of(statistic::KERNEL), of(statistic::PROCESS));
-    let total = |rules: usize| {
-        let (_, kernel) = kernel.get(&rules)?;
-        let mut passes = kernel.passes.clone();
-        if let Some((_, process)) = process.get(&rules) {
-            passes.iter_mut().zip(&process.passes).for_each(|(sum, value)| *sum += value);
-        }
-        Some((passes, kernel.stated))
-    };
-    let without = total(0).map(|(passes, _)| passes).unwrap_or_default();
-    let with_rules = kernel.keys().copied().filter(|rules| *rules > 0);
-    let figure = |rules: usize| {
-        let (passes, mut stated) = total(rules)?;
-        let without = without.iter().copied().chain(std::iter::repeat(0.0));
-        let per_rule = |(with, without): (f64, f64)| (with - without) / rules as f64;
+    let process = of(statistic::PROCESS);
+    let per_rule = |(rules, (_, kernel)): (usize, (Case, &Figure))| {
+        let process = process.get(&rules).map(|(_, figure)| figure.passes.as_slice());
+        let process = process.unwrap_or_default().iter().copied().chain(iter::repeat(0.0));
+        let both = kernel.passes.iter().zip(process).map(|(kernel, process)| kernel + process);
+        let passes = both.map(|bytes| bytes / rules as f64).collect();
+        let mut stated = kernel.stated;
         stated.absolute /= rules as f64;
-        let passes = passes.into_iter().zip(without).map(per_rule).collect();
-        Some((rules, Figure::new(passes, stated)))
+        (rules, Figure::new(passes, stated))
     };
-    with_rules.filter_map(figure).collect()
+    of(statistic::KERNEL).into_iter().filter(|(rules, _)| *rules > 0).map(per_rule).collect()
 }
 
 /// Why rules do not match, in words.

@@ -222,6 +222,9 @@ impl Figures {
         question: &Question<'_>,
         contender: Contender,
     ) -> BTreeMap<usize, (Case, Figure)> {
+        if contender == Contender::None {
+            return BTreeMap::new();
+        }
         let in_turns = match question.statistic {
             statistic::P50 => statistic::ADDED_P50,
             _ => statistic::ADDED,

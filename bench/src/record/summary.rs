@@ -14,7 +14,7 @@ const OURS: Contender = Contender::EbpfTcx;
 #[must_use]
 pub fn summary(record: &Record) -> String {
     let figures = Figures::of(&record.samples);
-    let columns: Vec<Column> = columns(&figures);
+    let columns = columns(&figures);
     let mut text = String::new();
     if !record.run.complete {
         text.push_str("Partial: the run was stopped; these are the figures until then.\n\n");
@@ -29,11 +29,8 @@ pub fn summary(record: &Record) -> String {
     table.load_style(presets::NOTHING);
     let heads = columns.iter().map(|column| column.head.clone());
     table.set_header(std::iter::once(String::new()).chain(heads));
-    for contender in Contender::ALL {
-        let cells: Vec<String> = columns.iter().map(|column| column.cell(contender)).collect();
-        if cells.iter().any(|cell| cell != choice::BLANK) {
-            table.add_row(std::iter::once(contender.title().to_owned()).chain(cells));
-        }
+    for (contender, cells) in rows(&columns) {
+        table.add_row(std::iter::once(contender.title().to_owned()).chain(cells));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -50,9 +47,21 @@ pub fn summary(record: &Record) -> String {
     text
 }
 
+/// What the columns say of each contender of which they say anything.
+pub fn rows(columns: &[Column]) -> Vec<(Contender, Vec<String>)> {
+    let row = |contender| {
+        let cells: Vec<String> = columns.iter().map(|column| column.cell(contender)).collect();
+        (contender, cells)
+    };
+    let is_empty = |cells: &[String]| cells.iter().all(|cell| cell == choice::BLANK);
+    Contender::ALL.into_iter().map(row).filter(|(_, cells)| !is_empty(cells)).collect()
+}
+
 /// One column: a figure of each contender.
-struct Column {
-    head: String,
+#[derive(Debug)]
+pub struct Column {
+    /// What it is, in lines.
+    pub head: String,
     figures: Vec<(Contender, Figure)>,
     measurement: Measurement,
     statistic: &'static str,
@@ -88,35 +97,19 @@ impl Column {
     }
 }
 
-fn columns(figures: &Figures) -> Vec<Column> {
-    let mut columns = Vec::new();
-    for rules in [1_000, 10_000] {
-        for mismatch in [Mismatch::Address, Mismatch::Port] {
-            let question = Question::new(Measurement::Send, "", statistic::MEDIAN).last(mismatch);
-            let added = |contender| {
-                let found = figures.added(&question, contender);
-                at(found, contender, rules)
-            };
-            let differ = choice::differ_in(mismatch);
-            let head = format!("added to a packet\n{} rules\n{differ}", number::rules(rules));
-            columns.push(column(head, Measurement::Send, statistic::ADDED, added));
-        }
+/// The columns for which there are figures.
+pub fn columns(figures: &Figures) -> Vec<Column> {
+    let mut columns = added(figures);
+    for statistic in [statistic::P50, statistic::P99] {
+        let question = Question::new(Measurement::RoundTrip, variant::UNLOADED, statistic);
+        columns.extend(shown(figures, &question, "round trip", statistic));
     }
-    let shown = |measurement| choice::shown_rules(figures, measurement);
-    if let Some(rules) = shown(Measurement::RoundTrip) {
-        let question = Question::new(Measurement::RoundTrip, variant::UNLOADED, statistic::P50);
-        let head = format!("round trip\n{} rules\np50", number::rules(rules));
-        let trip = |contender| choice::at_rules(figures, &question, contender, rules).cloned();
-        columns.push(column(head, Measurement::RoundTrip, statistic::P50, trip));
-    }
-    if let Some(rules) = shown(Measurement::LossFree) {
-        let variant = choice::variants(figures, Measurement::LossFree).into_iter().next();
+    let rates = [(Measurement::LossFree, "without loss"), (Measurement::Drop, "denied")];
+    for (measurement, title) in rates {
+        let variant = choice::variants(figures, measurement).into_iter().next();
         let variant = variant.unwrap_or_default();
-        let question = Question::new(Measurement::LossFree, &variant, statistic::RATE);
-        let head = format!("without loss\n{} rules\n{variant}", number::rules(rules));
-        let rate = |contender| choice::at_rules(figures, &question, contender, rules).cloned();
-        let head = head.trim_end().to_owned();
-        columns.push(column(head, Measurement::LossFree, statistic::RATE, rate));
+        let question = Question::new(measurement, &variant, statistic::RATE);
+        columns.extend(shown(figures, &question, title, &variant));
     }
     for change in [choice::ONE_CHANGE, choice::FULL_LOAD] {
         let took = |contender| {
@@ -128,6 +121,29 @@ fn columns(figures: &Figures) -> Vec<Column> {
     }
     columns.retain(|column| !column.figures.is_empty());
     columns
+}
+
+/// What the last rule adds to a packet, at the numbers of rules of which the essays speak.
+fn added(figures: &Figures) -> Vec<Column> {
+    let cases = [1_000, 10_000]
+        .into_iter()
+        .flat_map(|rules| [Mismatch::Address, Mismatch::Port].map(|mismatch| (rules, mismatch)));
+    let column = |(rules, mismatch)| {
+        let question = Question::new(Measurement::Send, "", statistic::MEDIAN).last(mismatch);
+        let added = |contender| at(figures.added(&question, contender), contender, rules);
+        let differ = choice::differ_in(mismatch);
+        let head = format!("added to a packet\n{} rules\n{differ}", number::rules(rules));
+        column(head, Measurement::Send, statistic::ADDED, added)
+    };
+    cases.map(column).collect()
+}
+
+/// The figures that answer a question, at the one number of rules that is shown.
+fn shown(figures: &Figures, question: &Question<'_>, title: &str, which: &str) -> Option<Column> {
+    let rules = choice::shown_rules(figures, question.measurement)?;
+    let head = format!("{title}\n{} rules\n{which}", number::rules(rules));
+    let figure = |contender| choice::at_rules(figures, question, contender, rules).cloned();
+    Some(column(head.trim_end().to_owned(), question.measurement, statistic::P50, figure))
 }
 
 fn at(

@@ -9,6 +9,8 @@ use crate::record::number;
 pub enum Verdict {
     /// It is so.
     Holds,
+    /// It is so of what it seems to speak of, and not of something else.
+    HoldsBut(String),
     /// What is claimed is so many times too much.
     TooHigh(f64),
     /// What is claimed is at least so many times too much: what was measured is within its error.
@@ -59,6 +61,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Holds => f.write_str("holds"),
+            Self::HoldsBut(other) => write!(f, "holds; not of {other}"),
             Self::TooHigh(factor) => {
                 write!(f, "wrong: too high by a factor of {}", plain(*factor))
             }

@@ -4,6 +4,8 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use ringfence_testbed::lab::Contender;
+
 use super::Plot;
 use super::axis::Axis;
 use super::chart::{Chart, Line, Panel};
@@ -20,6 +22,9 @@ const TITLE: u32 = 40;
 const NOTE_LINE: u32 = 17;
 /// How many characters of the note fit into the width of one panel.
 const NOTE_CHARACTERS: usize = 74;
+
+/// How far neighbouring contenders lie beside each other, as a share of the axis.
+const ASIDE: f64 = 0.004;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Context<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
@@ -93,7 +98,8 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> Drawn {
 
 fn draw_line(context: &mut Context<'_, '_>, panel: &Panel, line: &Line) -> Drawn {
     let style = style(line.contender);
-    let at = |x: f64, y: f64| (panel.x.position(x), panel.y.position(y));
+    let aside = aside(line.contender) * (panel.x.range.1 - panel.x.range.0);
+    let at = |x: f64, y: f64| (panel.x.position(x) + aside, panel.y.position(y));
     let points: Vec<(f64, f64)> = line.points.iter().map(|point| at(point.x, point.y)).collect();
     let stroke = style.colour.stroke_width(style.width);
     match style.dash {
@@ -112,6 +118,14 @@ fn draw_line(context: &mut Context<'_, '_>, panel: &Panel, line: &Line) -> Drawn
         draw_marker(context.plotting_area(), place, &style)?;
     }
     Ok(())
+}
+
+/// How far a contender's line is moved sideways, as a share of the axis, so that equal figures do
+/// not hide each other.
+fn aside(contender: Contender) -> f64 {
+    let all = Contender::ALL;
+    let place = all.iter().position(|other| *other == contender).unwrap_or_default();
+    (place as f64 - (all.len() - 1) as f64 / 2.0) * ASIDE
 }
 
 /// A marker at a place of the whole picture.

@@ -42,7 +42,7 @@ fn chart(figures: &Figures, file: &'static str, loads: &[&str], title: &str, not
     Chart {
         file,
         title: rules.map_or_else(String::new, |rules| format!("{title}, {} rules", number::rules(rules))),
-        note: format!("{note} Open loop at a fixed rate, counted from the intended time of sending; loads are shares of what gets through without loss. Markers of one load lie side by side. The axis of time is logarithmic."),
+        note: format!("{note} Open loop at a fixed rate, counted from the intended time of sending; loads are shares of what the contender itself gets through without loss. Markers of one load are set side by side. The axis of time is logarithmic."),
         panels: panels.collect(),
     }
     .with_one_height(|values| Axis::log(ROUND_TRIP, values, 1.0, number::time_tick))
@@ -63,10 +63,9 @@ fn panel(
         |load: &&&str| Contender::ALL.iter().any(|contender| figure(load, *contender).is_some());
     let loads: Vec<&str> = loads.iter().filter(is_measured).copied().collect();
     let line = |contender: Contender| {
-        let aside = aside(contender);
         let points = loads.iter().enumerate().filter_map(|(place, load)| {
             let found = figure(load, contender)?;
-            Some(Point { x: place as f64 + aside, y: found.value, range: found.range() })
+            Some(Point { x: place as f64, y: found.value, range: found.range() })
         });
         Line { contender, points: points.collect() }
     };
@@ -77,11 +76,4 @@ fn panel(
     let names = loads.iter().map(|load| load.trim_start_matches("steered ").to_owned());
     let x = Axis::named("load", names);
     (!lines.is_empty()).then(|| Panel { title: title.to_owned(), x, y, lines })
-}
-
-/// How far a contender's markers lie beside the load's place, so that equal figures are seen.
-fn aside(contender: Contender) -> f64 {
-    let all = Contender::ALL;
-    let place = all.iter().position(|other| *other == contender).unwrap_or_default();
-    (place as f64 - (all.len() - 1) as f64 / 2.0) * 0.035
 }

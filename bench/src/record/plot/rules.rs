@@ -48,17 +48,15 @@ pub fn send(figures: &Figures) -> Chart {
 
 /// A decision in the kernel.
 pub fn decision(figures: &Figures) -> Chart {
-    let panels =
-        choice::variants(figures, Measurement::Decision).into_iter().filter_map(|variant| {
-            let question = Question::new(Measurement::Decision, &variant, statistic::MEDIAN);
-            let lines = lines(|contender| owned(figures.by_rules(&question, contender)));
-            let title = if variant.is_empty() { "one packet" } else { &variant };
-            panel(title, DECISION, lines, 1.0, number::time_tick)
-        });
+    let panels = choice::DECISIONS.into_iter().filter_map(|decision| {
+        let question = decision.question();
+        let lines = lines(|contender| owned(figures.by_rules(&question, contender)));
+        panel(decision.title, DECISION, lines, 1.0, number::time_tick)
+    });
     Chart {
         file: "decision.svg",
         title: "A decision in the kernel, by number of rules".to_owned(),
-        note: "BPF_PROG_TEST_RUN, parsing included. Both axes are logarithmic. An empty program is the floor of such a run.".to_owned(),
+        note: "BPF_PROG_TEST_RUN, parsing included. The empty programs are what such a run takes by itself. Both axes are logarithmic.".to_owned(),
         panels: panels.collect(),
     }
     .with_one_height(|values| Axis::log(DECISION, values, 1.0, number::time_tick))
@@ -113,7 +111,7 @@ pub fn memory(figures: &Figures) -> Chart {
     Chart {
         file: "memory.svg",
         title: "Memory for each rule".to_owned(),
-        note: "Memory with the rules, minus memory without them, by their number. Less than one byte is drawn on the lowest line. Both axes are logarithmic.".to_owned(),
+        note: "What rules add to the memory of kernel and process, by their number. Less than one byte is drawn on the lowest line. Both axes are logarithmic.".to_owned(),
         panels: panel("kernel and process", "memory for each rule", lines, 1.0, number::bytes_tick).into_iter().collect(),
     }
 }
@@ -144,18 +142,29 @@ fn owned(found: BTreeMap<usize, (Case, &Figure)>) -> ByRules {
     found.into_iter().map(|(rules, (_, figure))| (rules, figure.clone())).collect()
 }
 
-/// A line for each contender of which there is a figure. A logarithm has no place for no rules.
+/// A line for each contender of which there is a figure. A logarithm has no place for no rules, so
+/// what does not filter is drawn level from the fewest rules to the most.
 fn lines(by_rules: impl Fn(Contender) -> ByRules) -> Vec<Line> {
-    let line = |contender: Contender| {
-        let found = by_rules(contender).into_iter().filter(|(rules, _)| *rules > 0);
-        let point = |(rules, figure): (usize, Figure)| Point {
+    let all: Vec<(Contender, ByRules)> =
+        Contender::ALL.into_iter().map(|contender| (contender, by_rules(contender))).collect();
+    let counts = || all.iter().flat_map(|(_, found)| found.keys()).filter(|rules| **rules > 0);
+    let ends: Vec<usize> = counts().min().into_iter().chain(counts().max()).copied().collect();
+    let line = |(contender, found): &(Contender, ByRules)| {
+        let point = |rules: usize, figure: &Figure| Point {
             x: rules as f64,
             y: figure.value,
             range: figure.range(),
         };
-        Line { contender, points: found.map(point).collect() }
+        let with_rules = || found.iter().filter(|(rules, _)| **rules > 0);
+        let points = match found.get(&0) {
+            Some(level) if contender.is_control() && with_rules().next().is_none() => {
+                ends.iter().map(|rules| point(*rules, level)).collect()
+            }
+            _ => with_rules().map(|(rules, figure)| point(*rules, figure)).collect(),
+        };
+        Line { contender: *contender, points }
     };
-    Contender::ALL.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
+    all.iter().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
 fn panel(
