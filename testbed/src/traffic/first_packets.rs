@@ -29,7 +29,7 @@ pub struct FreshPorts {
 impl FreshPorts {
     /// All of them: for a filter that was set up a moment ago.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn all() -> Self {
         Self { next: u32::from(*PORTS.start()) }
     }
 
@@ -44,12 +44,6 @@ impl FreshPorts {
         let port = u16::try_from(self.next).ok().filter(|port| PORTS.contains(port))?;
         self.next += 1;
         Some(port)
-    }
-}
-
-impl Default for FreshPorts {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -138,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_port_is_given_once() {
-        let mut ports = FreshPorts::new();
+        let mut ports = FreshPorts::all();
         let all = ports.left();
         let taken: Vec<u16> = std::iter::from_fn(|| ports.take()).collect();
         assert_eq!(taken.len(), all);

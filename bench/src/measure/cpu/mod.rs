@@ -22,7 +22,7 @@ use self::idle::Idle;
 use super::one_way::OneWay;
 use super::{Fate, Setting};
 use crate::kernel::MeasureError;
-use crate::record::Sample;
+use crate::record::{Sample, statistic};
 
 /// Time between two bursts of packets.
 const TICK: Duration = Duration::from_millis(1);
@@ -105,7 +105,7 @@ impl Round {
     /// As the record wants it.
     #[must_use]
     pub fn samples(&self, setting: &Setting) -> Vec<Sample> {
-        vec![setting.sample("median", self.per_packet_ns)]
+        vec![setting.sample(statistic::MEDIAN, self.per_packet_ns)]
     }
 }
 

@@ -55,7 +55,7 @@ fn first_packets_come_from_ports_of_their_own() {
     let trial = Trial::new();
     let ends = trial.ends();
     let trips = round_trips(&ends, Fate::Arrives);
-    let mut ports = FreshPorts::new();
+    let mut ports = FreshPorts::all();
     let before = ports.left();
     let latencies = trips.first_packets(1_000.0, &mut ports).unwrap();
     assert_eq!((latencies.outcome().answered, before - ports.left()), (100, 100));
