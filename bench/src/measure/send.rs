@@ -18,7 +18,7 @@ use ringfence_testbed::traffic::{Cores, Ends};
 use super::one_way::OneWay;
 use super::{Fate, Setting};
 use crate::kernel::MeasureError;
-use crate::record::Sample;
+use crate::record::{Sample, statistic};
 
 /// Packets before the clock starts: enough to have all that is looked at in the caches.
 const WARMING_UP: u64 = 64;
@@ -85,7 +85,7 @@ impl Round {
     /// As the record wants it.
     #[must_use]
     pub fn samples(&self, setting: &Setting) -> Vec<Sample> {
-        vec![setting.sample("median", self.per_packet_ns)]
+        vec![setting.sample(statistic::MEDIAN, self.per_packet_ns)]
     }
 }
 

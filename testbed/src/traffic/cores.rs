@@ -13,7 +13,7 @@ use super::TrafficError;
 pub struct Cores {
     /// Where requests are sent.
     pub client: usize,
-    /// Where they are answered.
+    /// Where they are answered; the client's own where one thread does both by turns.
     pub server: usize,
 }
 
@@ -30,6 +30,12 @@ impl Cores {
             [.., server, client] => Ok(Self { client: *client, server: *server }),
             _ => Err(TrafficError::TooFewCores { needed: 2, allowed: allowed.len() }),
         }
+    }
+
+    /// Both ends on the client's core: the server's is free for what is between them.
+    #[must_use]
+    pub fn together(self) -> Self {
+        Self { server: self.client, ..self }
     }
 
     /// The cores that the calling thread may use, in order.

@@ -39,7 +39,7 @@ pub use self::closed_loop::{Exchange, Window, closed_loop};
 pub use self::cores::Cores;
 pub use self::departures::Departures;
 pub use self::dialogue::Dialogues;
-pub use self::echo::Echo;
+pub use self::echo::{Echo, Served};
 pub use self::end::End;
 pub use self::ends::Ends;
 pub use self::error::TrafficError;

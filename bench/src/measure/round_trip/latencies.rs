@@ -7,7 +7,7 @@ use ringfence_testbed::traffic::{Outcome, Schedule};
 
 use crate::kernel::MeasureError;
 use crate::measure::Setting;
-use crate::record::Sample;
+use crate::record::{Sample, statistic};
 
 /// The longest time that is told from longer ones, in nanoseconds: a minute.
 const LONGEST_NS: u64 = 60_000_000_000;
@@ -16,8 +16,12 @@ const LONGEST_NS: u64 = 60_000_000_000;
 const DIGITS: u8 = 3;
 
 /// The percentiles that are recorded.
-const PERCENTILES: [(&str, f64); 4] =
-    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
+const PERCENTILES: [(&str, f64); 4] = [
+    (statistic::P50, 50.0),
+    (statistic::P90, 90.0),
+    (statistic::P99, 99.0),
+    (statistic::P999, 99.9),
+];
 
 /// The times of the requests that were answered, and the count of all.
 #[derive(Clone, Debug)]
@@ -67,10 +71,10 @@ impl Latencies {
         });
         let longest = (!self.times.is_empty()).then(|| self.times.max() as f64);
         times
-            .chain(longest.map(|longest| setting.sample("max", longest)))
+            .chain(longest.map(|longest| setting.sample(statistic::MAX, longest)))
             .chain([
-                setting.sample("lost", self.outcome.lost_share()),
-                setting.sample("offered", self.per_second),
+                setting.sample(statistic::LOST, self.outcome.lost_share()),
+                setting.sample(statistic::OFFERED, self.per_second),
             ])
             .collect()
     }

@@ -1,5 +1,7 @@
 //! How much is asked of a way at a time.
 
+use crate::record::variant;
+
 /// Requests a second on an idle way. At this rate a request of 10 µs finds the way free nineteen
 /// times of twenty, and a second has enough of them for the slowest of a thousand.
 const UNLOADED: f64 = 5_000.0;
@@ -28,14 +30,14 @@ impl Load {
     #[must_use]
     pub const fn variant(self, steered: bool) -> &'static str {
         match (self, steered) {
-            (Self::Unloaded, false) => "unloaded",
-            (Self::Half, false) => "50%",
-            (Self::NineTenths, false) => "90%",
-            (Self::Over, false) => "120%",
-            (Self::Unloaded, true) => "steered unloaded",
-            (Self::Half, true) => "steered 50%",
-            (Self::NineTenths, true) => "steered 90%",
-            (Self::Over, true) => "steered 120%",
+            (Self::Unloaded, false) => variant::UNLOADED,
+            (Self::Half, false) => variant::HALF,
+            (Self::NineTenths, false) => variant::NEARLY_FULL,
+            (Self::Over, false) => variant::OVERLOAD,
+            (Self::Unloaded, true) => variant::STEERED_UNLOADED,
+            (Self::Half, true) => variant::STEERED_HALF,
+            (Self::NineTenths, true) => variant::STEERED_NEARLY_FULL,
+            (Self::Over, true) => variant::STEERED_OVERLOAD,
         }
     }
 

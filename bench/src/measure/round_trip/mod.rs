@@ -19,9 +19,12 @@
 //!   request has a source port of its own, which nothing has come from since the filter was set up.
 //! - A veth hands packets to the receiver in the sender's own time. So without steering there is no
 //!   queue that could fill: at 120 % the client is held up, falls behind its schedule for as long as
-//!   the run lasts, and the figures grow with the duration. Where the router works on the server's
-//!   core (receive steering) a queue forms before it, up to the kernel's limit of
-//!   `net.core.netdev_max_backlog` packets, and what does not fit is lost.
+//!   the run lasts, and the figures grow with the duration.
+//! - With receive steering a core of its own does everything between the two sockets, and one thread
+//!   on the other core is client and server by turns. A queue forms before the router, up to the
+//!   kernel's limit of `net.core.netdev_max_backlog` packets, and what does not fit is lost. That is
+//!   so where the router is slower than the two ends. Where it is not, 120 % is more than the ends
+//!   can do, and the figures grow with the duration as they do without steering.
 //!
 //! Not done: more than one client, and payloads of other lengths.
 
@@ -32,8 +35,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use ringfence_testbed::traffic::{
-    Cores, Echo, Ends, FirstPackets, FreshPorts, Line, OneFlow, Schedule, Window, closed_loop,
-    open_loop,
+    Cores, Echo, Ends, FirstPackets, FreshPorts, Line, OneFlow, Schedule, Served, TrafficError,
+    Window, closed_loop, open_loop,
 };
 
 pub use self::latencies::Latencies;
@@ -43,8 +46,9 @@ use crate::kernel::MeasureError;
 use crate::record::Sample;
 
 /// Requests that may be under way when it is found what a filter can do: from what hardly ever
-/// waits to what still fits any queue on the way.
-const WINDOWS: [usize; 3] = [16, 64, 256];
+/// waits to what still fits any queue on the way. Each is tried twice: what disturbs a run only ever
+/// makes it slower.
+const WINDOWS: [usize; 6] = [16, 64, 256, 16, 64, 256];
 
 /// Requests before those that count.
 const WARMING_UP: Window = Window {
@@ -58,7 +62,7 @@ const WARMING_UP: Window = Window {
 pub struct RoundTrips<'a> {
     /// The ends. The server's port must be free.
     pub ends: &'a Ends<'a>,
-    /// The cores on which the two ends spin.
+    /// The cores on which the two ends spin; one that they share if it is the same.
     pub cores: Cores,
     /// What has to become of the requests.
     pub fate: Fate,
@@ -80,10 +84,8 @@ impl RoundTrips<'_> {
         let mut most = 0.0_f64;
         for requests in WINDOWS {
             let window = Window { requests, duration, patience: self.patience };
-            let exchange = self.with_server(|| {
-                let mut line = OneFlow::new(self.ends.client_socket(0)?);
-                closed_loop(&mut line, window, mark()).map_err(MeasureError::from)
-            })?;
+            let flow = || self.one_flow();
+            let exchange = self.with_server(flow, |line| Ok(closed_loop(line, window, mark())?))?;
             most = most.max(exchange.per_second());
         }
         if most > 0.0 {
@@ -100,10 +102,10 @@ impl RoundTrips<'_> {
     /// denied, or when before the run none comes that has to;
     /// [`MeasureError::Missing`] with only one core; [`MeasureError::Refused`].
     pub fn at_rate(&self, per_second: f64) -> Result<Latencies, MeasureError> {
-        self.with_server(|| {
-            let mut line = OneFlow::new(self.ends.client_socket(0)?);
-            self.warm_up(&mut line)?;
-            self.measure(&mut line, per_second)
+        let flow = || self.one_flow();
+        self.with_server(flow, |line| {
+            self.warm_up(line)?;
+            self.measure(line, per_second)
         })
     }
 
@@ -118,17 +120,16 @@ impl RoundTrips<'_> {
         per_second: f64,
         ports: &mut FreshPorts,
     ) -> Result<Latencies, MeasureError> {
-        self.with_server(|| {
-            // Neighbours are asked for before, by another flow.
-            self.warm_up(&mut OneFlow::new(self.ends.client_socket(0)?))?;
-            let requests = self.schedule(per_second).requests() as usize;
-            let mut line = FirstPackets::new(self.ends, ports, requests)?;
-            self.measure(&mut line, per_second)
-        })
+        // Neighbours are asked for before, by another flow.
+        self.with_server(|| self.one_flow(), |line| self.warm_up(line))?;
+        let requests = self.schedule(per_second).requests() as usize;
+        let open = || FirstPackets::new(self.ends, ports, requests);
+        self.with_server(open, |line| self.measure(line, per_second))
     }
 
     /// The samples of every load of [`Load::ALL`], named by `setting` and `steered`, and the most
-    /// requests a second that they are shares of.
+    /// requests a second that they are shares of. Where the caller has steered the router's work to
+    /// the server's core, both ends are on the client's.
     ///
     /// # Errors
     ///
@@ -138,27 +139,38 @@ impl RoundTrips<'_> {
         setting: &Setting,
         steered: bool,
     ) -> Result<(f64, Vec<Sample>), MeasureError> {
-        let saturation = self.saturation()?;
+        let cores = if steered { self.cores.together() } else { self.cores };
+        let trips = Self { cores, ..*self };
+        let saturation = trips.saturation()?;
         let mut samples = Vec::new();
         for load in Load::ALL {
             let variant = load.variant(steered).to_owned();
             let setting = Setting { variant, ..setting.clone() };
-            let latencies = self.at_rate(load.per_second(saturation))?;
+            let latencies = trips.at_rate(load.per_second(saturation))?;
             samples.extend(latencies.samples(&setting));
         }
         Ok((saturation, samples))
     }
 
-    /// Runs `work` on the client's core while the server answers.
-    fn with_server<T: Send>(
+    /// Runs `work` on the client's core, on the line that `open` makes, while the server answers.
+    fn with_server<L: Line, T: Send>(
         &self,
-        work: impl FnOnce() -> Result<T, MeasureError> + Send,
+        open: impl FnOnce() -> Result<L, TrafficError> + Send,
+        work: impl FnOnce(&mut Served<L>) -> Result<T, MeasureError> + Send,
     ) -> Result<T, MeasureError> {
-        let echo = Echo::start(self.ends, self.cores.server)?;
-        let done = Cores::run_on(self.cores.client, work);
+        let Cores { client, server } = self.cores;
+        if client == server {
+            return Cores::run_on(client, || work(&mut Served::here(open()?, self.ends)?));
+        }
+        let echo = Echo::start(self.ends, server)?;
+        let done = Cores::run_on(client, || work(&mut Served::elsewhere(open()?)));
         // What stopped the server is why no answers came.
         echo.finish()?;
         done
+    }
+
+    fn one_flow(&self) -> Result<OneFlow, TrafficError> {
+        Ok(OneFlow::new(self.ends.client_socket(0)?))
     }
 
     /// Exchanges a few requests, which has to go as the fate of all is.

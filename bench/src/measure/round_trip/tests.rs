@@ -15,11 +15,16 @@ fn every_request_on_an_open_way_is_answered() {
     let Some(_granted) = require::privileged() else { return };
     let trial = Trial::new();
     for ends in [trial.ends(), trial.ends_v6()] {
-        let latencies = round_trips(&ends, Fate::Arrives).at_rate(2_000.0).unwrap();
+        let trips = round_trips(&ends, Fate::Arrives);
+        let latencies = trips.at_rate(2_000.0).unwrap();
         let outcome = latencies.outcome();
         assert_eq!((outcome.intended, outcome.sent, outcome.lost()), (200, 200, 0));
         let [median, longest] = [50.0, 100.0].map(|of| latencies.percentile_ns(of).unwrap());
         assert!((1_000..1_000_000_000).contains(&median) && median <= longest, "{latencies:?}");
+
+        let together = RoundTrips { cores: trips.cores.together(), ..trips };
+        let outcome = together.at_rate(2_000.0).unwrap().outcome();
+        assert_eq!((outcome.intended, outcome.sent, outcome.lost()), (200, 200, 0));
     }
 }
 
