@@ -58,7 +58,7 @@ pub fn measure(case: &Case, pass: u32, effort: &Effort) -> Findings {
     let measured = only_these(case).and_then(|()| {
         contender::check(case.contender)?;
         let scene = Scene::new(case.rules, contender::wiring(case.contender))?;
-        contender::with(case.contender, &scene, effort.limit, |changing| {
+        contender::with(case.contender, &scene, State::Standing, effort.limit, |changing| {
             all_forms(&scene, changing, effort, &mut collector)
         })
     });
