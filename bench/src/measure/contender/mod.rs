@@ -14,6 +14,7 @@ mod bare;
 mod chains;
 mod ebpf;
 mod form;
+mod standing;
 mod userspace;
 
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use super::scene::{Scene, State};
 use crate::kernel::MeasureError;
 
 pub use self::form::{Direction, Form};
+pub use self::standing::Standing;
 
 /// A contender on the host of a scene, whose calls are all made there.
 pub trait Changing {
