@@ -38,22 +38,26 @@ pub fn measure(_: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, 
         let text = iptables_text(&crowd.desired(seat.ifindex()))?;
         let mut station = Station::new(&seat, place, crowd)?;
         let mut done = 0;
-        let rounds = Rounds::take(rounds, 3, |number| {
+        let rounds = Rounds::take(rounds, 4, |number| {
             done += 1;
-            progress.step(done, 3 * (rounds + 1));
+            progress.step(done, 4 * (rounds + 1));
             let took = match number {
                 0 => load(&mut station)?,
                 1 => tools.load_iptables(&text)?,
-                _ => tools.load_nft(&addresses)?,
+                2 => tools.load_nft(&addresses)?,
+                _ => tools.load_ipset(&addresses)?,
             };
             Ok::<_, MeasureError>(took.as_secs_f64() * 1_000.0)
         })?;
-        let own = rounds.median(|values| values[0]);
+        let [own, ipset] = [0, 3].map(|at| rounds.median(|values| values[at]));
         let case = format!("{} entries", short(entries));
+        let each = own * 1e6 / entries as f64;
+        let reading = format!("{each:.0} ns an entry; ipset restore {ipset:.0} ms");
         rows.push(
             Row::new(Goal::G12, &case, (Bound::AtMost, limit), own, "ms")
-                .with("reading", format!("{:.0} ns an entry", own * 1e6 / entries as f64))
-                .with("entries", entries),
+                .with("reading", reading)
+                .with("entries", entries)
+                .with("ipset_ms", ipset),
         );
         for (number, (name, limit)) in AGAINST.into_iter().enumerate() {
             let other = rounds.median(|values| values[number + 1]);

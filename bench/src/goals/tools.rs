@@ -1,15 +1,17 @@
 //! The kernel's older filters, loaded and changed by their own tools.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringfence_testbed::netns::Namespace;
 use ringfence_testbed::require::{self, Tool};
 
 use crate::kernel::MeasureError;
+use crate::measure::scene::{Invocation, Said, run};
+
+/// How long a tool may take.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A host of its own, in which the tools change what they like.
 pub struct Tools {
@@ -23,7 +25,7 @@ impl Tools {
     ///
     /// [`MeasureError::Missing`] where they are not; [`MeasureError::Refused`].
     pub fn new() -> Result<Self, MeasureError> {
-        let tools = [Tool::IptablesLegacy, Tool::Nft];
+        let tools = [Tool::IptablesLegacy, Tool::Ipset, Tool::Nft];
         if let Some(missing) = require::missing_for_tools(&tools) {
             return Err(MeasureError::Missing(missing));
         }
@@ -38,8 +40,9 @@ impl Tools {
     ///
     /// [`MeasureError`] when it fails, or not all rules are there afterwards.
     pub fn load_iptables(&self, text: &str) -> Result<Duration, MeasureError> {
-        let (took, _) = self.run("iptables-legacy-restore", &[], text)?;
-        let (_, said) = self.run("iptables-legacy-save", &[], "")?;
+        let restore = Invocation::line("iptables-legacy-restore", "").reading(text.to_owned());
+        let took = self.run(&restore)?.took;
+        let said = self.run(&Invocation::line("iptables-legacy-save", ""))?.text;
         // Neighbouring addresses share a rule, so there may be fewer than entries.
         let rules = |text: &str| text.lines().filter(|line| line.contains("--dport 443 ")).count();
         check("iptables-restore", rules(&said), rules(text))?;
@@ -58,42 +61,36 @@ impl Tools {
             let _ = write!(text, "{comma} {address} . 443");
         }
         text.push_str(" }\n  }\n  chain input {\n    type filter hook input priority 0;\n    ip saddr . tcp dport @denied drop\n  }\n}\n");
-        let (took, _) = self.run("nft", &["-f", "-"], &text)?;
-        let (_, said) = self.run("nft", &["list", "set", "ip", "measured", "denied"], "")?;
+        let took = self.run(&Invocation::line("nft", "-f -").reading(text))?.took;
+        let said = self.run(&Invocation::line("nft", "list set ip measured denied"))?.text;
         check("nft", said.matches(" . ").count() - 1, addresses.len())?;
         Ok(took)
     }
 
-    /// Runs a tool with `input`: how long it took from its start to its end, and what it said.
-    fn run(
-        &self,
-        tool: &str,
-        arguments: &[&str],
-        input: &str,
-    ) -> Result<(Duration, String), MeasureError> {
-        let run = || {
-            let begin = Instant::now();
-            let mut child = Command::new(tool)
-                .args(arguments)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::inherit())
-                .spawn()?;
-            // Dropping it ends the input.
-            if let Some(mut stdin) = child.stdin.take() {
-                stdin.write_all(input.as_bytes())?;
-            }
-            let output = child.wait_with_output()?;
-            Ok::<_, std::io::Error>((begin.elapsed(), output))
-        };
-        let refused = || MeasureError::refused(format!("run `{tool}`"));
-        let ran = self.host.run(run).map_err(MeasureError::refused("enter a host"))?;
-        let (took, output) = ran.map_err(refused())?;
-        if !output.status.success() {
-            let why = format!("it ended with {}", output.status);
-            return Err(MeasureError::Refused { what: format!("run `{tool}`"), why });
+    /// Loads a set of all addresses, with the port of each, with ipset; how long that took.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`] when it fails, or not all elements are there afterwards.
+    pub fn load_ipset(&self, addresses: &[Ipv4Addr]) -> Result<Duration, MeasureError> {
+        self.run(&Invocation::line("ipset", "destroy"))?;
+        let most = addresses.len();
+        let mut text = format!("create denied hash:ip,port maxelem {most}\n");
+        for address in addresses {
+            let _ = writeln!(text, "add denied {address},tcp:443");
         }
-        Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
+        let took = self.run(&Invocation::line("ipset", "restore").reading(text))?.took;
+        let said = self.run(&Invocation::line("ipset", "list -t denied"))?.text;
+        let count = said.lines().find_map(|line| line.strip_prefix("Number of entries:"));
+        let count = count.and_then(|count| count.trim().parse().ok());
+        check("ipset", count.unwrap_or(0), addresses.len())?;
+        Ok(took)
+    }
+
+    /// Runs a tool on the host.
+    fn run(&self, invocation: &Invocation) -> Result<Said, MeasureError> {
+        let ran = self.host.run(|| run(invocation, LIMIT));
+        ran.map_err(MeasureError::refused("enter a host"))?
     }
 }
 

@@ -58,7 +58,7 @@ pub fn measure(case: &Case, pass: u32, effort: &Effort) -> Findings {
     let measured = only_these(case).and_then(|()| {
         contender::check(case.contender)?;
         let scene = Scene::new(case.rules, contender::wiring(case.contender))?;
-        contender::with(case.contender, &scene, effort.limit, |changing| {
+        contender::with(case.contender, &scene, State::Standing, effort.limit, |changing| {
             all_forms(&scene, changing, effort, &mut collector)
         })
     });
@@ -125,20 +125,19 @@ fn one_form(
                     continue;
                 }
                 let variant = form.variant(direction);
-                changing.prepare(form, direction)?;
                 if is_watched {
+                    changing.prepare(form, direction)?;
                     let is_let_in = direction == Direction::There;
                     let visible = watch(scene, is_let_in, || changing.change())?;
+                    scene.check(form.states(direction)[1])?;
                     collector.value(variant, "visible", round, nanoseconds(visible));
-                } else {
-                    let alone = changing.processes_alone()?;
-                    let took = nanoseconds(changing.change()?.took);
-                    collector.value(variant, "call", round, took);
-                    if let Some(alone) = alone {
-                        collector.value(variant, "net", round, took - nanoseconds(alone));
-                    }
+                    continue;
                 }
-                scene.check(form.states(direction)[1])?;
+                let Quiet { call, net } = quiet(scene, changing, form, direction)?;
+                collector.value(variant, "call", round, call);
+                if let Some(net) = net {
+                    collector.value(variant, "net", round, net);
+                }
             }
         }
         if begin.elapsed() > effort.time {
@@ -146,6 +145,29 @@ fn one_form(
         }
     }
     Ok(from)
+}
+
+/// What a change took while no packets flowed, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quiet {
+    /// From the call to its return.
+    pub call: f64,
+    /// The same less what its processes take by themselves.
+    pub net: Option<f64>,
+}
+
+/// Makes one change while no packets flow, and checks what becomes of packets then.
+pub(crate) fn quiet(
+    scene: &Scene,
+    changing: &mut dyn Changing,
+    form: Form,
+    direction: Direction,
+) -> Result<Quiet, MeasureError> {
+    changing.prepare(form, direction)?;
+    let alone = changing.processes_alone()?;
+    let call = nanoseconds(changing.change()?.took);
+    scene.check(form.states(direction)[1])?;
+    Ok(Quiet { call, net: alone.map(|alone| call - nanoseconds(alone)) })
 }
 
 fn nanoseconds(time: Duration) -> f64 {

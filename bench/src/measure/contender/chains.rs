@@ -25,14 +25,6 @@ impl<'s> Chains<'s> {
         Self { scene, options, paths, known, prepared: None }
     }
 
-    /// Reckons the policies of a state, so that they are there.
-    pub fn know(&mut self, state: State) -> Result<(), MeasureError> {
-        if !self.known.contains_key(&state) {
-            self.known.insert(state, state.policies(self.scene.rules())?);
-        }
-        Ok(())
-    }
-
     /// Compiles and applies the policies of a state that is known.
     pub fn apply(&self, state: State) -> Result<(), MeasureError> {
         let unknown = || MeasureError::wrong("the measurement", "it prepared no policies");
@@ -50,6 +42,13 @@ impl<'s> Chains<'s> {
 impl Changing for Chains<'_> {
     fn forms(&self) -> &'static [Form] {
         &[Form::One, Form::Hundred, Form::Loaded]
+    }
+
+    fn know(&mut self, state: State) -> Result<(), MeasureError> {
+        if !self.known.contains_key(&state) {
+            self.known.insert(state, state.policies(self.scene.rules())?);
+        }
+        Ok(())
     }
 
     fn reset(&mut self, state: State) -> Result<(), MeasureError> {

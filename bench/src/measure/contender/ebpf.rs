@@ -12,6 +12,7 @@ use ringfence_dataplane::enforce::{self, HostView, Options, Paths, place};
 use super::chains::Chains;
 use super::{Call, Changing, Direction, Form};
 use crate::kernel::{MeasureError, memory_of_maps};
+use crate::measure::memory::allocated;
 use crate::measure::scene::{Scene, State};
 
 /// The programs, installed by `ringfence apply`, and their maps, opened for changes as a process
@@ -50,7 +51,7 @@ impl<'s> Programs<'s> {
     }
 
     /// Reckons what the maps hold in a state, configuration aside.
-    fn know(&mut self, state: State) -> Result<(), MeasureError> {
+    fn know_tables(&mut self, state: State) -> Result<(), MeasureError> {
         if self.tables.contains_key(&state) {
             return Ok(());
         }
@@ -121,6 +122,10 @@ impl Changing for Programs<'_> {
         &[Form::One, Form::Applied, Form::Hundred, Form::Loaded, Form::Incremental, Form::Rebuilt]
     }
 
+    fn know(&mut self, state: State) -> Result<(), MeasureError> {
+        self.applied.know(state)
+    }
+
     fn reset(&mut self, state: State) -> Result<(), MeasureError> {
         self.close()?;
         self.applied.reset(state)
@@ -128,8 +133,8 @@ impl Changing for Programs<'_> {
 
     fn prepare(&mut self, form: Form, direction: Direction) -> Result<(), MeasureError> {
         let [from, to] = form.states(direction);
-        self.know(from)?;
-        self.know(to)?;
+        self.know_tables(from)?;
+        self.know_tables(to)?;
         self.prepared = Some(match form {
             Form::Applied => {
                 self.close()?;
@@ -166,6 +171,19 @@ impl Changing for Programs<'_> {
         self.close()?;
         let maps = memory_of_maps(&Paths::default().pins().join("maps"))?;
         Ok(Some(maps.values().sum()))
+    }
+
+    /// Of a process that has the maps open for changes.
+    fn process_memory(&mut self) -> Result<Option<u64>, MeasureError> {
+        let mut taken = [0; 2];
+        for (taken, state) in taken.iter_mut().zip([State::Closed, State::Standing]) {
+            self.reset(state)?;
+            let before = allocated();
+            self.changer()?;
+            *taken = allocated().saturating_sub(before);
+        }
+        self.close()?;
+        Ok(Some(taken[1].saturating_sub(taken[0])))
     }
 }
 

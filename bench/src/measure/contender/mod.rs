@@ -14,6 +14,7 @@ mod bare;
 mod chains;
 mod ebpf;
 mod form;
+mod standing;
 mod userspace;
 
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use super::scene::{Scene, State};
 use crate::kernel::MeasureError;
 
 pub use self::form::{Direction, Form};
+pub use self::standing::Standing;
 
 /// A contender on the host of a scene, whose calls are all made there.
 pub trait Changing {
@@ -39,6 +41,15 @@ pub trait Changing {
     ///
     /// [`MeasureError`].
     fn reset(&mut self, state: State) -> Result<(), MeasureError>;
+
+    /// Makes what [`Changing::reset`] to `state` takes, as far as that is in this process.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`].
+    fn know(&mut self, _state: State) -> Result<(), MeasureError> {
+        Ok(())
+    }
 
     /// Prepares a change, so that nothing but the change is left to do.
     ///
@@ -70,6 +81,16 @@ pub trait Changing {
     ///
     /// [`MeasureError`].
     fn exact_memory(&mut self) -> Result<Option<u64>, MeasureError> {
+        Ok(None)
+    }
+
+    /// What this process has allocated for the contender's standing policy, over one that lets nobody
+    /// in; nothing of a contender that needs no process.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`].
+    fn process_memory(&mut self) -> Result<Option<u64>, MeasureError> {
         Ok(None)
     }
 }
@@ -129,8 +150,8 @@ pub fn check(contender: Contender) -> Result<(), MeasureError> {
     missing.map_or(Ok(()), |missing| Err(MeasureError::Missing(missing)))
 }
 
-/// Puts a contender on the host of `scene`, with the standing policy, and hands it to `work`, on
-/// the host. `limit` is for one change, and for the installation.
+/// Puts a contender on the host of `scene`, with the policy `state`, and hands it to `work`, on the
+/// host. `limit` is for one change, and for the installation.
 ///
 /// # Errors
 ///
@@ -139,24 +160,31 @@ pub fn check(contender: Contender) -> Result<(), MeasureError> {
 pub fn with<T: Send>(
     contender: Contender,
     scene: &Scene,
+    state: State,
     limit: Duration,
     work: impl FnOnce(&mut dyn Changing) -> Result<T, MeasureError> + Send,
 ) -> Result<T, MeasureError> {
     check(contender)?;
     if contender == Contender::Userspace {
         let mut filter = userspace::Filter::start(scene)?;
-        return scene.on_host(|| work_with(&mut filter, scene, limit, work));
+        return scene.on_host(|| work_with(&mut filter, scene, state, limit, work));
     }
     scene.on_host(|| {
         scene.warm_up()?;
         match options(contender) {
             Some(options) if options.backend == BackendChoice::Ebpf => {
-                work_with(&mut ebpf::Programs::start(scene, options)?, scene, limit, work)
+                work_with(&mut ebpf::Programs::start(scene, options)?, scene, state, limit, work)
             }
             Some(options) => {
-                work_with(&mut chains::Chains::new(scene, options), scene, limit, work)
+                work_with(&mut chains::Chains::new(scene, options), scene, state, limit, work)
             }
-            None => work_with(&mut bare::Bare::start(contender, scene, limit)?, scene, limit, work),
+            None => work_with(
+                &mut bare::Bare::start(contender, scene, limit)?,
+                scene,
+                state,
+                limit,
+                work,
+            ),
         }
     })
 }
@@ -164,17 +192,18 @@ pub fn with<T: Send>(
 fn work_with<T>(
     contender: &mut dyn Changing,
     scene: &Scene,
+    state: State,
     limit: Duration,
     work: impl FnOnce(&mut dyn Changing) -> Result<T, MeasureError>,
 ) -> Result<T, MeasureError> {
     let begin = Instant::now();
-    contender.reset(State::Standing)?;
+    contender.reset(state)?;
     let took = begin.elapsed();
     if took > limit {
         let what = format!("install {} rules", scene.rules());
         let why = format!("it takes {:.0} s, and the limit is {limit:?}", took.as_secs_f64());
         return Err(MeasureError::Refused { what, why });
     }
-    scene.check(State::Standing)?;
+    scene.check(state)?;
     work(contender)
 }

@@ -9,6 +9,7 @@ use ringfence_dataplane::enforce::{Ends, HostView, wires};
 
 use super::{Call, Changing, Direction, Form};
 use crate::kernel::MeasureError;
+use crate::measure::memory::allocated;
 use crate::measure::scene::{Scene, State};
 
 /// One thread: the other CPU is the client's.
@@ -42,13 +43,6 @@ impl<'s> Filter<'s> {
         Ok(new)
     }
 
-    fn know(&mut self, state: State) -> Result<(), MeasureError> {
-        if !self.known.contains_key(&state) {
-            self.known.insert(state, PolicyTables { scene: self.scene }.of(state)?);
-        }
-        Ok(())
-    }
-
     fn replace(&mut self, state: State) -> Result<(), MeasureError> {
         let unknown = || MeasureError::wrong("the measurement", "it prepared no tables");
         let tables = self.known.get(&state).ok_or_else(unknown)?;
@@ -64,6 +58,13 @@ impl<'s> Filter<'s> {
 impl Changing for Filter<'_> {
     fn forms(&self) -> &'static [Form] {
         &[Form::One, Form::Hundred, Form::Loaded]
+    }
+
+    fn know(&mut self, state: State) -> Result<(), MeasureError> {
+        if !self.known.contains_key(&state) {
+            self.known.insert(state, PolicyTables { scene: self.scene }.of(state)?);
+        }
+        Ok(())
     }
 
     fn reset(&mut self, state: State) -> Result<(), MeasureError> {
@@ -82,6 +83,14 @@ impl Changing for Filter<'_> {
         let unprepared = || MeasureError::wrong("the measurement", "it prepared no change");
         let to = self.prepared.take().ok_or_else(unprepared)?;
         Call::time(|| self.replace(to))
+    }
+
+    fn process_memory(&mut self) -> Result<Option<u64>, MeasureError> {
+        self.know(State::Standing)?;
+        self.reset(State::Closed)?;
+        let before = allocated();
+        self.reset(State::Standing)?;
+        Ok(Some(allocated().saturating_sub(before)))
     }
 }
 

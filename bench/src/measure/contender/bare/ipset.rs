@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{Difference, iptables, lines};
+use crate::kernel::MeasureError;
 use crate::measure::contender::{Direction, Form};
 use crate::measure::scene::{Invocation, PORT, SERVER};
 
@@ -45,6 +46,18 @@ pub fn processes(form: Form, change: &Difference) -> Vec<Invocation> {
             elements.map(|line| Invocation::line("ipset", &line)).collect()
         }
     }
+}
+
+/// What the set is, without its elements.
+pub fn listed() -> Invocation {
+    Invocation::line("ipset", "list -t allowed")
+}
+
+/// The size of the set that was listed, in bytes.
+pub fn size(said: &str) -> Result<u64, MeasureError> {
+    let size = said.lines().find_map(|line| line.strip_prefix("Size in memory:"));
+    let bytes = size.and_then(|size| size.trim().parse().ok());
+    bytes.ok_or_else(|| MeasureError::wrong("ipset", format!("it tells no size: {said}")))
 }
 
 fn restore(text: String) -> Invocation {

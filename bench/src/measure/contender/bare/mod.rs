@@ -161,6 +161,14 @@ impl Changing for Bare<'_> {
         }
         Ok(Some(took))
     }
+
+    fn exact_memory(&mut self) -> Result<Option<u64>, MeasureError> {
+        if self.kind != Kind::Ipset {
+            return Ok(None);
+        }
+        self.run(&[ipset::listed()])?;
+        ipset::size(&self.said).map(Some)
+    }
 }
 
 /// Whom rules have to let in after a change, and whom to let in or no longer because of it.
