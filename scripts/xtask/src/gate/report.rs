@@ -90,7 +90,7 @@ impl Report {
     }
 
     /// What is to be read first: how it ended, and why.
-    fn findings(&self) -> Vec<String> {
+    pub fn findings(&self) -> Vec<String> {
         let mut said: Vec<String> = self.worse().map(Row::cause).collect();
         said.extend(self.missing.iter().map(|missing| format!("not measured: {missing}")));
         said

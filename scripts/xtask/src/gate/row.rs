@@ -124,7 +124,7 @@ mod tests {
             what: "time".to_owned(),
             unit: "ns",
             base: Some(40.0),
-            head: Some(44.25),
+            head: Some(44.26),
             change: Some(1.1),
             note: "29 of 30 rounds".to_owned(),
             ..row

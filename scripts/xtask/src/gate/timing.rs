@@ -155,8 +155,8 @@ mod tests {
     /// As many rounds, in which head takes `ratio` of what base takes; with a little noise.
     fn rounds(count: usize, ratio: f64) -> Rounds {
         let noise = |number: usize| [1.0, 1.01, 0.99][number % 3];
-        let base: Vec<f64> = (0..count).map(|number| 100.0 * noise(number)).collect();
-        let head = (0..count).map(|number| 100.0 * ratio * noise(number + 1)).collect();
+        let base = vec![100.0; count];
+        let head = (0..count).map(|number| 100.0 * ratio * noise(number)).collect();
         Rounds { base, head }
     }
 
