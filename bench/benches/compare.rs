@@ -171,11 +171,7 @@ impl Keeper {
         Ok(place)
     }
 
-    fn finish(
-        mut self,
-        results: Results,
-        rows: &[Row],
-    ) -> Result<(Record, PathBuf), CompareError> {
+    fn finish(mut self, results: Results, rows: &[Row]) -> Result<(Record, PathBuf), CompareError> {
         self.bar.finish_and_clear();
         self.machine.finish();
         let record = self.record(&results, rows);

@@ -30,11 +30,17 @@ fn every_form_of_change_changes_what_becomes_of_packets() {
     let Some(_granted) = require::kernel() else { return };
     let Some(_granted) = require::tools(&Tool::ALL) else { return };
     for contender in Contender::ALL {
-        if ![Contender::BareIpset, Contender::Userspace].contains(&contender) { continue; }
+        if ![Contender::BareIpset, Contender::Userspace].contains(&contender) {
+            continue;
+        }
         let begin = std::time::Instant::now();
         let found = once(contender, Duration::from_secs(30));
         println!("{contender} {:?}", begin.elapsed());
-        for s in &found.samples { println!("   {:40} {:8} {:12.1} us", s.variant, s.statistic, s.value/1e3); }
-        for s in &found.omissions { println!("   OMISSION {:?}", s); }
+        for s in &found.samples {
+            println!("   {:40} {:8} {:12.1} us", s.variant, s.statistic, s.value / 1e3);
+        }
+        for s in &found.omissions {
+            println!("   OMISSION {:?}", s);
+        }
     }
 }

@@ -1,42 +1,42 @@
-//! Figures that are the same however often and wherever on a machine they are taken.
+//! Figures that are the same however often they are taken on a machine.
 
 use std::collections::BTreeMap;
 
+use aya::maps::MapData;
+use ringfence_bench::goals::Machine;
+use ringfence_bench::kernel::{Engine, MeasureError, Seat, memory_with_inner};
+use ringfence_bench::workload::{Crowd, Entry, Family, Place};
+use ringfence_common::abi::config::Hook;
 use serde::Serialize;
 
 use crate::PROTOCOL;
-use ringfence_bench::goals::{Exact, Machine, WaySize, exact_at};
-use ringfence_bench::kernel::{Keys, Marked, MeasureError, Seat, Station, returns};
-use ringfence_bench::workload::{Crowd, Entry, Family, Place};
+use crate::ways::{Passage, Ways};
 
 /// All that can be counted of the programs in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Counted {
     /// [`PROTOCOL`].
-    pub protocol: u32,
+    protocol: u32,
     /// Where it was counted.
-    pub machine: Machine,
-    /// The figures.
-    pub figures: Vec<Figure>,
+    machine: Machine,
+    figures: Vec<Figure>,
 }
 
 /// A figure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Figure {
-    /// What is counted.
-    pub kind: Kind,
+#[derive(Debug, Serialize)]
+struct Figure {
+    kind: Kind,
     /// Of what.
-    pub of: String,
-    /// How many.
-    pub value: u64,
+    of: String,
+    value: u64,
     /// What it is the sum of, where that is known.
-    pub parts: BTreeMap<String, u64>,
+    parts: BTreeMap<String, u64>,
 }
 
 /// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+enum Kind {
     /// Calls of the kernel on a packet's way.
     HelperCalls,
     /// Translated instructions on a packet's way.
@@ -62,14 +62,24 @@ const ENTRIES: [usize; 2] = [1, 10_000];
 /// refuses.
 pub fn counted() -> Result<Counted, MeasureError> {
     let machine = Machine::this();
-    let exact = exact_at(&ENTRIES)?;
-    let mut figures = programs(&exact);
-    for way in exact.ways.iter().chain(&first_of_connections()?) {
-        let figure = |kind, value: usize| figure(kind, &way.packet, value as u64);
-        figures.push(figure(Kind::HelperCalls, way.calls));
-        figures.push(figure(Kind::PathInstructions, way.instructions));
+    let seat = Seat::take()?;
+    let mut engine = Engine::load(&[Hook::Xdp, Hook::TcIngress, Hook::TcEgress])?;
+    let mut figures = programs(&engine)?;
+    for entries in ENTRIES {
+        figures.push(maps(&mut engine, &seat, entries)?);
     }
-    figures.extend(ENTRIES.map(|entries| maps(&exact, entries)));
+    drop(engine);
+    for (place, at) in [(Place::HostAtXdp, "XDP"), (Place::WorkloadAtTc, "tc")] {
+        let mut ways = Ways::new(&seat, place)?;
+        for (family, ip) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
+            for (passage, packet) in Passage::ALL {
+                let way = ways.shortest(family, passage)?;
+                let name = format!("{ip} {packet}, {at}");
+                figures.push(figure(Kind::HelperCalls, &name, way.calls as u64));
+                figures.push(figure(Kind::PathInstructions, &name, way.instructions as u64));
+            }
+        }
+    }
     Ok(Counted { protocol: PROTOCOL, machine, figures })
 }
 
@@ -77,49 +87,31 @@ fn figure(kind: Kind, of: &str, value: u64) -> Figure {
     Figure { kind, of: of.to_owned(), value, parts: BTreeMap::new() }
 }
 
-fn programs(exact: &Exact) -> Vec<Figure> {
-    let figures = exact.programs.iter().flat_map(|program| {
-        [
-            (Kind::TranslatedInstructions, u64::from(program.translated_instructions)),
-            (Kind::JitedBytes, u64::from(program.jited_bytes)),
-            (Kind::VerifiedInstructions, u64::from(program.verified_instructions)),
-        ]
-        .map(|(kind, value)| figure(kind, &program.name, value))
-    });
-    figures.collect()
-}
-
-fn maps(exact: &Exact, entries: usize) -> Figure {
-    let of_size = exact.maps.iter().filter(|size| size.entries == entries);
-    let parts: BTreeMap<String, u64> = of_size.map(|size| (size.map.clone(), size.bytes)).collect();
-    let value = parts.values().sum();
-    Figure { kind: Kind::MapBytes, of: format!("all maps, {entries} entries"), value, parts }
-}
-
-/// The ways of first packets that policy lets pass: the decision, and what remembers it.
-fn first_of_connections() -> Result<Vec<WaySize>, MeasureError> {
-    let seat = Seat::take()?;
-    let mut ways = Vec::new();
-    for (place, at) in [(Place::HostAtXdp, "XDP"), (Place::WorkloadAtTc, "tc")] {
-        for (family, name) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
-            let crowd = Crowd::new(place, family, Entry::Allow, 100);
-            let (known, new) = (crowd.syn(0), crowd.syn(1));
-            let mut station = Station::new(&seat, place, crowd)?;
-            station.establish(Keys::Hot)?;
-            let marked = Marked::load(station.engine(), place.inbound())?;
-            // The first packet of all fills caches of what is the same for all.
-            marked.way(&known, seat.ifindex())?;
-            let way = marked.way(&new, seat.ifindex())?;
-            if way.returned != returns(place.inbound(), true) {
-                let why = format!("an allowed first packet gave {}", way.returned);
-                return Err(MeasureError::wrong("the program with marks", why));
-            }
-            ways.push(WaySize {
-                packet: format!("{name} allowed first packet, {at}"),
-                instructions: way.contents.instructions,
-                calls: way.contents.calls,
-            });
-        }
+fn programs(engine: &Engine) -> Result<Vec<Figure>, MeasureError> {
+    let mut figures = Vec::new();
+    for hook in [Hook::Xdp, Hook::TcIngress, Hook::TcEgress] {
+        let (name, info) = (engine.name(hook)?, engine.program(hook)?.info()?);
+        let untold = || MeasureError::wrong(&name, "the kernel does not tell its size");
+        let translated = info.size_translated().ok_or_else(untold)? / 8;
+        let verified = info.verified_instruction_count().ok_or_else(untold)?;
+        figures.push(figure(Kind::TranslatedInstructions, &name, translated.into()));
+        figures.push(figure(Kind::JitedBytes, &name, info.size_jitted().into()));
+        figures.push(figure(Kind::VerifiedInstructions, &name, verified.into()));
     }
-    Ok(ways)
+    Ok(figures)
+}
+
+fn maps(engine: &mut Engine, seat: &Seat, entries: usize) -> Result<Figure, MeasureError> {
+    let crowd = Crowd::new(Place::HostAtXdp, Family::V4, Entry::Deny, entries);
+    engine.maps()?.start_again()?;
+    engine.install(&crowd.desired(seat.ifindex()))?;
+    let mut parts = BTreeMap::new();
+    for (name, info) in engine.map_infos()? {
+        let opened = MapData::from_id(info.id());
+        let data = opened.map_err(MeasureError::refused(format!("open the map `{name}`")))?;
+        let bytes = memory_with_inner(&name, data)?;
+        parts.insert(name, bytes);
+    }
+    let value = parts.values().sum();
+    Ok(Figure { kind: Kind::MapBytes, of: format!("all maps, {entries} entries"), value, parts })
 }

@@ -17,6 +17,7 @@
 mod counted;
 mod hot;
 mod serve;
+mod ways;
 mod workloads;
 
 use std::io;

@@ -43,16 +43,13 @@ const G10: f64 = 1.03;
 /// # Errors
 ///
 /// [`MeasureError`] when something that they need cannot be measured.
-pub fn measure(
-    goals: &BTreeSet<Goal>,
-    progress: &dyn Progress,
-) -> Result<Vec<Row>, MeasureError> {
+pub fn measure(goals: &BTreeSet<Goal>, progress: &dyn Progress) -> Result<Vec<Row>, MeasureError> {
     let effort = Effort::of(Form::Full);
     let mut results = Results::default();
     if goals.contains(&Goal::G7) {
         progress.begin("deciding packets of 1K and 10K rules");
-        results.samples = run::alone(|| decisions::measure(DECIDED, 1, effort))
-            .map_err(MeasureError::Missing)?;
+        results.samples =
+            run::alone(|| decisions::measure(DECIDED, 1, effort)).map_err(MeasureError::Missing)?;
     }
     let setups = setups(goals);
     let mut pair = Pair::new()?;
@@ -209,8 +206,7 @@ impl Figures {
     }
 
     fn round_trip(&self, rules: usize) -> Option<Row> {
-        let case =
-            Case { tracking: Tracking::Established, ..usual(Contender::EbpfTcx, rules) };
+        let case = Case { tracking: Tracking::Established, ..usual(Contender::EbpfTcx, rules) };
         let of = |name| self.get(Measurement::RoundTrip, case, variant::UNLOADED, name);
         let (ratio, own) = (of(statistic::RATIO_P50)?, of(statistic::P50)?);
         let added = of(statistic::ADDED_P50)?;
@@ -242,10 +238,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_compared_with_the_decision_and_a_set_with_what_is_added() {
-        let known = |contender| Case {
-            tracking: Tracking::Established,
-            ..usual(contender, 1_000)
-        };
+        let known = |contender| Case { tracking: Tracking::Established, ..usual(contender, 1_000) };
         let decision = [variant::HOT, statistic::MEDIAN];
         let added = ["", statistic::ADDED];
         let samples = vec![
@@ -268,7 +261,8 @@ mod tests {
 
     #[test]
     fn everything_a_goal_needs_is_set_up() {
-        let cases: Vec<Case> = setups(&GOALS.iter().copied().collect()).into_iter().map(|setup| setup.case).collect();
+        let cases: Vec<Case> =
+            setups(&GOALS.iter().copied().collect()).into_iter().map(|setup| setup.case).collect();
         assert_eq!(cases.len(), G7.len() + G8_RULES.len() * (G8.len() + 1));
     }
 }

@@ -60,8 +60,7 @@ fn search(bench: &mut Bench<'_>) -> Result<LossFree, MeasureError> {
     let [own, _] = bench.pair.ends(&bench.case);
     let mut generator = generator(bench, &own)?;
     let mut sink = Sink::new(&own)?;
-    let search =
-        Search { trial: bench.effort.rate, resolution: RESOLUTION, ..Search::default() };
+    let search = Search { trial: bench.effort.rate, resolution: RESOLUTION, ..Search::default() };
     loss_free::measure(&mut generator, &mut sink, Cores::two()?.client, &search)
 }
 

@@ -138,9 +138,8 @@ fn omission(task: Task, case: Case, why: String) -> Omission {
 /// Runs `work` on a thread of its own, since it may move that thread to one core or into a
 /// namespace; an error and a panic alike are told in a line.
 pub fn alone<T: Send>(work: impl FnOnce() -> Result<T, MeasureError> + Send) -> Result<T, String> {
-    let done = thread::scope(|scope| {
-        scope.spawn(|| panic::catch_unwind(AssertUnwindSafe(work))).join()
-    });
+    let done =
+        thread::scope(|scope| scope.spawn(|| panic::catch_unwind(AssertUnwindSafe(work))).join());
     match done {
         Ok(Ok(Ok(value))) => Ok(value),
         Ok(Ok(Err(error))) => Err(one_line(&error.to_string())),

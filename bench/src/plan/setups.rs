@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use ringfence_testbed::lab::{
-    Case, Contender, Family, Mismatch, Position, Tracking, Transport,
-};
+use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking, Transport};
 
 use crate::record::{Measurement, variant};
 
@@ -175,7 +173,7 @@ fn other_ports(contender: Contender, rules: usize) -> Case {
 }
 
 fn smoke() -> Vec<Setup> {
-    use Contender::{BareIptables, EbpfTcx, EmptyTcx, None, Nftables};
+    use Contender::{BareIptables, EbpfTcx, EmptyTcx, Nftables, None};
     let mut all = Vec::new();
     for contender in [None, EmptyTcx, EbpfTcx, Nftables, BareIptables] {
         let case = usual(contender, 10);

@@ -175,9 +175,8 @@ impl Figures {
             if key.case.contender != contender || !question.takes(key) {
                 continue;
             }
-            let is_better = |(case, _): &(Case, &Figure)| {
-                question.rank(&key.case) < question.rank(case)
-            };
+            let is_better =
+                |(case, _): &(Case, &Figure)| question.rank(&key.case) < question.rank(case);
             if found.get(&key.case.rules).is_none_or(is_better) {
                 found.insert(key.case.rules, (key.case, figure));
             }

@@ -37,7 +37,8 @@ pub fn read(file: &Path) -> Result<(Machine, Run), RecordError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let Some((name, value)) = line.split_once(": ").or_else(|| Some((line.strip_suffix(':')?, "")))
+        let Some((name, value)) =
+            line.split_once(": ").or_else(|| Some((line.strip_suffix(':')?, "")))
         else {
             let why = "it is no `name: value`".to_owned();
             return Err(RecordError::Line { file: file.to_owned(), line: number, why });

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, WriterBuilder};
 use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking};
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{GoalLine, Measurement, Omission, RecordError, Sample};
 

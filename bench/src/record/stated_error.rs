@@ -72,14 +72,17 @@ fn round_trip(variant: &str, statistic: &str) -> StatedError {
         statistic::OFFERED => StatedError::new(0.15, 1_000.0, LOSS_FREE),
         statistic::MAX | statistic::P999 => StatedError::new(0.9, 100_000.0, EXTREME),
         statistic::P99 if is_calm => StatedError::new(0.5, 20_000.0, TAIL),
-        statistic::P50 | statistic::P90 | statistic::ADDED_P50 if is_calm => StatedError::new(0.10, 2_000.0, ROUND_TRIP),
+        statistic::P50 | statistic::P90 | statistic::ADDED_P50 if is_calm => {
+            StatedError::new(0.10, 2_000.0, ROUND_TRIP)
+        }
         _ => StatedError::new(0.5, 50_000.0, QUEUE),
     }
 }
 
 const DECISION: &str = "the kernel reports whole nanoseconds (1 at either end), and where tables lie in memory, which is anew in each pass, moves a decision by up to a tenth";
 const SEND: &str = "one core does everything, so no other timer is in it; a veth's send of 1 to 2 µs moves by a tenth with the clock's speed and with the place of tables in memory";
-const CPU: &str = "the kernel counts busy time of a whole machine, whatever else runs on it included";
+const CPU: &str =
+    "the kernel counts busy time of a whole machine, whatever else runs on it included";
 const ROUND_TRIP: &str = "two sends and two wake-ups of a spinning end: 2 µs are one missed look at the socket; a tenth is the clock's speed";
 const RATIO: &str = "both were measured in turns, so the clock's speed is not in it";
 const TAIL: &str =

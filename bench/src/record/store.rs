@@ -106,8 +106,8 @@ impl Record {
 
 /// Gives a folder the first name that is free: `name`, `name-2`, `name-3`, …
 fn publish(folder: &Path, parent: &Path, name: &str) -> Result<PathBuf, RecordError> {
-    let names =
-        (1_u32..).map(|number| if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
+    let names = (1_u32..)
+        .map(|number| if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
     for name in names {
         let place = parent.join(name);
         if place.symlink_metadata().is_ok() {
@@ -191,9 +191,15 @@ mod tests {
         };
         let unknown = said(&text.replacen("bare-iptables,", "naked-iptables,", 1));
         assert!(unknown.contains("send.csv`, line "), "{unknown}");
-        assert!(unknown.contains(", column `contender`: unknown variant `naked-iptables`"), "{unknown}");
+        assert!(
+            unknown.contains(", column `contender`: unknown variant `naked-iptables`"),
+            "{unknown}"
+        );
         let number = said(&text.replacen("none,0,last", "none,some,last", 1));
-        assert!(number.ends_with("line 2, column `rules`: invalid digit found in string"), "{number}");
+        assert!(
+            number.ends_with("line 2, column `rules`: invalid digit found in string"),
+            "{number}"
+        );
         let short = said(&(text.clone() + "none,0,last\n"));
         assert!(short.ends_with("it has 3 columns and not 11"), "{short}");
         let columns = said(&text.replacen("per_packet_ns", "per_packet_ms", 1));

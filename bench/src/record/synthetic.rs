@@ -134,7 +134,8 @@ fn measure(all: &mut Vec<Sample>, contender: Contender, rules: usize, mismatch: 
         return;
     }
     for (place, load) in variant::LOADS.into_iter().enumerate() {
-        let waiting = 3_f64.powi(i32::try_from(place % 4).unwrap()) + if place >= 4 { 1.0 } else { 0.0 };
+        let waiting =
+            3_f64.powi(i32::try_from(place % 4).unwrap()) + if place >= 4 { 1.0 } else { 0.0 };
         let trip = (15_000.0 + added) * waiting;
         add(Measurement::RoundTrip, load, statistic::P50, trip);
         add(Measurement::RoundTrip, load, statistic::P99, trip * 4.0);

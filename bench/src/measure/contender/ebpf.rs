@@ -118,14 +118,7 @@ impl<'s> Programs<'s> {
 
 impl Changing for Programs<'_> {
     fn forms(&self) -> &'static [Form] {
-        &[
-            Form::One,
-            Form::Applied,
-            Form::Hundred,
-            Form::Loaded,
-            Form::Incremental,
-            Form::Rebuilt,
-        ]
+        &[Form::One, Form::Applied, Form::Hundred, Form::Loaded, Form::Incremental, Form::Rebuilt]
     }
 
     fn reset(&mut self, state: State) -> Result<(), MeasureError> {

@@ -27,7 +27,11 @@ impl<'s> Filter<'s> {
     /// Starts it with a policy that is closed, after packets have gone through it without one.
     pub fn start(scene: &'s Scene) -> Result<Self, MeasureError> {
         let nothing = PolicyTables { scene }.open()?;
-        let options = live::Options { mode: Default::default(), settings: Default::default(), threads: THREADS };
+        let options = live::Options {
+            mode: Default::default(),
+            settings: Default::default(),
+            threads: THREADS,
+        };
         let (running, wires) = scene.in_box(|| {
             let wires = find(scene, &nothing)?;
             let running = live::start(wires.clone(), &nothing, options);
@@ -114,7 +118,8 @@ impl PolicyTables<'_> {
 /// The wire to the server; to be called in the box.
 fn find(scene: &Scene, tables: &Tables) -> Result<Vec<Wire>, MeasureError> {
     let links = scene.filter_box()?.links.iter();
-    let ends = links.map(|link| Ends { inside: link.inside.clone(), outside: link.outside.clone() });
+    let ends =
+        links.map(|link| Ends { inside: link.inside.clone(), outside: link.outside.clone() });
     let host = HostView::read().map_err(MeasureError::refused("look at the box"))?;
     let wires = wires(tables, &ends.collect::<Vec<_>>(), &host);
     Ok(wires.map_err(MeasureError::refused("find the wire to the server"))?.wires)

@@ -119,9 +119,8 @@ impl ValueFormatter<f64> for Axis {
 /// The least and the greatest of what are numbers.
 fn ends(logs: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = logs.filter(|log| log.is_finite());
-    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), log| {
-        (low.min(log), high.max(log))
-    })
+    finite
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), log| (low.min(log), high.max(log)))
 }
 
 /// The next of 1, 2, 5, 10, … at or below a logarithm.

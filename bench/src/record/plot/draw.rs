@@ -29,7 +29,10 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 pub fn plot(chart: &Chart) -> Result<Plot, RecordError> {
     let mut svg = String::new();
     let drawn = picture(chart, &mut svg);
-    drawn.map_err(|error| RecordError::Plot { file: chart.file.to_owned(), why: error.to_string() })?;
+    drawn.map_err(|error| RecordError::Plot {
+        file: chart.file.to_owned(),
+        why: error.to_string(),
+    })?;
     let Chart { file, title, note, .. } = chart;
     Ok(Plot { file, title: title.clone(), note: note.clone(), svg })
 }

@@ -33,13 +33,7 @@ pub fn steered(figures: &Figures) -> Chart {
     )
 }
 
-fn chart(
-    figures: &Figures,
-    file: &'static str,
-    loads: &[&str],
-    title: &str,
-    note: &str,
-) -> Chart {
+fn chart(figures: &Figures, file: &'static str, loads: &[&str], title: &str, note: &str) -> Chart {
     let rules = choice::shown_rules(figures, Measurement::RoundTrip);
     let panels = [(statistic::P50, "half of all packets"), (statistic::P99, "99 of 100 packets")];
     let panels = panels.into_iter().filter_map(|(statistic, who)| {

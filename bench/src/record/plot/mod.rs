@@ -44,5 +44,9 @@ pub fn draw(record: &Record) -> Result<Vec<Plot>, RecordError> {
         rules::change(&figures),
         rules::memory(&figures),
     ];
-    charts.into_iter().filter(|chart| !chart.panels.is_empty()).map(|chart| draw::plot(&chart)).collect()
+    charts
+        .into_iter()
+        .filter(|chart| !chart.panels.is_empty())
+        .map(|chart| draw::plot(&chart))
+        .collect()
 }

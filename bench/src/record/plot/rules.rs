@@ -48,12 +48,13 @@ pub fn send(figures: &Figures) -> Chart {
 
 /// A decision in the kernel.
 pub fn decision(figures: &Figures) -> Chart {
-    let panels = choice::variants(figures, Measurement::Decision).into_iter().filter_map(|variant| {
-        let question = Question::new(Measurement::Decision, &variant, statistic::MEDIAN);
-        let lines = lines(|contender| owned(figures.by_rules(&question, contender)));
-        let title = if variant.is_empty() { "one packet" } else { &variant };
-        panel(title, DECISION, lines, 1.0, number::time_tick)
-    });
+    let panels =
+        choice::variants(figures, Measurement::Decision).into_iter().filter_map(|variant| {
+            let question = Question::new(Measurement::Decision, &variant, statistic::MEDIAN);
+            let lines = lines(|contender| owned(figures.by_rules(&question, contender)));
+            let title = if variant.is_empty() { "one packet" } else { &variant };
+            panel(title, DECISION, lines, 1.0, number::time_tick)
+        });
     Chart {
         file: "decision.svg",
         title: "A decision in the kernel, by number of rules".to_owned(),
@@ -65,15 +66,17 @@ pub fn decision(figures: &Figures) -> Chart {
 
 /// Packets a second, let through and denied.
 pub fn throughput(figures: &Figures) -> Chart {
-    let rates = [
-        (Measurement::LossFree, "let through without loss"),
-        (Measurement::Drop, "denied"),
-    ];
+    let rates =
+        [(Measurement::LossFree, "let through without loss"), (Measurement::Drop, "denied")];
     Chart {
         file: "throughput.svg",
         title: "Packets a second, by number of rules".to_owned(),
-        note: "Small packets through one queue. Both axes are logarithmic; more is better.".to_owned(),
-        panels: rates.into_iter().flat_map(|(measurement, title)| rate(figures, measurement, title, "packets")).collect(),
+        note: "Small packets through one queue. Both axes are logarithmic; more is better."
+            .to_owned(),
+        panels: rates
+            .into_iter()
+            .flat_map(|(measurement, title)| rate(figures, measurement, title, "packets"))
+            .collect(),
     }
 }
 
@@ -120,7 +123,8 @@ fn rate(figures: &Figures, measurement: Measurement, title: &str, unit: &str) ->
     let panel = |variant: &String| {
         let question = Question::new(measurement, variant, statistic::RATE);
         let lines = lines(|contender| owned(figures.by_rules(&question, contender)));
-        let title = if variant.is_empty() { title.to_owned() } else { format!("{title}, {variant}") };
+        let title =
+            if variant.is_empty() { title.to_owned() } else { format!("{title}, {variant}") };
         panel(&title, unit_label(unit), lines, 1.0, number::rate_tick)
     };
     variants.iter().filter_map(panel).collect()

@@ -6,8 +6,7 @@ use super::{Difference, iptables, lines};
 use crate::measure::contender::{Direction, Form};
 use crate::measure::scene::{Invocation, PORT, SERVER};
 
-pub const FORMS: &[Form] =
-    &[Form::One, Form::Hundred, Form::Loaded, Form::Rebuilt, Form::Flushed];
+pub const FORMS: &[Form] = &[Form::One, Form::Hundred, Form::Loaded, Form::Rebuilt, Form::Flushed];
 
 /// What is created of a set; the size of its table is the tool's own choice, and grows.
 const TYPE: &str = "hash:ip,port maxelem 262144";

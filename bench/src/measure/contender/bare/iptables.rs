@@ -37,7 +37,9 @@ pub fn processes(tool: Tool, form: Form, change: &Difference) -> Vec<Invocation>
     };
     match form {
         Form::Loaded | Form::Rebuilt => vec![whole(tool, all)],
-        Form::Flushed => vec![Invocation::line(tool.one, "-F FORWARD"), more(tool, "-A FORWARD", all)],
+        Form::Flushed => {
+            vec![Invocation::line(tool.one, "-F FORWARD"), more(tool, "-A FORWARD", all)]
+        }
         Form::Hundred => vec![more(tool, command, changed)],
         _ => {
             let rules = changed.iter().map(rule);

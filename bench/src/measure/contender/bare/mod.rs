@@ -89,11 +89,7 @@ impl<'s> Bare<'s> {
         call.ok_or_else(|| MeasureError::wrong("the measurement", "it prepared no process"))
     }
 
-    fn processes(
-        &self,
-        form: Form,
-        direction: Direction,
-    ) -> Result<Vec<Invocation>, MeasureError> {
+    fn processes(&self, form: Form, direction: Direction) -> Result<Vec<Invocation>, MeasureError> {
         let change = Difference::of(form, direction, self.scene.rules());
         match self.kind {
             Kind::Iptables(tool) => Ok(iptables::processes(tool, form, &change)),

@@ -7,8 +7,7 @@ use crate::kernel::MeasureError;
 use crate::measure::contender::{Direction, Form};
 use crate::measure::scene::{Invocation, PORT, SERVER};
 
-pub const FORMS: &[Form] =
-    &[Form::One, Form::Hundred, Form::Loaded, Form::Rebuilt, Form::Flushed];
+pub const FORMS: &[Form] = &[Form::One, Form::Hundred, Form::Loaded, Form::Rebuilt, Form::Flushed];
 
 /// What names the chain.
 const CHAIN: &str = "ip measured forward";
