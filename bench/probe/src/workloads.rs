@@ -74,7 +74,6 @@ impl Workload {
             Way::Random,
             LARGE,
         ),
-        Self::kernel("denied, tc, 1K entries, one peer", TC, Packets::First, Way::Alone, 1_000),
         Self::kernel("established, XDP, 1K entries, one peer", XDP, KNOWN, Way::Alone, 1_000),
         Self::kernel("established, XDP, 100K entries, all peers", XDP, KNOWN, Way::Random, LARGE),
         Self::kernel("established, tc, 1K entries, one peer", TC, KNOWN, Way::Alone, 1_000),

@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::row::{Row, Verdict};
 use super::server::Server;
-use super::sign::{FEWEST_ROUNDS, LEAST_RATIO, Reading};
+use super::sign::{FEWEST_ROUNDS, LEAST_RATIO, Reading, median};
 
 /// Rounds, unless somebody says otherwise.
 pub const ROUNDS: usize = 30;
@@ -101,7 +101,7 @@ impl Rounds {
     }
 
     fn reading(&self) -> Reading {
-        Reading::of(self.base.iter().zip(&self.head).map(|(base, head)| head / base).collect())
+        Reading::of(&self.base, &self.head)
     }
 }
 
@@ -118,8 +118,8 @@ fn row(name: &str, first: &Rounds, again: Option<&Rounds>, rounds: usize) -> Row
         what: "time".to_owned(),
         of: name.to_owned(),
         unit: "ns",
-        base: Some(median(&first.base)),
-        head: Some(median(&first.head)),
+        base: Some(median(first.base.clone())),
+        head: Some(median(first.head.clone())),
         change: Some(reading.ratio),
         allowed: LEAST_RATIO - 1.0,
         verdict,
@@ -139,13 +139,6 @@ fn note(first: Reading, again: Option<Reading>) -> String {
             format!("{}; once more: {ratio:.3}×, {}", say(first), say(again))
         }
     }
-}
-
-/// The value in the middle.
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
