@@ -86,6 +86,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Builds Ringfence's object from the sources in `folder`, whatever they are, with the toolchain that
+/// `checkout` has, and puts it in its place there.
+pub fn rebuild(folder: &Path, checkout: &Path) -> Result<()> {
+    let toolchain = Toolchain::find(None, checkout)?;
+    let object = &OBJECTS[0];
+    let built = build(&toolchain, folder, object)?;
+    put(folder, object, &built)
+}
+
 /// The root of the checkout whose `cargo xtask` this is.
 pub fn checkout() -> Result<PathBuf> {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR")

@@ -6,6 +6,7 @@ mod child;
 mod ebpf;
 mod faults;
 mod fuzz;
+mod gate;
 mod goals;
 mod man;
 mod nightly;
@@ -34,6 +35,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Make small mistakes in a copy of the engine; the tests have to notice each
     Faults(faults::Arguments),
+    /// Compare the working tree with a revision: fail when it is slower
+    Gate(gate::Arguments),
     /// Measure the goals of performance on this machine
     Goals(goals::Arguments),
     /// Write the manual pages to target/man
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Faults(arguments) => faults::run(&arguments),
+        Task::Gate(arguments) => return exit_code(gate::run(&arguments)),
         Task::Goals(arguments) => return exit_code(goals::run(&arguments)),
         Task::Man => man::run(),
         Task::Nightly(arguments) => nightly::run(&arguments),
