@@ -51,8 +51,12 @@ pub struct Effort {
     pub rate: Duration,
     /// Rounds of a rate.
     pub rate_rounds: usize,
-    /// Changes.
+    /// The time of changes.
     pub change: change::Effort,
+    /// Changes while packets are counted.
+    pub changes: u32,
+    /// How often everything is installed anew for its memory.
+    pub memory_rounds: u32,
     /// Rounds of decisions.
     pub decision_rounds: usize,
     /// How often a program runs in one of those.
@@ -77,6 +81,8 @@ impl Effort {
                     time: milliseconds(50),
                     limit: milliseconds(5000),
                 },
+                changes: 2,
+                memory_rounds: 1,
                 decision_rounds: 1,
                 repeat: 1_000,
             },
@@ -93,6 +99,8 @@ impl Effort {
                     time: milliseconds(1000),
                     limit: milliseconds(30000),
                 },
+                changes: 20,
+                memory_rounds: 1,
                 decision_rounds: 9,
                 repeat: 100_000,
             },
@@ -109,6 +117,8 @@ impl Effort {
                     time: milliseconds(2000),
                     limit: milliseconds(60000),
                 },
+                changes: 100,
+                memory_rounds: 2,
                 decision_rounds: 21,
                 repeat: 100_000,
             },

@@ -100,9 +100,8 @@ pub fn measure(
         };
         match measured {
             Ok(found) => {
-                let (samples, omissions) = found;
-                results.samples.extend(samples);
-                results.omissions.extend(omissions);
+                results.samples.extend(found.samples);
+                results.omissions.extend(found.omissions);
             }
             Err(why) => results.omissions.push(omission(*task, setup.case, why)),
         }
@@ -111,7 +110,7 @@ pub fn measure(
 
 /// The findings of a measurement that leaves nothing out.
 const fn whole(samples: Vec<Sample>) -> Findings {
-    (samples, Vec::new())
+    Findings { samples, omissions: Vec::new() }
 }
 
 impl Task {
@@ -128,6 +127,8 @@ impl Task {
             Self::Connect => whole(rates::connect(bench)?),
             Self::Cpu => whole(rates::cpu(bench)?),
             Self::Change => changes::time(bench),
+            Self::Disturbance => changes::disturbance(bench),
+            Self::Memory => changes::memory(bench),
         })
     }
 }

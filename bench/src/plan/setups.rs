@@ -63,6 +63,10 @@ pub enum Task {
     Cpu,
     /// The time of a change.
     Change,
+    /// What a change does to packets.
+    Disturbance,
+    /// Memory.
+    Memory,
 }
 
 impl Task {
@@ -80,6 +84,8 @@ impl Task {
             Self::Connect => Measurement::Connect,
             Self::Cpu => Measurement::Cpu,
             Self::Change => Measurement::Change,
+            Self::Disturbance => Measurement::Disturbance,
+            Self::Memory => Measurement::Memory,
         }
     }
 
@@ -98,7 +104,7 @@ impl Task {
     /// Whether the contender has to be in place before. The others put it there themselves.
     #[must_use]
     pub const fn needs_contender(self) -> bool {
-        !matches!(self, Self::Change)
+        !matches!(self, Self::Change | Self::Disturbance | Self::Memory)
     }
 }
 
@@ -182,7 +188,7 @@ fn smoke() -> Vec<Setup> {
     }
     for contender in [EbpfTcx, BareIptables] {
         all.push(Setup::udp(denied(contender, 10), &[Task::Drop]));
-        all.push(Setup::udp(usual(contender, 10), &[Task::Change]));
+        all.push(Setup::udp(usual(contender, 10), &[Task::Change, Task::Memory]));
     }
     all
 }
@@ -249,10 +255,10 @@ fn full() -> Vec<Setup> {
 fn main_tasks(rules: usize) -> Vec<Task> {
     let mut tasks = vec![Task::Send];
     if rules >= 1_000 {
-        tasks.extend([Task::RoundTrip, Task::Change]);
+        tasks.extend([Task::RoundTrip, Task::Change, Task::Memory]);
     }
     if matches!(rules, 1_000 | 10_000) {
-        tasks.extend([Task::Steered, Task::FirstPacket, Task::LossFree]);
+        tasks.extend([Task::Steered, Task::FirstPacket, Task::LossFree, Task::Disturbance]);
     }
     if rules == 10_000 {
         tasks.extend([Task::Loaded, Task::Cpu]);
