@@ -96,11 +96,11 @@ pub const FULL_LOAD: Change = Change {
 
 impl Change {
     /// A contender's figures of it by number of rules.
-    pub fn by_rules<'a>(
+    pub fn by_rules(
         self,
-        figures: &'a Figures,
+        figures: &Figures,
         contender: Contender,
-    ) -> BTreeMap<usize, (Case, &'a Figure)> {
+    ) -> BTreeMap<usize, (Case, &Figure)> {
         let of = |statistic| {
             let question = Question::new(Measurement::Change, self.variant, statistic);
             figures.by_rules(&question, contender)

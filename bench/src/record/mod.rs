@@ -2,6 +2,7 @@
 
 mod choice;
 mod claims;
+mod compare;
 mod figures;
 mod goal_line;
 mod growth;
@@ -21,6 +22,8 @@ mod synthetic;
 mod words;
 
 pub use self::claims::{Answer, Reading, Verdict, answers};
+pub use self::compare::table as comparison_table;
+pub use self::compare::{Change, Compared, Comparison, MachineDifference, compare};
 pub use self::figures::{Figure, Figures, Key, Question, TRACKINGS};
 pub use self::goal_line::GoalLine;
 pub use self::plot::Plot;

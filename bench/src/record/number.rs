@@ -92,8 +92,10 @@ pub fn bytes(value: f64) -> String {
 /// A number of rules: `10`, `1K`, `100K`, `1.5K`.
 pub fn rules(count: usize) -> String {
     match count {
-        _ if count >= 1_000_000 && count % 1_000_000 == 0 => format!("{}M", count / 1_000_000),
-        _ if count >= 1_000 && count % 1_000 == 0 => format!("{}K", count / 1_000),
+        _ if count >= 1_000_000 && count.is_multiple_of(1_000_000) => {
+            format!("{}M", count / 1_000_000)
+        }
+        _ if count >= 1_000 && count.is_multiple_of(1_000) => format!("{}K", count / 1_000),
         _ => count.to_string(),
     }
 }

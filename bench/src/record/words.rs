@@ -91,6 +91,10 @@ pub mod statistic {
     pub const SENT: &str = "sent";
     /// Segments of TCP that were sent again.
     pub const RETRANSMITTED: &str = "retransmitted";
+    /// Changes that were made.
+    pub const CHANGES: &str = "changes";
+    /// Hosts on which rules were installed at once.
+    pub const HOSTS: &str = "hosts";
     /// Memory of the kernel.
     pub const KERNEL: &str = "kernel";
     /// Memory of a process in user space.

@@ -11,6 +11,7 @@ mod goals;
 mod man;
 mod nightly;
 mod object_diff;
+mod results;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Task {
     Man,
     /// Ask about a million generated packets, from another seed each time
     Nightly(nightly::Arguments),
+    /// Compare records of measurements, or draw one anew
+    Results(results::Arguments),
     /// Install what building the object needs: Debian packages and bpf-linker
     Toolchain(toolchain::install::Arguments),
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Goals(arguments) => return exit_code(goals::run(&arguments)),
         Task::Man => man::run(),
         Task::Nightly(arguments) => nightly::run(&arguments),
+        Task::Results(arguments) => return exit_code(results::run(&arguments)),
         Task::Toolchain(arguments) => toolchain::install::run(&arguments),
     };
     exit_code(result.map(|()| ExitCode::SUCCESS))

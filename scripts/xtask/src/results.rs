@@ -1,0 +1,28 @@
+//! `cargo xtask results`: builds the program that reads records and runs it.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::child;
+
+/// Arguments of `cargo xtask results`.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Arguments {
+    /// What the program is told: `--help` lists it
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// Builds and runs; the exit code is that of the program. It measures nothing, so it is not
+/// optimised.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut build = child::clean("cargo");
+    build.args(["run", "--quiet", "--locked", "--package", "ringfence-bench"]);
+    build.args(["--bin", "results", "--"]).args(&arguments.arguments);
+    let status = build.status().context("cannot start `cargo`")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
