@@ -4,7 +4,7 @@
 //! packets of many senders, the key is written into the frame just before the program under test
 //! gets it. Drawing costs the same whoever decides afterwards.
 
-use ringfence_controls::{DRAWN, Draws, draws};
+use ringfence_controls::{DRAWN, Draws, draws, routed};
 
 use crate::frame::Frame;
 use crate::maps;
@@ -15,6 +15,17 @@ pub fn draw(frame: Frame) -> bool {
     let Some(turn) = take_turns(1) else { return false };
     let Some(drawn) = maps::DRAWS.get(0) else { return false };
     frame.write(drawn[draws::OFFSET] & draws::LAST_OFFSET, key(drawn, turn))
+}
+
+/// Undoes what a router has done to the frame; whether all of it goes that far.
+#[inline(always)]
+pub fn unroute(frame: Frame) -> bool {
+    let Some(routed) = maps::ROUTED.get(0) else { return false };
+    let [first, second, third] = [0, 1, 2].map(|word| routed[routed::ADDRESSES + word]);
+    frame.write(0, first)
+        && frame.write(4, second)
+        && frame.write(8, third)
+        && frame.write(routed[routed::OFFSET] & draws::LAST_OFFSET, routed[routed::HOPS_LEFT])
 }
 
 /// The interface to be flooded.

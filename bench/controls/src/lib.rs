@@ -31,6 +31,19 @@ pub mod draws {
     pub const LAST_OFFSET: u32 = 63;
 }
 
+/// What routers change in a frame, by [`routed`], as it stood there before.
+pub type Routed = [u32; 5];
+
+/// Positions in [`Routed`].
+pub mod routed {
+    /// The first of three words that begin the frame: the Ethernet addresses.
+    pub const ADDRESSES: usize = 0;
+    /// The offset in the frame of the word with the hops left, at most [`super::draws::LAST_OFFSET`].
+    pub const OFFSET: usize = 3;
+    /// That word; in IPv4 the header's checksum is its second half.
+    pub const HOPS_LEFT: usize = 4;
+}
+
 /// Key of the table from IPv4 address to identity: the address as it stands in the packet, and zero.
 pub type IdentityKey = [u32; 2];
 

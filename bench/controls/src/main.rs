@@ -61,10 +61,23 @@ pub fn draw_xdp(context: XdpContext) -> u32 {
 /// Sends the frame, with the next key, out of an interface.
 #[xdp]
 pub fn flood_xdp(context: XdpContext) -> u32 {
-    let is_drawn = draw::draw(Frame::from(&context));
+    flood(draw::draw(Frame::from(&context)))
+}
+
+/// The same for frames that a router lets pass or drops: the kernel hands each frame to the program
+/// again as whoever had it last has left it.
+#[xdp]
+pub fn flood_routed_xdp(context: XdpContext) -> u32 {
+    let frame = Frame::from(&context);
+    flood(draw::unroute(frame) && draw::draw(frame))
+}
+
+/// Sends a frame that is complete.
+#[inline(always)]
+fn flood(is_complete: bool) -> u32 {
     match draw::interface() {
         // SAFETY: the helper takes numbers and returns one.
-        Some(index) if is_drawn => unsafe { bpf_redirect(index, 0) as u32 },
+        Some(index) if is_complete => unsafe { bpf_redirect(index, 0) as u32 },
         _ => xdp_action::XDP_ABORTED,
     }
 }

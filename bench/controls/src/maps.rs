@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, Prog
 use aya_ebpf::macros::btf_map;
 use ringfence_common::abi::config::Selector;
 use ringfence_common::abi::table::{CHUNK_BUCKETS, Layout, NarrowBucket, chunks};
-use ringfence_controls::{Draws, IdentityKey, PolicyData, VerdictKey, verdict};
+use ringfence_controls::{Draws, IdentityKey, PolicyData, Routed, VerdictKey, verdict};
 
 /// What the loader replaces.
 const SIZE: usize = 1;
@@ -17,6 +17,10 @@ const MMAPABLE: usize = 1 << 10;
 
 #[btf_map]
 pub static DRAWS: Array<Draws, 1> = Array::new();
+
+/// What is written into frames that a router may have had.
+#[btf_map]
+pub static ROUTED: Array<Routed, 1> = Array::new();
 
 /// How many keys have been drawn.
 #[btf_map]

@@ -9,7 +9,7 @@ use aya::programs::{Program as AnyProgram, SchedClassifier, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use ringfence_common::abi::config::Hook;
-use ringfence_controls::{DRAWN, Draws, draws, policy_data, service};
+use ringfence_controls::{DRAWN, Draws, Routed, draws, policy_data, routed, service};
 
 use super::{MeasureError, Program};
 
@@ -34,6 +34,8 @@ pub enum Control {
     DrawTc,
     /// Writes the next key into the frame and sends it out of an interface.
     FloodXdp,
+    /// The same with frames that a router has had: it undoes what that has done to them.
+    FloodRoutedXdp,
     /// Decides by two hash maps.
     TwoHashesXdp,
     /// The same at tc.
@@ -54,13 +56,14 @@ pub enum Control {
 
 impl Control {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::EmptyXdp,
         Self::EmptyTc,
         Self::DropXdp,
         Self::DrawXdp,
         Self::DrawTc,
         Self::FloodXdp,
+        Self::FloodRoutedXdp,
         Self::TwoHashesXdp,
         Self::TwoHashesTc,
         Self::ThreeTriesXdp,
@@ -81,6 +84,7 @@ impl Control {
             Self::DrawXdp => "draw_xdp",
             Self::DrawTc => "draw_tc",
             Self::FloodXdp => "flood_xdp",
+            Self::FloodRoutedXdp => "flood_routed_xdp",
             Self::TwoHashesXdp => "two_hashes_xdp",
             Self::TwoHashesTc => "two_hashes_tc",
             Self::ThreeTriesXdp => "three_tries_xdp",
@@ -113,6 +117,7 @@ pub struct Rule {
 pub struct Controls {
     ebpf: Ebpf,
     draws: Array<MapData, Draws>,
+    routed: Array<MapData, Routed>,
     turn: PerCpuArray<MapData, u64>,
     counters: PerCpuArray<MapData, u64>,
     sum: PerCpuArray<MapData, u64>,
@@ -155,6 +160,7 @@ impl Controls {
         }
         Ok(Self {
             draws: take(&mut ebpf, "DRAWS")?,
+            routed: take(&mut ebpf, "ROUTED")?,
             turn: take(&mut ebpf, "TURN")?,
             counters: take(&mut ebpf, "COUNTERS")?,
             sum: take(&mut ebpf, "SUM")?,
@@ -287,6 +293,43 @@ impl Controls {
         let zero = cpus.and_then(|cpus| PerCpuValues::try_from(vec![0; cpus]));
         let zero = zero.map_err(MeasureError::refused("count CPUs"))?;
         self.turn.set(0, zero, 0).map_err(MeasureError::refused("begin with the first key"))
+    }
+
+    /// As [`Controls::prepare_flood`], for [`Control::FloodRoutedXdp`] and frames like this one.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Refused`].
+    ///
+    /// # Panics
+    ///
+    /// As there; when it is not a frame of IPv4 or IPv6 without a VLAN.
+    pub fn prepare_routed_flood(
+        &mut self,
+        offset: u32,
+        keys: &[u32],
+        index: u32,
+        frame: &[u8],
+    ) -> Result<(), MeasureError> {
+        let hops_offset = match frame.get(12..14) {
+            // Time to live, protocol and checksum; payload's length, next header and hop limit.
+            Some([0x08, 0x00]) => 14 + 8,
+            Some([0x86, 0xdd]) => 14 + 4,
+            _ => panic!("a router routes IPv4 and IPv6"),
+        };
+        let word = |at: usize| {
+            let bytes = frame[at..at + 4].try_into().expect("a word has four bytes");
+            u32::from_ne_bytes(bytes)
+        };
+        let mut routed = [0; routed::HOPS_LEFT + 1];
+        for number in 0..3 {
+            routed[routed::ADDRESSES + number] = word(4 * number);
+        }
+        routed[routed::OFFSET] = hops_offset as u32;
+        routed[routed::HOPS_LEFT] = word(hops_offset);
+        let refused = MeasureError::refused("prepare what routers change");
+        self.routed.set(0, routed, 0).map_err(refused)?;
+        self.prepare_flood(offset, keys, index)
     }
 
     /// How many keys have been taken so far.

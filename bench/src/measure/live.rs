@@ -4,6 +4,12 @@
 //! program sends each out of an interface. That costs a fraction of what a packet socket does, so
 //! more of a core is left for the filter.
 //!
+//! The kernel hands the same few pages to the program over and over, as whoever had them last has
+//! left them. A router changes the Ethernet addresses and the hops that are left, and would drop the
+//! frame unseen the next time; so the program writes both anew.
+//!
+//! They have no UDP checksum, which nobody on the way asks for; a receiver of IPv6 would refuse them.
+//!
 //! Such frames take the way of XDP over the wire, which is open only where the receiver looks for
 //! them: where it has a program for XDP. If it has none, one that lets everything pass is put there
 //! for as long as the generator lives, and what that costs is in the figure.
@@ -76,9 +82,9 @@ impl LiveGenerator {
         };
         let keys: Vec<u32> = flow.ports(PORTS).iter().map(two_ports).cycle().take(DRAWN).collect();
         let ports_offset = if flow.source.is_ipv4() { 14 + 20 } else { 14 + 40 };
-        controls.prepare_flood(ports_offset, &keys, near_index)?;
         // Nobody makes its checksum anew for each port.
         let frame = flow.frame_without_checksum(Hop::between(near, far)?, SHORTEST_PAYLOAD);
+        controls.prepare_routed_flood(ports_offset, &keys, near_index, &frame)?;
         let near = near.namespace.try_clone();
         let near = near.map_err(MeasureError::refused("keep a namespace"))?;
         Ok(Self { controls, near, frame })
@@ -109,7 +115,8 @@ impl LiveGenerator {
     pub fn send_frames(&self, core: usize, frames: u32) -> Result<LiveSent, MeasureError> {
         in_namespace(&self.near, || {
             Cores::pin(core)?;
-            let ns = self.controls.program(Control::FloodXdp)?.run_live(&self.frame, frames)?;
+            let ns =
+                self.controls.program(Control::FloodRoutedXdp)?.run_live(&self.frame, frames)?;
             // The kernel tells whole nanoseconds; a frame takes a hundred at least.
             let took = Duration::from_nanos(ns.max(1)) * frames;
             Ok(LiveSent { frames: u64::from(frames), took })
@@ -128,4 +135,53 @@ fn in_namespace<T: Send>(
     work: impl FnOnce() -> Result<T, MeasureError> + Send,
 ) -> Result<T, MeasureError> {
     namespace.run(work).map_err(MeasureError::refused("enter a namespace"))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use ringfence_testbed::lab::{
+        Asked, Case, Contender, Family, INSIDE, Lab, Mismatch, Position, Tracking, Transport,
+    };
+    use ringfence_testbed::require;
+    use ringfence_testbed::traffic::{Ends, Sink};
+
+    use super::*;
+    use crate::measure::counters;
+
+    #[test]
+    fn each_frame_is_routed_like_the_first() {
+        let Some(_granted) = require::kernel() else { return };
+        let mut lab = Lab::new().unwrap();
+        let core = Cores::two().unwrap().client;
+        for family in [Family::V4, Family::V6] {
+            let case = Case {
+                contender: Contender::None,
+                rules: 0,
+                position: Position::Last,
+                mismatch: Mismatch::Address,
+                tracking: Tracking::Stateless,
+                family,
+            };
+            lab.install(Asked { case, transport: Transport::Udp }, Duration::from_secs(60))
+                .unwrap();
+            let (from, to) = (Lab::source(case), Lab::target(case));
+            let ends = Ends { client: lab.client(), from, server: lab.server(), to };
+            let mut sink = Sink::new(&ends).unwrap();
+            let received = || counters::received(lab.server(), INSIDE).unwrap();
+            let before = received();
+            let flow = Flow { source: SocketAddr::new(from, 20_000), destination: to };
+            let near = End { namespace: lab.client(), interface: INSIDE };
+            let far = End { namespace: lab.router(), interface: &lab.uplink().name };
+            let live = LiveGenerator::open(near, far, flow).unwrap();
+            // More than the hops that a frame has.
+            let sent = live.send_frames(core, 10_000).unwrap();
+            assert!(sent.frames == 10_000 && sent.took > Duration::ZERO, "{sent:?}");
+            // Without a checksum a socket takes datagrams of IPv4 only.
+            let taken = if family == Family::V4 { 10_000 } else { 0 };
+            assert_eq!(sink.wait_for(taken, Duration::from_secs(5)).unwrap(), taken);
+            assert!(received() - before >= 10_000, "{family:?}: {}", received() - before);
+        }
+    }
 }

@@ -4,6 +4,10 @@
 //! receiver are threads on the cores that they are given; with segments as large as a veth lets
 //! them be (GSO), a filter sees one packet where a wire would carry up to forty, so what a packet
 //! costs shows much less here than in [`super::loss_free`].
+//!
+//! Segments are sent again without having been lost: an answer that makes room lets the sender's
+//! next segments go out from the receiver's core, beside those of its own, and they may overtake
+//! each other. So `retransmitted` says how far the connection was from quiet, not what a filter did.
 
 use std::time::Duration;
 

@@ -39,7 +39,7 @@ impl Bulk {
     /// # Errors
     ///
     /// [`TrafficError`] when a connection is refused or breaks, stands still for three seconds, or
-    /// carries other bytes than were sent.
+    /// carries other bytes than were sent; when nothing arrives while it is measured.
     pub fn run(
         ends: &Ends<'_>,
         cores: Cores,
@@ -76,6 +76,10 @@ impl Bulk {
             let (total, sent) = (total?, sent?);
             if total != sent {
                 let why = format!("{sent} bytes were sent and {total} arrived");
+                return Err(TrafficError::Unexpected(why));
+            }
+            if after == before {
+                let why = "nothing arrived while it was measured".to_owned();
                 return Err(TrafficError::Unexpected(why));
             }
             Ok(Self { bytes: after - before, time, total })
