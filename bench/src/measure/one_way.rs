@@ -24,6 +24,7 @@ const PAYLOAD: [u8; Request::LENGTH] = [0x55; Request::LENGTH];
 pub(super) struct OneWay {
     pub(super) socket: UdpSocket,
     pub(super) fate: Fate,
+    is_answered: bool,
     pub(super) sink: Sink,
     departures: Departures,
 }
@@ -36,8 +37,8 @@ pub(super) struct Counts {
 }
 
 impl OneWay {
-    /// Opens it with one packet, which has to fare as its fate is; with [`Tracking::Established`]
-    /// the server answers that.
+    /// Makes it, and opens the flow as [`OneWay::begin`] does; with [`Tracking::Established`] the
+    /// server answers the first packet.
     pub(super) fn open(
         ends: &Ends<'_>,
         fate: Fate,
@@ -50,14 +51,18 @@ impl OneWay {
         }
         let socket = ends.client_socket(0)?;
         let (sink, departures) = (Sink::new(ends)?, Departures::of(ends.client)?);
-        let mut opened = Self { socket, fate, sink, departures };
-        let before = opened.counts()?;
-        opened.send()?;
-        opened.check(before, 1)?;
-        if is_answered {
-            opened.answer()?;
-        }
-        Ok(opened)
+        let mut made = Self { socket, fate, is_answered, sink, departures };
+        made.begin()?;
+        Ok(made)
+    }
+
+    /// Sends one packet, which has to fare as its fate is, and has it answered if the flow shall be
+    /// established: also one that was so some time ago.
+    pub(super) fn begin(&mut self) -> Result<(), MeasureError> {
+        let before = self.counts()?;
+        self.send()?;
+        self.check(before, 1)?;
+        if self.is_answered { self.answer() } else { Ok(()) }
     }
 
     /// Sends one packet.

@@ -14,8 +14,12 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn new(mark: u16) -> Self {
-        Self { mark, sent: Vec::new(), answered: 0 }
+    /// Requests marked with `mark`, about `expected` of them.
+    pub(super) fn new(mark: u16, expected: usize) -> Self {
+        // Memory that the kernel has not given yet would hold requests up one by one.
+        let mut sent = vec![(Duration::MAX, true); expected];
+        sent.clear();
+        Self { mark, sent, answered: 0 }
     }
 
     /// The next request, to be sent at `intended`.
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn each_answer_counts_once_and_has_to_be_one() {
-        let mut answers = Answers::new(3);
+        let mut answers = Answers::new(3, 0);
         let requests = [5, 9].map(|at| answers.next(Duration::from_micros(at)));
         let now = Duration::from_micros(20);
         assert_eq!(answers.take(requests[1], now).unwrap(), Duration::from_micros(11));

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::answers::Answers;
 use super::{Line, TrafficError};
 
-/// What a client asked, and how.
+/// Requests a second that there is memory for without asking the kernel for more.
+const OFTEN: f64 = 1e6;
+
+/// How requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// How many requests may be without an answer at a time.
@@ -48,7 +51,8 @@ pub fn closed_loop(
     window: Window,
     mark: u16,
 ) -> Result<Exchange, TrafficError> {
-    let mut answers = Answers::new(mark);
+    let expected = window.duration.as_secs_f64() * OFTEN;
+    let mut answers = Answers::new(mark, expected as usize);
     let (mut sent, mut under_way) = (0, 0_usize);
     let start = line.now();
     let mut last = Duration::ZERO;

@@ -47,10 +47,6 @@ impl Echo {
     ///
     /// What stopped it before.
     pub fn finish(mut self) -> Result<u64, TrafficError> {
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<u64, TrafficError> {
         self.stop.store(true, Ordering::Relaxed);
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(answered)) => answered,
@@ -62,11 +58,11 @@ impl Echo {
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        if !thread::panicking() {
-            // Whoever wants to know calls `finish`.
-            let _ = self.end();
-        }
         self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Whoever wants to know how it ended calls `finish`.
+            let _ = thread.join();
+        }
     }
 }
 

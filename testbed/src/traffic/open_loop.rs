@@ -71,8 +71,8 @@ pub fn open_loop(
     mark: u16,
     mut each: impl FnMut(Duration),
 ) -> Result<Outcome, TrafficError> {
-    let mut answers = Answers::new(mark);
     let intended = schedule.requests();
+    let mut answers = Answers::new(mark, usize::try_from(intended).unwrap_or(0));
     let last_sending = schedule.duration + schedule.patience;
     let mut sent = 0;
     let start = line.now();

@@ -79,6 +79,7 @@ impl Paced {
     /// [`MeasureError::Wrong`] when a packet did not fare as its fate is, or the machine has no idle
     /// time that packets could take; [`MeasureError::Refused`].
     pub fn round(&mut self) -> Result<Round, MeasureError> {
+        self.way.begin()?;
         let before = self.way.counts()?;
         let Self { way, core, per_second, duration } = self;
         let (idle, busy) = Cores::run_on(*core, || {
@@ -179,7 +180,8 @@ mod tests {
                 return;
             }
         };
-        assert_eq!(paced.way.sink.arrived().unwrap() - before, round.packets);
+        // One more opens the flow.
+        assert_eq!(paced.way.sink.arrived().unwrap() - before, round.packets + 1);
         assert!((1..=4_000).contains(&round.packets), "{round:?}");
         assert!(round.resolution_ns > 0.0 && round.per_packet_ns.is_finite(), "{round:?}");
         assert!((-0.1..=1.1).contains(&round.elsewhere), "{round:?}");
