@@ -127,12 +127,19 @@ fn compare(form: Form, arguments: Arguments) -> Result<ExitCode, CompareError> {
     }
     results.complete &= !keeper.is_over();
     let is_complete = results.complete;
+    let unmeasured = plan::unmeasured(form, &results);
     let (record, place) = keeper.finish(results, &rows)?;
     print!("\n{}", record::summary(&record));
     if not_kept.is_none() {
         println!("\nrecord: {}", tidy(&place).display());
     }
-    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SIGNAL_BASE + SIGINT) })
+    if !is_complete {
+        return Ok(ExitCode::from(SIGNAL_BASE + SIGINT));
+    }
+    for what in &unmeasured {
+        eprintln!("error: of nobody could be measured: {}", what.file());
+    }
+    Ok(if unmeasured.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The path as people write it.

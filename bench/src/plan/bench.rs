@@ -73,8 +73,8 @@ impl Effort {
                 packets: 50,
                 sending: milliseconds(5),
                 round_trip_rounds: 1,
-                round_trips: milliseconds(10),
-                rate: milliseconds(10),
+                round_trips: milliseconds(50),
+                rate: milliseconds(50),
                 rate_rounds: 1,
                 change: change::Effort {
                     rounds: 1,

@@ -23,5 +23,5 @@ mod sending;
 mod setups;
 
 pub use self::goals::{GOALS, measure as measure_goals, rows as goal_rows};
-pub use self::run::{Results, Watch, run};
+pub use self::run::{Results, Watch, run, unmeasured};
 pub use self::setups::{Form, Setup, Task, setups};

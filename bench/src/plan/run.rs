@@ -1,5 +1,6 @@
 //! Going through a plan.
 
+use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
@@ -11,7 +12,7 @@ use super::setups::{Form, Setup, Task, setups};
 use super::{changes, decisions, rates, round_trips, sending};
 use crate::kernel::MeasureError;
 use crate::measure::Findings;
-use crate::record::{Omission, Sample};
+use crate::record::{Measurement, Omission, Sample};
 
 /// What was measured so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,6 +72,18 @@ pub fn run(form: Form, watch: &dyn Watch) -> Result<Results, MeasureError> {
     results.complete = !watch.is_over();
     watch.keep(&results);
     Ok(results)
+}
+
+/// What a form measures and `results` have not a single value of.
+#[must_use]
+pub fn unmeasured(form: Form, results: &Results) -> BTreeSet<Measurement> {
+    let tasks = setups(form).into_iter().flat_map(|setup| setup.tasks);
+    let mut wanted: BTreeSet<Measurement> = tasks.map(Task::measurement).collect();
+    wanted.insert(Measurement::Decision);
+    for sample in &results.samples {
+        wanted.remove(&sample.measurement);
+    }
+    wanted
 }
 
 /// Measures all tasks of one setup, until it is over.
