@@ -58,6 +58,12 @@ pub fn rate_tick(value: f64) -> String {
     short(&format!("{} {prefix}", digits(value / scale))) + "/s"
 }
 
+/// So many a second, without saying of what.
+pub fn rate_short(value: f64) -> String {
+    let (scale, prefix) = thousands(value);
+    format!("{} {prefix}/s", digits(value / scale))
+}
+
 /// Bytes beside an axis, whose decades are no powers of 1,024.
 pub fn bytes_tick(value: f64) -> String {
     format!("{} B", grouped(value))

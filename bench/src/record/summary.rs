@@ -14,7 +14,7 @@ const OURS: Contender = Contender::EbpfTcx;
 #[must_use]
 pub fn summary(record: &Record) -> String {
     let figures = Figures::of(&record.samples);
-    let columns = columns(&figures);
+    let columns = columns(&figures, false);
     let mut text = String::new();
     if !record.run.complete {
         text.push_str("Partial: the run was stopped; these are the figures until then.\n\n");
@@ -64,7 +64,7 @@ pub struct Column {
     pub head: String,
     figures: Vec<(Contender, Figure)>,
     measurement: Measurement,
-    statistic: &'static str,
+    statistic: String,
 }
 
 impl Column {
@@ -73,7 +73,10 @@ impl Column {
             self.figures.iter().find(|(found, _)| *found == asked).map(|(_, figure)| figure)
         };
         let Some(figure) = of(contender) else { return choice::BLANK.to_owned() };
-        let value = number::in_unit(self.measurement, self.statistic, figure.value);
+        let value = match self.statistic.as_str() {
+            statistic::RATE => number::rate_short(figure.value),
+            statistic => number::in_unit(self.measurement, statistic, figure.value),
+        };
         if contender == OURS {
             return value;
         }
@@ -97,42 +100,52 @@ impl Column {
     }
 }
 
-/// The columns for which there are figures.
-pub fn columns(figures: &Figures) -> Vec<Column> {
+/// The columns for which there are figures: those that fit a terminal, or, with `all`, some more.
+pub fn columns(figures: &Figures, all: bool) -> Vec<Column> {
     let mut columns = added(figures);
-    for statistic in [statistic::P50, statistic::P99] {
+    let percentiles: &[&str] =
+        if all { &[statistic::P50, statistic::P99] } else { &[statistic::P50] };
+    for statistic in percentiles {
         let question = Question::new(Measurement::RoundTrip, variant::UNLOADED, statistic);
         columns.extend(shown(figures, &question, "round trip", statistic));
     }
     let rates = [(Measurement::LossFree, "without loss"), (Measurement::Drop, "denied")];
-    for (measurement, title) in rates {
-        let variant = choice::variants(figures, measurement).into_iter().next();
+    for (measurement, title) in if all { &rates[..] } else { &rates[..1] } {
+        let variant = choice::variants(figures, *measurement).into_iter().next();
         let variant = variant.unwrap_or_default();
-        let question = Question::new(measurement, &variant, statistic::RATE);
+        let question = Question::new(*measurement, &variant, statistic::RATE);
         columns.extend(shown(figures, &question, title, &variant));
     }
     for change in [choice::ONE_CHANGE, choice::FULL_LOAD] {
+        let Some(rules) = choice::shown_rules(figures, Measurement::Change) else { continue };
         let took = |contender| {
             let found = change.by_rules(figures, contender);
-            found.get(&10_000).map(|(_, figure)| (*figure).clone())
+            found.get(&rules).map(|(_, figure)| (*figure).clone())
         };
-        let head = format!("{}\n10K rules", change.title);
+        let head = format!("{}\n{} rules", change.title, number::rules(rules));
         columns.push(column(head, Measurement::Change, statistic::CALL, took));
     }
-    columns.retain(|column| !column.figures.is_empty());
+    columns.retain(|column| column.figures.iter().any(|(contender, _)| !contender.is_control()));
     columns
 }
 
-/// What the last rule adds to a packet, at the numbers of rules of which the essays speak.
+/// What the last rule adds to a packet, at the numbers of rules of which the essays speak, or else
+/// at the most there are.
 fn added(figures: &Figures) -> Vec<Column> {
-    let cases = [1_000, 10_000]
+    let there = figures.rules(Measurement::Send);
+    let essays = there.iter().copied().filter(|rules| matches!(rules, 1_000 | 10_000));
+    let mut counts: Vec<usize> = essays.collect();
+    if counts.is_empty() {
+        counts.extend(there.last());
+    }
+    let cases = counts
         .into_iter()
         .flat_map(|rules| [Mismatch::Address, Mismatch::Port].map(|mismatch| (rules, mismatch)));
     let column = |(rules, mismatch)| {
         let question = Question::new(Measurement::Send, "", statistic::MEDIAN).last(mismatch);
         let added = |contender| at(figures.added(&question, contender), contender, rules);
         let differ = choice::differ_in(mismatch);
-        let head = format!("added to a packet\n{} rules\n{differ}", number::rules(rules));
+        let head = format!("added by last\nof {} rules\n{differ}", number::rules(rules));
         column(head, Measurement::Send, statistic::ADDED, added)
     };
     cases.map(column).collect()
@@ -143,7 +156,8 @@ fn shown(figures: &Figures, question: &Question<'_>, title: &str, which: &str) -
     let rules = choice::shown_rules(figures, question.measurement)?;
     let head = format!("{title}\n{} rules\n{which}", number::rules(rules));
     let figure = |contender| choice::at_rules(figures, question, contender, rules).cloned();
-    Some(column(head.trim_end().to_owned(), question.measurement, statistic::P50, figure))
+    let head = head.trim_end().to_owned();
+    Some(column(head, question.measurement, question.statistic, figure))
 }
 
 fn at(
@@ -159,18 +173,18 @@ fn at(
 fn column(
     head: String,
     measurement: Measurement,
-    statistic: &'static str,
+    statistic: &str,
     figure: impl Fn(Contender) -> Option<Figure>,
 ) -> Column {
     let of = |contender| figure(contender).map(|figure| (contender, figure));
     let figures = Contender::ALL.into_iter().filter_map(of).collect();
-    Column { head, figures, measurement, statistic }
+    Column { head, figures, measurement, statistic: statistic.to_owned() }
 }
 
 fn notes(record: &Record) -> Vec<String> {
     let mut notes = vec![
         format!("×: how many times the figure of {OURS} (≥: of its error, where that is all that is known of it); none where the figure is within its own error."),
-        "Added to a packet: IPv4, the last rule matches; what a packet takes more than without a filter.".to_owned(),
+        "Added: what a packet takes more than without a filter; IPv4, rules differ in address or in port.".to_owned(),
         "Bare: a chain or a set and nothing else. The others track connections, refuse what is spoofed, and report.".to_owned(),
         "One rule changed: without the time of starting a tool's process.".to_owned(),
     ];

@@ -14,6 +14,10 @@ use crate::record::RecordError;
 
 /// The size of a panel in pixels.
 const PANEL: (u32, u32) = (470, 430);
+/// How many panels lie beside each other.
+const COLUMNS: usize = 2;
+/// What has to be said of every plot.
+const NOTE: &str = "Markers are moved sideways a little, so that equal figures do not hide each other; vertical strokes reach from one pass to the other.";
 /// The width of the legend.
 const LEGEND: u32 = 220;
 /// The height of the title.
@@ -43,20 +47,22 @@ pub fn plot(chart: &Chart) -> Result<Plot, RecordError> {
 }
 
 fn picture(chart: &Chart, svg: &mut String) -> Drawn {
-    let count = chart.panels.len();
-    let note = wrapped(&chart.note, NOTE_CHARACTERS * count + NOTE_CHARACTERS * 2 / 5);
-    let width = PANEL.0 * u32::try_from(count)? + LEGEND;
+    let columns = chart.panels.len().min(COLUMNS);
+    let rows = chart.panels.len().div_ceil(COLUMNS);
+    let note = format!("{} {NOTE}", chart.note);
+    let note = wrapped(&note, NOTE_CHARACTERS * columns + NOTE_CHARACTERS * 2 / 5);
+    let width = PANEL.0 * u32::try_from(columns)? + LEGEND;
+    let height = PANEL.1 * u32::try_from(rows)?;
     let foot = NOTE_LINE * u32::try_from(note.len())? + 12;
-    let size = (width, TITLE + PANEL.1 + foot);
-    let root = SVGBackend::with_string(svg, size).into_drawing_area();
+    let root = SVGBackend::with_string(svg, (width, TITLE + height + foot)).into_drawing_area();
     root.fill(&WHITE)?;
     let (head, rest) = root.split_vertically(TITLE);
     let middle = Pos::new(HPos::Center, VPos::Center);
     let title = font(18).into_text_style(&head).pos(middle);
     head.draw(&Text::new(chart.title.clone(), (i32::try_from(width / 2)?, 20), title))?;
-    let (middle, foot) = rest.split_vertically(PANEL.1);
+    let (middle, foot) = rest.split_vertically(height);
     let (panels, legend) = middle.split_horizontally(width - LEGEND);
-    for (area, panel) in panels.split_evenly((1, count)).iter().zip(&chart.panels) {
+    for (area, panel) in panels.split_evenly((rows, columns)).iter().zip(&chart.panels) {
         draw_panel(area, panel)?;
     }
     draw_legend(&legend, chart)?;

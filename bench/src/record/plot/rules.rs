@@ -31,8 +31,7 @@ pub fn send(figures: &Figures) -> Chart {
         title: "What a filter adds to each packet, by number of rules".to_owned(),
         note: format!(
             "Sending over veth through the router on one core, minus the same without a filter; the last rule matches, IPv4. \
-             Both axes are logarithmic. Less than {} is drawn on the lowest line or just above: it is within the error. \
-             Vertical strokes reach from one pass to the other.",
+             Both axes are logarithmic. Less than {} is drawn on the lowest line or just above: it is within the error.",
             number::time(LEAST_ADDED_NS)
         ),
         panels: [

@@ -54,7 +54,7 @@ pub fn write(page: &mut Page, figures: &Figures) {
 
 /// The table that a terminal shows at the end of a run.
 fn write_main(page: &mut Page, figures: &Figures) {
-    let columns = summary::columns(figures);
+    let columns = summary::columns(figures, true);
     if columns.is_empty() {
         return;
     }
