@@ -98,6 +98,13 @@ impl Asked {
         }
     }
 
+    /// Source and target of packets that some rule allows: of the measured ones, or where those are
+    /// denied, of those that the first rule is for.
+    pub(super) fn some_allowed(&self) -> (IpAddr, SocketAddr) {
+        let allowed = self.allowed(self.matched().unwrap_or(0));
+        (allowed.peer, self.at_server(allowed.port))
+    }
+
     /// What each rule allows, in the order of the rules: by address, then by port.
     pub fn rules(&self) -> impl Iterator<Item = Allowed> + use<'_> {
         (0..self.case.rules).map(|index| self.allowed(index))

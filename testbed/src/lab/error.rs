@@ -21,7 +21,7 @@ pub enum LabError {
     Impossible(String),
     /// It takes too long.
     #[error(
-        "it was not installed within {:.1} s{}", after.as_secs_f64(),
+        "putting it into place, or listing it, took longer than {} s{}", after.as_secs_f64(),
         if *is_still_running { ", and goes on in a namespace that is no longer used" } else { "" }
     )]
     TimedOut {

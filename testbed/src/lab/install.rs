@@ -177,11 +177,11 @@ fn compiled(asked: &Asked) -> Result<(Tables, Duration), LabError> {
 /// Does `work` in `namespace`, and gives it up after `limit`: its tools are killed. What this
 /// process does itself cannot be stopped; it goes on in the namespace, which nobody uses any more,
 /// and the tools that it still starts there are killed as well.
-fn within(
+pub(super) fn within<T: Send + 'static>(
     limit: Duration,
     namespace: Namespace,
-    work: impl FnOnce() -> Result<Standing, LabError> + Send + 'static,
-) -> Result<Standing, LabError> {
+    work: impl FnOnce() -> Result<T, LabError> + Send + 'static,
+) -> Result<T, LabError> {
     let (send, receive) = mpsc::channel();
     let thread = namespace.spawn("install", move || {
         // Nobody receives it where it took too long.
@@ -212,9 +212,9 @@ fn within(
 
 /// Kills the tools in `namespace`, and those that are started after them, until the work has come
 /// to its end; whether it has within `longest`.
-fn kill_tools(
+fn kill_tools<T>(
     namespace: &Namespace,
-    work: &Receiver<Result<Standing, LabError>>,
+    work: &Receiver<Result<T, LabError>>,
     longest: Option<Duration>,
 ) -> Result<bool, LabError> {
     let started = Instant::now();

@@ -73,7 +73,7 @@ use self::survey::Survey;
 use crate::netns::Namespace;
 use crate::topology::Wiring;
 
-/// How long a tool may take to list what is installed, where nobody says.
+/// How long listing what is installed may take, where nobody says.
 const LIST: Duration = Duration::from_secs(60);
 
 /// Three machines in a row, and perhaps a filter between them.
@@ -174,8 +174,10 @@ impl Lab {
     /// Puts the contender of a case into place, after taking away what was there, and checks it.
     /// Of [`Contender::EmptyTcx`] and [`Contender::EmptyXdp`] the caller attaches the program.
     ///
-    /// Putting it into place is given up after `limit`, and so is each listing by a tool after it;
-    /// packets are waited for two seconds at most. After any error nothing filters.
+    /// Compiling and putting it into place is given up after `limit`, and so is listing what is
+    /// there afterwards; packets are waited for few seconds at most. Tools are killed then, and what
+    /// this process does itself goes on for itself ([`LabError::TimedOut`]). After any error nothing
+    /// filters.
     ///
     /// # Errors
     ///
@@ -209,7 +211,7 @@ impl Lab {
         let Standing { compiled, applied, ref warnings, .. } = standing;
         let warnings = warnings.clone();
         self.standing = Some(standing);
-        let Survey { rules, elements, .. } = self.checked(asked, limit)?;
+        let Survey { rules, elements, .. } = self.checked(asked, 0, limit)?;
         Ok(Installed { applied, compiled, rules, elements, warnings })
     }
 
@@ -257,12 +259,14 @@ impl Lab {
     ///
     /// [`LabError::Wrong`], and others when it cannot be found out.
     pub fn check(&self, asked: impl Into<Asked>) -> Result<(), LabError> {
-        self.checked(&asked.into(), LIST).map(|_| ())
+        let asked = asked.into();
+        let before = self.survey(&asked, LIST)?;
+        self.checked(&asked, before.denied, LIST).map(|_| ())
     }
 
     /// How many packets the filter of `asked` has denied so far; none where nothing filters.
     ///
-    /// Whoever is counted by a tool's listing of a long chain has to wait for it.
+    /// Where a tool's listing of a long chain says it, that takes its time.
     ///
     /// # Errors
     ///
@@ -271,48 +275,40 @@ impl Lab {
         Ok(self.survey(&asked.into(), LIST)?.denied)
     }
 
-    fn checked(&self, asked: &Asked, longest: Duration) -> Result<Survey, LabError> {
+    /// [`Lab::check`] of a filter that has denied so many packets before; what it has in the kernel.
+    fn checked(&self, asked: &Asked, denied: u64, longest: Duration) -> Result<Survey, LabError> {
         let wrong = |what: String| LabError::Wrong { contender: asked.case.contender, what };
-        let before = self.survey(asked, longest)?;
-        count(asked, &before).map_err(wrong)?;
         let is_control = asked.case.contender.is_control();
-        // What the first rule allows, where the measured packets are denied.
-        let first = Asked {
-            case: Case {
-                position: match asked.case.position {
-                    Position::None => Position::First,
-                    position => position,
-                },
-                ..asked.case
-            },
-            ..*asked
-        };
         let is_any_allowed = is_control || asked.case.rules > 0;
-        let allowed = is_any_allowed.then(|| (first.source(), first.target()));
+        let allowed = is_any_allowed.then(|| asked.some_allowed());
         let seen = probe::probe(&self.network, asked.transport, asked.stranger(), allowed)?;
+        // Before anything that takes long: the kernel forgets connections.
+        self.check_tracking(asked).map_err(wrong)?;
         let expected =
             Seen { stranger: is_control, allowed: is_any_allowed, answered: is_any_allowed };
         if seen != expected {
             return Err(wrong(format!("expected {expected:?}, seen {seen:?}")));
         }
-        if !is_control {
-            self.await_denial(asked, &before, longest)?;
-        }
-        self.check_tracking(asked).map_err(wrong)?;
-        Ok(before)
+        let after = match is_control {
+            true => self.survey(asked, longest)?,
+            false => self.await_denial(asked, denied, longest)?,
+        };
+        count(asked, &after).map_err(wrong)?;
+        Ok(after)
     }
 
     /// Waits until the stranger's packet is counted.
     fn await_denial(
         &self,
         asked: &Asked,
-        before: &Survey,
+        denied: u64,
         longest: Duration,
-    ) -> Result<(), LabError> {
+    ) -> Result<Survey, LabError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if self.survey(asked, longest)?.denied > before.denied {
-                return Ok(());
+            let survey = self.survey(asked, longest)?;
+            if survey.denied > denied {
+                return Ok(survey);
             }
             if Instant::now() > deadline {
                 let what = "a packet that no rule names was not counted as denied".to_owned();
@@ -328,7 +324,8 @@ impl Lab {
             let denied = running.counters().iter().map(|wire| wire.ways[1].denied()).sum();
             return Ok(Survey { rules: 0, elements: *elements, denied });
         }
-        self.router().run(|| survey::survey(asked, longest))?
+        let asked = *asked;
+        install::within(longest, self.router().try_clone()?, move || survey::survey(&asked))
     }
 
     /// That the kernel knows connections on the router exactly where it shall. Where no packet is

@@ -99,3 +99,55 @@ pub(super) fn inventory(with_host: bool) -> Inventory {
     added.expect("two names and one's addresses are different");
     inventory
 }
+
+#[cfg(test)]
+mod tests {
+    use ringfence_dataplane::compile::compile;
+
+    use super::*;
+    use crate::lab::{Case, Mismatch, Position, Tracking};
+
+    fn asked(mismatch: Mismatch, family: Family) -> Asked {
+        let (contender, rules, position) = (Contender::IptablesFlat, 300, Position::Last);
+        let tracking = Tracking::New;
+        Asked::tcp(Case { contender, rules, position, mismatch, tracking, family })
+    }
+
+    #[test]
+    fn rules_are_numbered_in_the_order_of_their_peers_and_nothing_is_merged() {
+        for (mismatch, family) in [
+            (Mismatch::Address, Family::V4),
+            (Mismatch::Address, Family::V6),
+            (Mismatch::Port, Family::V4),
+        ] {
+            let asked = asked(mismatch, family);
+            let set = policies(asked);
+            let tables = compile(&set).unwrap();
+            assert_eq!(tables.policy.len(), 300, "{mismatch:?} {family:?}");
+            assert_eq!(tables.rules.len(), 300);
+            let ingress = &set.policies[0].ingress;
+            for (place, (number, described)) in tables.rules.iter().enumerate() {
+                let mut indexes = 0..300;
+                let index = indexes.find(|index| {
+                    let name = set.policies[0].rule_name(Direction::Ingress, *index);
+                    name.to_string() == described.name
+                });
+                let rule = &ingress[index.unwrap()];
+                let expected = super::rule(asked.allowed(place), Protocol::Tcp);
+                assert_eq!(*rule, expected, "{mismatch:?} {family:?}, rule {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_host_is_known_where_its_uplink_has_programs() {
+        let mut asked = asked(Mismatch::Address, Family::V4);
+        let hosts = |asked: Asked| {
+            let set = policies(asked);
+            set.inventory.workloads().filter(|workload| workload.host).count()
+        };
+        assert_eq!(hosts(asked), 0);
+        asked.case.contender = Contender::EbpfXdp;
+        assert_eq!(hosts(asked), 1);
+    }
+}

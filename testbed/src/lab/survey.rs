@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
 
 use ringfence_dataplane::backend::tool::{ToolError, Tools};
 use ringfence_dataplane::enforce::{self, Paths, Status};
@@ -22,10 +21,10 @@ pub(super) struct Survey {
     pub denied: u64,
 }
 
-/// Looks, in the router's namespace, at what `asked` has there; each tool may take as long as
-/// `longest`. The filter in user space is not there.
-pub(super) fn survey(asked: &Asked, longest: Duration) -> Result<Survey, LabError> {
-    let tools = Tools::on_path().no_longer_than(longest);
+/// Looks, in the router's namespace, at what `asked` has there. The filter in user space is not
+/// there.
+pub(super) fn survey(asked: &Asked) -> Result<Survey, LabError> {
+    let tools = Tools::on_path();
     let v6 = asked.case.family == Family::V6;
     let own = |v4, of_v6| if v6 { of_v6 } else { v4 };
     match asked.case.contender {

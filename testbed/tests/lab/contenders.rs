@@ -1,5 +1,7 @@
 //! Each contender filters ten rules as asked, has as many rules as it should, and is gone again.
 
+use ringfence_dataplane::backend::hook_name;
+use ringfence_dataplane::enforce::{self, Paths};
 use ringfence_testbed::lab::{
     Asked, Case, Contender, Family, Installed, Lab, Mismatch, Position, Tracking, Transport,
 };
@@ -144,16 +146,45 @@ fn entries(asked: &Asked, installed: &Installed) -> bool {
     (installed.rules, installed.elements) == (0, asked.case.rules)
 }
 
+/// The hooks that are in place, a line for each.
+fn hooks(lab: &Lab) -> Vec<String> {
+    let status = lab.at_router(|| enforce::status(&Paths::default())).unwrap().unwrap();
+    let attached = status[0].installed.attached.iter().filter(|attached| attached.alive);
+    let mut lines: Vec<String> =
+        attached.map(|a| format!("{} {} {}", a.interface, hook_name(a.hook), a.how)).collect();
+    lines.sort();
+    lines
+}
+
+/// Programs, and the hooks that they are at.
+fn programs(asked: Asked, at: &[&str]) {
+    let Some(_granted) = require::kernel() else { return };
+    let mut lab = Lab::new().unwrap();
+    let before = state(&lab);
+    let installed = lab.install(asked, LIMIT).unwrap();
+    assert!(entries(&asked, &installed), "{installed:?}");
+    assert_eq!(hooks(&lab), at);
+    // The same again, through the tables that a packet has filled before.
+    lab.check(asked).unwrap();
+    lab.clear().unwrap();
+    assert_eq!(state(&lab), before);
+}
+
 #[test]
 fn ebpf_at_tcx() {
-    let Some(_granted) = require::kernel() else { return };
-    come_and_go(&cases(Contender::EbpfTcx)[1..2], entries);
+    let asked = cases(Contender::EbpfTcx)[1];
+    programs(asked, &["rf-server tc-egress tcx", "rf-server tc-ingress tcx"]);
 }
 
 #[test]
 fn ebpf_at_xdp() {
-    let Some(_granted) = require::kernel() else { return };
-    come_and_go(&cases(Contender::EbpfXdp)[0..1], entries);
+    let at = [
+        "rf-server tc-egress tcx",
+        "rf-server xdp xdp native",
+        "uplink tc-egress tcx",
+        "uplink xdp xdp native",
+    ];
+    programs(cases(Contender::EbpfXdp)[0], &at);
 }
 
 #[test]

@@ -90,6 +90,26 @@ fn a_tool_that_takes_too_long_is_killed() {
     }
 }
 
+/// What this process does itself cannot be killed, and is waited for; what came of it is thrown away.
+#[test]
+fn what_takes_too_long_without_a_tool_is_thrown_away() {
+    let Some(_granted) = require::privileged() else { return };
+    let mut lab = new();
+    let mut many = asked(Contender::Userspace);
+    many.case.rules = 2_000;
+    let limit = Duration::from_millis(2);
+    match lab.install(many, limit) {
+        Err(error @ LabError::TimedOut { after, is_still_running: false }) => {
+            assert_eq!(after, limit);
+            let said = "putting it into place, or listing it, took longer than 0.002 s";
+            assert_eq!(error.said(), said);
+        }
+        other => panic!("{other:?}"),
+    }
+    lab.check(asked(Contender::None)).unwrap();
+    lab.install(asked(Contender::Userspace), LIMIT).unwrap();
+}
+
 fn wrong(lab: &Lab, asked: Asked) -> String {
     match lab.check(asked) {
         Err(LabError::Wrong { contender, what }) if contender == asked.case.contender => what,
