@@ -113,8 +113,9 @@ impl Round {
 /// What was spent. Times in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Spent {
-    /// How long cores worked, added up.
+    /// How long cores worked, added up, without the spinning until the clock's step.
     worked: f64,
+    /// How long it was, that spinning included.
     took: f64,
     /// How much the clock may be wrong by, for each core.
     uncertainty: f64,
@@ -148,7 +149,7 @@ fn spend(way: &OneWay, per_second: f64, duration: Duration) -> Result<Spent, Mea
     let waited = (after.at - end).as_secs_f64();
     Ok(Spent {
         worked: after.worked_since(&before) - waited,
-        took: (end - begin).as_secs_f64(),
+        took: (after.at - before.at).as_secs_f64(),
         uncertainty: (before.uncertainty + after.uncertainty).as_secs_f64(),
         cores: after.cores(),
         packets: sent,
@@ -184,6 +185,6 @@ mod tests {
         assert_eq!(paced.way.sink.arrived().unwrap() - before, round.packets + 1);
         assert!((1..=4_000).contains(&round.packets), "{round:?}");
         assert!(round.resolution_ns > 0.0 && round.per_packet_ns.is_finite(), "{round:?}");
-        assert!((-0.1..=1.1).contains(&round.elsewhere), "{round:?}");
+        assert!((-0.3..=1.3).contains(&round.elsewhere), "{round:?}");
     }
 }

@@ -5,8 +5,8 @@ use super::*;
 use crate::measure::trial::Trial;
 
 fn round_trips<'a>(ends: &'a Ends<'a>, fate: Fate) -> RoundTrips<'a> {
-    let milliseconds = Duration::from_millis;
-    let (duration, patience) = (milliseconds(100), milliseconds(300));
+    // Other tests may keep an end from its core for a while.
+    let (duration, patience) = (Duration::from_millis(100), Duration::from_secs(3));
     RoundTrips { ends, cores: Cores::two().unwrap(), fate, duration, patience }
 }
 
@@ -56,9 +56,14 @@ fn first_packets_come_from_ports_of_their_own() {
     let ends = trial.ends();
     let trips = round_trips(&ends, Fate::Arrives);
     let mut ports = FreshPorts::all();
-    let before = ports.left();
-    let latencies = trips.first_packets(1_000.0, &mut ports).unwrap();
-    assert_eq!((latencies.outcome().answered, before - ports.left()), (100, 100));
+    // An answer is waited for only for a while, and other tests may hold it up longer.
+    let is_whole = (0..10).any(|_| {
+        let before = ports.left();
+        let outcome = trips.first_packets(1_000.0, &mut ports).unwrap().outcome();
+        assert_eq!((outcome.intended, before - ports.left()), (100, 100));
+        outcome.answered == 100
+    });
+    assert!(is_whole, "each time requests got lost");
     let error = trips.first_packets(1e6, &mut ports).unwrap_err().to_string();
     assert!(error.contains("100000 fresh ports are needed"), "{error}");
 }
