@@ -50,9 +50,9 @@ pub struct Search {
 }
 
 impl Default for Search {
-    /// Trials of 0.3 s that are over after 20 ms of quiet, a resolution of 1 %, no loss.
+    /// Trials of 0.3 s that are over after 30 ms of quiet, a resolution of 1 %, no loss.
     fn default() -> Self {
-        let [trial, quiet] = [300, 20].map(Duration::from_millis);
+        let [trial, quiet] = [300, 30].map(Duration::from_millis);
         Self { trial, resolution: 0.01, tolerance: 0.0, quiet }
     }
 }
@@ -116,15 +116,20 @@ fn trial(
     plan: Plan,
     quiet: Duration,
 ) -> Result<Trial, MeasureError> {
-    let before = settled(sink, quiet)?;
+    let before = sink.arrived()?;
     let sent = generator.send(plan)?;
     let all = before + sent.taken;
     // What is lost never comes, so it is over when nothing comes any more.
-    let arrived = match sink.wait_for(all, quiet)? {
-        arrived if arrived < all => settled(sink, quiet)?,
-        arrived => arrived,
-    };
-    Ok(Trial { sent, arrived: arrived - before })
+    let mut arrived = sink.wait_for(all, quiet)?;
+    if arrived < all {
+        arrived = settled(sink, quiet)?;
+    }
+    let taken = Trial { sent, arrived: arrived - before };
+    if taken.lost().is_none() {
+        // Whoever held back what was sent before may hold back more.
+        settled(sink, 10 * quiet)?;
+    }
+    Ok(taken)
 }
 
 /// What has arrived when nothing comes any more.

@@ -1,6 +1,6 @@
 //! What traffic is tried on: two namespaces and one wire.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
@@ -49,8 +49,7 @@ impl Wire {
     /// The ends of the wire in the family of IPv4, or of IPv6.
     pub fn ends(&self, is_v4: bool) -> Ends<'_> {
         let addresses = if is_v4 { V4 } else { V6 };
-        let [from, to] =
-            addresses.map(|address| IpAddr::from(address.parse::<IpNet>().unwrap().addr()));
+        let [from, to] = addresses.map(|address| address.parse::<IpNet>().unwrap().addr());
         Ends { client: &self.near, from, server: &self.far, to: SocketAddr::new(to, PORT) }
     }
 
