@@ -2,12 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use ringfence_bench::measure::{Findings, change, disturbance, memory};
+use aya::maps::{MapData, MapType};
+use ringfence_bench::kernel::memory_of_maps;
+use ringfence_bench::measure::scene::{Scene, State};
+use ringfence_bench::measure::{Findings, change, contender, disturbance, memory};
 use ringfence_bench::record::Measurement;
+use ringfence_dataplane::enforce::Paths;
 use ringfence_testbed::lab::{Case, Contender, Family, Mismatch, Position, Tracking};
 use ringfence_testbed::require::{self, Tool};
+use ringfence_testbed::topology::Wiring;
 
 const RULES: usize = 50;
 
@@ -145,12 +151,59 @@ fn a_chain_that_is_flushed_first_loses_packets_and_one_that_is_replaced_does_not
     }
 }
 
+/// Bytes of a map's values at least, where it has room for all of them from the beginning.
+fn values(path: &Path) -> u64 {
+    let info = MapData::from_pin(path).unwrap().info().unwrap();
+    match info.map_type().unwrap() {
+        MapType::Array => {
+            u64::from(info.max_entries()) * u64::from(info.value_size().next_multiple_of(8))
+        }
+        _ => 0,
+    }
+}
+
 #[test]
-fn the_memory_of_the_programs_rules_is_what_their_maps_say() {
+fn the_memory_of_the_programs_is_that_of_all_their_maps() {
     let Some(_granted) = require::kernel() else { return };
-    let effort = memory::Effort { rounds: 1, limit: LIMIT };
-    let found = memory::measure(&case(Contender::EbpfTcx), 1, &effort);
-    assert_eq!(found.omissions, []);
-    let (added, fixed) = (value(&found, "", "kernel"), value(&found, "", "fixed"));
-    println!("{added} {fixed}");
+    let scene = Scene::new(RULES, Wiring::Direct).unwrap();
+    let contender = Contender::EbpfTcx;
+    let exact = contender::with(contender, &scene, State::Standing, LIMIT, |changing| {
+        let folder = Paths::default().pins().join("maps");
+        let maps = memory_of_maps(&folder)?;
+        for name in ["CONFIG", "POLICY", "ADDRESSES_V4", "FLOWS", "CACHE"] {
+            assert!(maps[name] > 0, "{name}: {maps:?}");
+        }
+        for (name, bytes) in &maps {
+            assert!(*bytes >= values(&folder.join(name)), "{name}: {maps:?}");
+        }
+        let with = changing.exact_memory()?;
+        assert_eq!(with, Some(maps.values().sum()));
+        changing.reset(State::Closed)?;
+        Ok([changing.exact_memory()?, with])
+    });
+    let [without, with] = exact.unwrap();
+    assert!(without < with, "{without:?} {with:?}");
+}
+
+#[test]
+fn memory_is_told_of_what_keeps_rules() {
+    let Some(_granted) = require::tools(&[Tool::Ipset, Tool::IptablesLegacy]) else { return };
+    let effort = memory::Effort { rounds: 2, limit: LIMIT };
+    let names = |found: &Findings| {
+        let samples = found.samples.iter();
+        samples.map(|sample| (sample.statistic.clone(), sample.round)).collect::<BTreeSet<_>>()
+    };
+    let found = memory::measure(&case(Contender::Userspace), 1, &effort);
+    assert_eq!((names(&found), found.omissions.len()), ([("process".to_owned(), 1)].into(), 0));
+    assert!(value(&found, "", "process") > RULES as f64, "{found:#?}");
+
+    let found = memory::measure(&case(Contender::BareIpset), 1, &effort);
+    let statistics = ["fixed", "hosts", "kernel", "kernel, by difference"];
+    let expected = [1, 2].map(|round| statistics.map(|name| (name.to_owned(), round)));
+    assert_eq!(
+        (names(&found), found.omissions.len()),
+        (expected.concat().into_iter().collect(), 0)
+    );
+    // An address and a port at least.
+    assert!(value(&found, "", "kernel") >= (8 * RULES) as f64, "{found:#?}");
 }
