@@ -28,7 +28,8 @@
 //!   to the record on disk. `one rule` of the eBPF programs is what a process does that has their
 //!   maps open; `one rule, applied` is their `ringfence apply`.
 //! - The filter in user space works on the CPU on which policy changes, and its packets are waited
-//!   for longer.
+//!   for longer. A packet that it has been given before the change and decides after it obeys at
+//!   once: in no time.
 
 use std::time::{Duration, Instant};
 
