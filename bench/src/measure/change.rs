@@ -21,13 +21,15 @@
 //!   as fast as anywhere; only where packets are asked does the place matter.
 //! - `net` takes the start of a process off, and not what the tool reads to understand the kernel's
 //!   state, which is its way of changing one rule.
-//! - nft *in a session* is one process that stays and is told over a pipe: what it takes to wake it
-//!   up is in the figure, about ten microseconds. ipset has no session that answers.
+//! - nft *in a session* is one process that stays and is told over a pipe. That it is done is known by
+//!   its answer to a second command, to describe an expression, which takes nothing of the kernel;
+//!   waking it up and that command are in the figure. ipset has no session that answers.
 //! - Ringfence's chains have one way, that of `ringfence apply`, from policies that have been read
 //!   to the record on disk. `one rule` of the eBPF programs is what a process does that has their
 //!   maps open; `one rule, applied` is their `ringfence apply`.
 //! - The filter in user space works on the CPU on which policy changes, and its packets are waited
-//!   for longer.
+//!   for longer. A packet that it has been given before the change and decides after it obeys at
+//!   once: in no time.
 
 use std::time::{Duration, Instant};
 

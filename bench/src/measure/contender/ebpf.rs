@@ -175,6 +175,8 @@ impl Changing for Programs<'_> {
 
     /// Of a process that has the maps open for changes.
     fn process_memory(&mut self) -> Result<Option<u64>, MeasureError> {
+        // What is allocated once is nothing of the rules.
+        self.changer()?;
         let mut taken = [0; 2];
         for (taken, state) in taken.iter_mut().zip([State::Closed, State::Standing]) {
             self.reset(state)?;

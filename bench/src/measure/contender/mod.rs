@@ -85,7 +85,8 @@ pub trait Changing {
     }
 
     /// What this process has allocated for the contender's standing policy, over one that lets nobody
-    /// in; nothing of a contender that needs no process.
+    /// in; nothing of a contender that needs no process. To be asked before any rules were there,
+    /// since some of what they take stays when they go.
     ///
     /// # Errors
     ///

@@ -87,7 +87,7 @@ pub fn measure(case: &Case, pass: u32, effort: &Effort) -> Findings {
 fn process(case: &Case, limit: Duration) -> Result<u64, MeasureError> {
     let scene = Scene::new(case.rules, contender::wiring(case.contender))?;
     let nothing = || MeasureError::wrong("the measurement", "the contender needs no process");
-    contender::with(case.contender, &scene, State::Standing, limit, |changing| {
+    contender::with(case.contender, &scene, State::Closed, limit, |changing| {
         changing.process_memory()?.ok_or_else(nothing)
     })
 }

@@ -24,7 +24,7 @@ pub struct Bare<'s> {
     kind: Kind,
     session: Option<Session>,
     prepared: Option<Action>,
-    /// What the tool has said of the last change.
+    /// What the tool has said last.
     said: String,
 }
 
@@ -125,13 +125,18 @@ impl Changing for Bare<'_> {
         self.prepared = Some(match form {
             Form::InSession => {
                 if self.session.is_none() {
-                    self.session = Some(Session::start("nft", &["-e", "-i"])?);
+                    self.session = Some(Session::start("nft", &["-i"])?);
                 }
                 let change = Difference::of(form, direction, self.scene.rules());
                 let (lines, answer) = nft_set::told(&change);
                 Action::Told { lines, answer }
             }
-            _ => Action::Processes(self.processes(form, direction)?),
+            _ => {
+                if self.kind == Kind::NftRules && direction == Direction::Back {
+                    self.run(&[nft_rules::listed()])?;
+                }
+                Action::Processes(self.processes(form, direction)?)
+            }
         });
         Ok(())
     }

@@ -26,8 +26,12 @@ pub fn whole(allowed: &[Ipv4Addr]) -> Invocation {
     script(format!("flush chain {CHAIN}\n{}", block(allowed)))
 }
 
-/// `said` is what the tool has said of the change before: rules go by the numbers that the kernel
-/// gave them when they came.
+/// All rules with the numbers that the kernel gave them when they came, by which they go.
+pub fn listed() -> Invocation {
+    Invocation::line("nft", &format!("-a list chain {CHAIN}"))
+}
+
+/// `said` is what the tool has said last, for what is to go a list of what there is.
 pub fn processes(
     form: Form,
     change: &Difference,
@@ -42,7 +46,7 @@ pub fn processes(
         }
         (Form::Hundred, Direction::There) => {
             let text = lines(changed, |address| format!("add rule {CHAIN} {}", rule(address)));
-            vec![Invocation::line("nft", "-e -a -f -").reading(text)]
+            vec![script(text)]
         }
         (Form::Hundred, Direction::Back) => {
             let numbers = numbers(said, changed.len())?;
@@ -50,7 +54,7 @@ pub fn processes(
             vec![script(numbers.iter().map(delete).collect())]
         }
         (_, Direction::There) => {
-            let add = |address| format!("-e -a add rule {CHAIN} {}", rule(address));
+            let add = |address| format!("add rule {CHAIN} {}", rule(address));
             changed.iter().map(|address| Invocation::line("nft", &add(address))).collect()
         }
         (_, Direction::Back) => {
@@ -61,15 +65,18 @@ pub fn processes(
     })
 }
 
-/// The numbers of rules that the tool has said.
-fn numbers(said: &str, count: usize) -> Result<Vec<u64>, MeasureError> {
-    let told = said.lines().filter_map(|line| line.rsplit_once("# handle ")?.1.trim().parse().ok());
+/// The numbers of the last so many rules of a list.
+fn numbers(listed: &str, count: usize) -> Result<Vec<u64>, MeasureError> {
+    let rules = listed.lines().filter(|line| line.contains(" accept # handle "));
+    let told = rules.filter_map(|line| line.rsplit_once("# handle ")?.1.trim().parse().ok());
     let numbers: Vec<u64> = told.collect();
-    if numbers.len() == count {
-        return Ok(numbers);
+    match numbers.len().checked_sub(count) {
+        Some(others) => Ok(numbers[others..].to_vec()),
+        None => {
+            let why = format!("it lists {} rules, and {count} are to go", numbers.len());
+            Err(MeasureError::wrong("nft", why))
+        }
     }
-    let why = format!("it told the numbers of {} rules, not of {count}: {said}", numbers.len());
-    Err(MeasureError::wrong("nft", why))
 }
 
 /// Rules as a text of the chain.

@@ -40,14 +40,12 @@ pub fn processes(form: Form, change: &Difference) -> Vec<Invocation> {
     }
 }
 
-/// What a session is told, and how its answer begins. It echoes what is added; of what is deleted it
-/// says nothing, so it is asked for something small after that.
+/// What a session is told, and how its answer begins. It says nothing of what it adds or deletes,
+/// unless it is to echo, for which it reads the whole set first. So it is asked after that to describe
+/// an expression, for which it asks nobody, and the answer to that is waited for.
 pub fn told(change: &Difference) -> (String, &'static str) {
     let command = elements(verb(change.direction), &change.changed);
-    match change.direction {
-        Direction::There => (command, "add element"),
-        Direction::Back => (format!("{command}list tables ip\n"), "table ip measured"),
-    }
+    (format!("{command}describe meta mark\n"), "meta expression")
 }
 
 fn verb(direction: Direction) -> &'static str {
