@@ -67,7 +67,7 @@ impl Parts {
     }
 
     fn compile(&mut self, subject: &Subject) -> Result<(), MeasureError> {
-        let name = format!("compile {RULES} rules of a {}", subject.name);
+        let name = format!("compile {RULES} rules ({})", subject.name);
         let tables = self.count(name, || compile(black_box(&subject.set)))?;
         let tables = tables.map_err(MeasureError::refused("compile"))?;
         let rules: usize = subject.set.policies.iter().map(|policy| policy.ingress.len()).sum();
@@ -76,7 +76,7 @@ impl Parts {
 
     fn change(&mut self, subject: &Subject) -> Result<(), MeasureError> {
         let mut changing = Changing::new(subject)?;
-        let name = format!("{CHANGES} changes of a rule of a {}", subject.name);
+        let name = format!("change one of {RULES} rules {CHANGES} times ({})", subject.name);
         self.count(name, || (0..CHANGES).try_for_each(|_| changing.once()))??;
         changing.check()
     }
@@ -99,7 +99,7 @@ impl Parts {
     fn decide(&mut self, entry: Entry, packets: &str) -> Result<(), MeasureError> {
         for family in [Family::V4, Family::V6] {
             let mut deciding = Deciding::new(family, entry, ENTRIES, PACKETS)?;
-            let name = format!("decide {PACKETS} {packets} packets in this process, {family:?}");
+            let name = format!("decide {PACKETS} {packets} packets in this process ({family:?})");
             let decided = self.count(name, || deciding.all())?;
             same("decided packets", decided, PACKETS)?;
         }
@@ -179,4 +179,40 @@ pub fn same(what: &str, came: usize, expected: usize) -> Result<(), MeasureError
         return Ok(());
     }
     Err(MeasureError::wrong(what, format!("there are {came}, not {expected}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_done_once_and_named_in_their_order() {
+        let mut parts = Parts(Vec::new());
+        let mut done = 0;
+        for name in ["first", "second"] {
+            let number = parts.count(name.to_owned(), || {
+                done += 1;
+                done
+            });
+            assert_eq!(number.unwrap(), parts.0.len());
+        }
+        assert_eq!((done, parts.0), (2, vec!["first".to_owned(), "second".to_owned()]));
+    }
+
+    #[test]
+    fn quick_parts_come_to_what_they_have_to() {
+        let mut parts = Parts(Vec::new());
+        parts.parse().unwrap();
+        parts.compile(&Subject::cluster(60)).unwrap();
+        parts.change(&Subject::address_list(60)).unwrap();
+        parts.load().unwrap();
+        assert_eq!(parts.0.len(), 4);
+    }
+
+    #[test]
+    fn something_else_is_said() {
+        assert!(same("rules", 1, 1).is_ok());
+        let error = same("rules", 1, 2).unwrap_err().to_string();
+        assert!(error.contains("there are 1, not 2"), "{error}");
+    }
 }

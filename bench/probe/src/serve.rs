@@ -66,3 +66,29 @@ fn say(output: &mut impl Write, line: &str) -> Result<(), MeasureError> {
     let said: io::Result<()> = writeln!(output, "{line}").and_then(|()| output.flush());
     said.map_err(MeasureError::refused("answer"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn each_line_is_answered_until_one_names_nothing() {
+        let name = "decide in this process, denied";
+        let mut output = Vec::new();
+        let input = format!("{name}\n{name}\nno such workload\n{name}\n");
+        let error = serve(input.as_bytes(), &mut output).unwrap_err();
+        assert!(matches!(error, MeasureError::Missing(_)), "{error}");
+        let text = String::from_utf8(output).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let greeting: Value = serde_json::from_str(lines[0]).unwrap();
+        assert_eq!(greeting["protocol"], PROTOCOL);
+        let workloads = greeting["workloads"].as_array().unwrap();
+        assert!(workloads.iter().any(|workload| workload == name));
+        // All of them, or a reason.
+        assert_eq!(workloads.len() == Workload::ALL.len(), greeting["missing"].is_null());
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[1..].iter().all(|line| line.parse::<f64>().unwrap() > 0.0), "{text}");
+    }
+}

@@ -121,3 +121,28 @@ fn check(way: &Way, hook: Hook, passes: bool) -> Result<(), MeasureError> {
     let why = format!("a packet at {hook:?} gave {}", way.returned);
     Err(MeasureError::wrong("the program with marks", why))
 }
+
+#[cfg(test)]
+mod tests {
+    use ringfence_testbed::require;
+
+    use super::*;
+
+    #[test]
+    fn the_shortest_way_is_the_same_whatever_seeds_are_drawn() {
+        let Some(_granted) = require::kernel() else { return };
+        let seat = Seat::take().unwrap();
+        let mut ways = Ways::new(&seat, Place::WorkloadAtTc).unwrap();
+        let mut twice = |passage| {
+            let way = ways.shortest(Family::V4, passage).unwrap();
+            assert_eq!(ways.shortest(Family::V4, passage).unwrap(), way, "{passage:?}");
+            way
+        };
+        let [denied, new, established] =
+            [Passage::Denied, Passage::New, Passage::Established].map(&mut twice);
+        // A new connection is written to a map; the others need no call of the kernel.
+        assert_eq!((denied.calls, established.calls), (0, 0));
+        assert!(new.calls > 0 && new.instructions > denied.instructions);
+        assert!(established.instructions < denied.instructions);
+    }
+}

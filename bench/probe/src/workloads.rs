@@ -304,3 +304,40 @@ fn open(filter: &mut Filter, crowd: &Crowd, number: usize) -> Result<(), Measure
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_tell_workloads_apart() {
+        let names: BTreeSet<&str> = Workload::ALL.iter().map(|workload| workload.name).collect();
+        assert_eq!(names.len(), Workload::ALL.len());
+    }
+
+    #[test]
+    fn a_rule_changes_to_and_fro_and_ends_where_a_fresh_compile_does() {
+        for subject in [Subject::cluster(60), Subject::address_list(60)] {
+            let mut changing = Changing::new(&subject).unwrap();
+            for _ in 0..3 {
+                changing.once().unwrap();
+                changing.check().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn all_packets_are_decided_for_their_reason() {
+        for family in [Family::V4, Family::V6] {
+            for entry in [Entry::Allow, Entry::Deny] {
+                let mut deciding = Deciding::new(family, entry, 50, 120).unwrap();
+                assert_eq!((deciding.all(), deciding.all()), (120, 120));
+                // Packets of the other kind would not count.
+                deciding.expected = Reason::NoRule;
+                assert_eq!(deciding.all(), 0);
+            }
+        }
+    }
+}

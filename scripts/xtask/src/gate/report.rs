@@ -34,6 +34,9 @@ pub struct Report {
     pub missing: Vec<String>,
 }
 
+/// What of the machine decides about figures.
+const MACHINE: [&str; 6] = ["processor", "cores", "kernel", "jit", "load", "mitigations"];
+
 /// How a comparison ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -97,9 +100,12 @@ impl Report {
     }
 
     fn machine(&self) -> String {
-        let say = |name: &str| self.machine[name].as_str().map(|value| format!("{name} {value}"));
-        let told = ["processor", "kernel", "load", "mitigations"].into_iter().filter_map(say);
-        let told: Vec<String> = told.collect();
+        let say = |name: &&str| match &self.machine[*name] {
+            Value::String(text) => Some(format!("{name} {text}")),
+            Value::Number(number) => Some(format!("{name} {number}")),
+            _ => None,
+        };
+        let told: Vec<String> = MACHINE.iter().filter_map(say).collect();
         if told.is_empty() { "machine unknown".to_owned() } else { told.join(" · ") }
     }
 
@@ -199,7 +205,7 @@ mod tests {
         Report {
             base: ["main".to_owned(), "aaaa".to_owned()],
             head: ["working tree".to_owned(), "bbbb".to_owned()],
-            machine: json!({ "processor": "a processor", "kernel": "6.18" }),
+            machine: json!({ "processor": "a processor", "kernel": "6.18", "load": 0.5 }),
             rows: verdicts.iter().map(row).collect(),
             missing: missing.iter().map(|text| (*text).to_owned()).collect(),
         }
@@ -224,6 +230,7 @@ mod tests {
                 "helper calls of IPv4 established, XDP: 0 → 1",
                 "not measured: valgrind is not installed",
                 "a processor",
+                "0.5",
                 "regression",
                 "bbbb",
             ] {

@@ -48,7 +48,7 @@ const SEEDS: [Seed; 2] = [
         after: "\n    for number in 0..policies.iter().map(|policy| policy.ingress.len()).sum::<usize>() * 1_000 {\n        \
                 std::hint::black_box(number);\n    }\n    let reads = Reads::of(&policies);\n",
         is_in_kernel: false,
-        causes: &["instructions of compile 10000 rules of a cluster"],
+        causes: &["instructions of compile 10000 rules (cluster)"],
     },
 ];
 
