@@ -122,6 +122,9 @@ impl Machine {
                 "The governor `{governor}` changes the clock's speed while figures are taken."
             ));
         }
+        if self.governor == UNKNOWN {
+            warnings.push("Nothing tells what changes the clock's speed here, nor whether it changed while figures were taken.".to_owned());
+        }
         if self.virtualised.starts_with("yes") {
             warnings.push("A virtual machine: its host's other guests share caches, memory and, unseen, time of the cores.".to_owned());
         }

@@ -139,6 +139,10 @@ mod tests {
         let said = read(&file).unwrap_err().to_string();
         assert!(said.contains("missing field `load`"), "{said}");
 
+        fs::write(&file, text.replace("complete: yes", "complete: perhaps")).unwrap();
+        let said = read(&file).unwrap_err().to_string();
+        assert!(said.contains("`perhaps` is neither `yes` nor `no`"), "{said}");
+
         fs::write(&file, "a processor\n").unwrap();
         let said = read(&file).unwrap_err().to_string();
         assert!(said.ends_with("machine.txt`, line 1: it is no `name: value`"), "{said}");

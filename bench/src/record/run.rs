@@ -19,7 +19,8 @@ pub struct Run {
     pub started: String,
     /// How long it took.
     pub seconds: f64,
-    /// Whether it came to its end.
+    /// Whether it came to its end; `yes` or `no` in a file.
+    #[serde(with = "yes_or_no")]
     pub complete: bool,
 }
 
@@ -79,6 +80,25 @@ impl Running {
     #[must_use]
     pub fn end(&self) -> Run {
         Run { complete: true, ..self.so_far() }
+    }
+}
+
+/// Truth in the words of people.
+mod yes_or_no {
+    use serde::de::{Deserialize as _, Deserializer, Error as _};
+    use serde::ser::Serializer;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn serialize<S: Serializer>(is_so: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if *is_so { "yes" } else { "no" })
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            other => Err(D::Error::custom(format!("`{other}` is neither `yes` nor `no`"))),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use ringfence_testbed::lab::{Contender, Mismatch};
 
 use super::verdict::Claimed;
-use super::{Answer, Reading, Verdict};
+use super::{Answer, Reading, overall};
 use crate::record::figures::{Figure, Figures, Question};
 use crate::record::{Measurement, choice, number, statistic, variant};
 
@@ -44,31 +44,6 @@ fn answer(
     let others: Vec<Reading> = others(figures, contender, rules).into_iter().map(judge).collect();
     let verdict = overall(&literal, &others);
     Answer { claim, readings: literal.into_iter().chain(others).collect(), verdict }
-}
-
-/// What the claim says if it is taken by its word, and of what else it is true, or not.
-fn overall(literal: &[Reading], others: &[Reading]) -> Verdict {
-    let measured = |reading: &&Reading| reading.verdict != Verdict::NotMeasured;
-    // The reading that is kindest to the claim: the rules that cost most come last.
-    let holds = literal.iter().find(|reading| reading.verdict == Verdict::Holds);
-    let Some(literally) = holds.or_else(|| literal.iter().rfind(measured)) else {
-        return Verdict::NotMeasured;
-    };
-    let is_literal = literally.verdict == Verdict::Holds;
-    let differs = |reading: &&Reading| (reading.verdict == Verdict::Holds) != is_literal;
-    let others: Vec<String> = others
-        .iter()
-        .filter(measured)
-        .filter(differs)
-        .map(|reading| format!("{} ({})", reading.of, reading.measured))
-        .collect();
-    let joined = others.join(if is_literal { ", nor of " } else { " and of " });
-    match (is_literal, joined.is_empty()) {
-        (true, true) => Verdict::Holds,
-        (true, false) => Verdict::HoldsBut(joined),
-        (false, true) => literally.verdict.clone(),
-        (false, false) => Verdict::TrueOf(joined, Box::new(literally.verdict.clone())),
-    }
 }
 
 type Found = (String, Option<Figure>);
@@ -131,6 +106,7 @@ fn per_connection(figures: &Figures, contender: Contender, rules: usize) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::claims::Verdict;
     use crate::record::{Sample, synthetic};
 
     #[test]

@@ -45,6 +45,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// What it is of, with what was measured if that is one figure.
+    fn short(&self) -> String {
+        let Self { of, measured, .. } = self;
+        if measured.contains(',') { of.clone() } else { format!("{of} ({measured})") }
+    }
+
     fn not_measured(of: impl Into<String>) -> Self {
         Self { of: of.into(), measured: String::new(), verdict: Verdict::NotMeasured }
     }
@@ -70,5 +76,31 @@ pub fn answers(figures: &Figures) -> Vec<Answer> {
     });
     all.push(overhead::latency(figures));
     all.push(overhead::memory(figures));
+    all.push(Answer {
+        claim: "Cilium (eBPF): processor time minimal".to_owned(),
+        readings: Vec::new(),
+        verdict: Verdict::OutOfScope("`minimal` is no number"),
+    });
     all
+}
+
+/// What the claim says if it is taken by its word, and of what else it is true, or not.
+fn overall(literal: &[Reading], others: &[Reading]) -> Verdict {
+    let measured = |reading: &&Reading| reading.verdict != Verdict::NotMeasured;
+    // The reading that is kindest to the claim: the rules that cost most come last.
+    let holds = literal.iter().find(|reading| reading.verdict == Verdict::Holds);
+    let Some(literally) = holds.or_else(|| literal.iter().rfind(measured)) else {
+        return Verdict::NotMeasured;
+    };
+    let is_literal = literally.verdict == Verdict::Holds;
+    let differs = |reading: &&Reading| (reading.verdict == Verdict::Holds) != is_literal;
+    let others: Vec<String> =
+        others.iter().filter(measured).filter(differs).map(Reading::short).collect();
+    let joined = others.join(if is_literal { ", nor of " } else { " and of " });
+    match (is_literal, joined.is_empty()) {
+        (true, true) => Verdict::Holds,
+        (true, false) => Verdict::HoldsBut(joined),
+        (false, true) => literally.verdict.clone(),
+        (false, false) => Verdict::TrueOf(joined, Box::new(literally.verdict.clone())),
+    }
 }

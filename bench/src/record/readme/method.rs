@@ -4,8 +4,7 @@ use super::Page;
 use crate::record::{Measurement, Record};
 
 /// Who sends what to whom.
-const TOPOLOGY: &str = "\
-   client                       router                          server
+const TOPOLOGY: &str = "   client                       router                          server
  ┌───────────┐    veth    ┌─────────────────────┐    veth    ┌───────────┐
  │ sends     ├────────────┤ forwards; the       ├────────────┤ receives, │
  │           │  (uplink)  │ contender filters   │ (workload) │ answers   │

@@ -77,6 +77,13 @@ fn answer(figures: &Figures) -> Option<String> {
     Some(text)
 }
 
+fn duration(seconds: f64) -> String {
+    if seconds < 120.0 {
+        return format!("{seconds:.0} seconds");
+    }
+    format!("{:.0} minutes", seconds / 60.0)
+}
+
 fn write_repeat(page: &mut Page, record: &Record) {
     page.section("Repeat it");
     let checkout = match record.run.tree {
@@ -86,8 +93,8 @@ fn write_repeat(page: &mut Page, record: &Record) {
     page.code("sh", &format!("{checkout}{}", record.run.command));
     let complete = if record.run.complete { "yes" } else { "no" };
     page.paragraph(&format!(
-        "As root, from the root of the repository, on a machine with nothing else to do; it took {:.0} minutes here. Everything happens in network namespaces of its own that end with it. Then `cargo xtask results compare` with the folders of two records says what differs. complete: {complete}.",
-        (record.run.seconds / 60.0).ceil()
+        "As root, from the root of the repository, on a machine with nothing else to do; it took {} here. Everything happens in network namespaces of its own that end with it. Then `cargo xtask results compare` with the folders of two records says what differs. complete: {complete}.",
+        duration(record.run.seconds)
     ));
     let machine = &record.machine;
     let load_after = machine.load_after.map_or("unknown".to_owned(), |load| load.to_string());

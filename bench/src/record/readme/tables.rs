@@ -20,6 +20,10 @@ pub fn write(page: &mut Page, figures: &Figures) {
             choice::differ_in(mismatch)
         );
         let found = |contender| owned_case(figures.added(&question, contender));
+        let mut filters = Contender::ALL.into_iter().filter(|contender| !contender.is_control());
+        if filters.all(|contender| found(contender).is_empty()) {
+            continue;
+        }
         by_rules(page, &title, Measurement::Send, statistic::ADDED, found);
     }
     write_circumstances(page, figures);
