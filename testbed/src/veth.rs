@@ -201,6 +201,20 @@ impl Netlink {
         address.ok_or_else(|| NetlinkError::NoInterface(name.to_owned()))
     }
 
+    /// Whether an interface carries packets: the kernel gets an interface ready only some time after
+    /// it was brought up, and drops what is sent or has no route until then.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::NoInterface`] when there is none of that name.
+    pub fn is_ready(&self, name: &str) -> Result<bool, NetlinkError> {
+        use rtnetlink::packet_route::link::{LinkAttribute, State};
+        let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
+        let found = self.runtime.block_on(links.try_next()).ok().flatten();
+        let link = found.ok_or_else(|| NetlinkError::NoInterface(name.to_owned()))?;
+        Ok(link.attributes.contains(&LinkAttribute::OperState(State::Up)))
+    }
+
     /// Tells an interface for good behind which link-layer address a neighbour is, so that nobody
     /// has to ask.
     ///

@@ -1,17 +1,25 @@
 //! Client, router and server, and the cables between them.
 
+use std::fs;
 use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::asked::sources;
 use super::error::LabError;
 use super::guardian::Guardian;
 use super::policies::inventory;
+use super::probe::LOOK;
 use crate::netns::Namespace;
 use crate::topology::{
     FilterBox, GATEWAY_V4, GATEWAY_V6, INSIDE, OUTSIDE_V4, OUTSIDE_V6, Outsider, Place, Topology,
     TopologyError, UPLINK, UPLINK_V4, UPLINK_V6, Wiring,
 };
 use crate::veth::{Netlink, NetlinkError};
+
+/// How long the kernel may take to get interfaces and addresses ready; it takes a moment, or a second
+/// where it has just done so for others.
+const READY: Duration = Duration::from_secs(10);
 
 /// An interface of the router.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +49,7 @@ impl Network {
         let server = named(&topology, super::policies::SERVER);
         let workload = server.interface.clone().expect("a workload sits behind an interface");
         acquaint(&topology, &workload)?;
+        await_ready(&topology, &workload)?;
         let (uplink, workload) = in_network(topology.host(), |netlink| {
             let port = |name: &str| netlink.index(name).map(|index| (name.to_owned(), index));
             Ok((port(UPLINK)?, port(&workload)?))
@@ -111,6 +120,59 @@ fn acquaint(topology: &Topology, workload: &str) -> Result<(), LabError> {
             let mut addresses = addresses.iter();
             addresses.try_for_each(|one| netlink.add_neighbour(interface, *one, &link_address))
         })?;
+    }
+    Ok(())
+}
+
+/// Waits until all interfaces carry packets and all addresses take them.
+fn await_ready(topology: &Topology, workload: &str) -> Result<(), LabError> {
+    let mut places = vec![
+        (topology.host(), UPLINK),
+        (topology.host(), workload),
+        (&named(topology, "client").namespace, INSIDE),
+        (&named(topology, super::policies::SERVER).namespace, INSIDE),
+    ];
+    if let Some(filter) = topology.filter_box() {
+        let links = filter.links.iter().flat_map(|link| [&link.inside, &link.outside]);
+        places.extend(links.map(|name| (&*filter.namespace, name.as_str())));
+    }
+    for (namespace, interface) in places {
+        eventually(&format!("get `{interface}` ready"), || {
+            in_network(namespace, |netlink| netlink.is_ready(interface))
+        })?;
+    }
+    for place in [named(topology, "client"), named(topology, super::policies::SERVER)] {
+        eventually("take its own IPv6 addresses", || {
+            Ok(place.namespace.run(|| takes_own(&place.addresses))?)
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the calling thread's host takes packets for its own IPv6 addresses. Also without
+/// duplicate address detection the kernel routes them to itself only some time after they were added
+/// (`addrconf_dad_completed`, Linux `net/ipv6/addrconf.c`).
+fn takes_own(addresses: &[IpAddr]) -> bool {
+    // A line begins with destination and length in hexadecimal.
+    let routes = fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();
+    addresses.iter().all(|address| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(own) => {
+            let route = format!("{:032x} 80 ", own.to_bits());
+            routes.lines().any(|line| line.starts_with(&route))
+        }
+    })
+}
+
+/// Waits until `is_so`.
+fn eventually(what: &str, is_so: impl Fn() -> Result<bool, LabError>) -> Result<(), LabError> {
+    let deadline = Instant::now() + READY;
+    while !is_so()? {
+        if Instant::now() > deadline {
+            let why = format!("after {READY:?} it has not");
+            return Err(LabError::refused::<String>(what)(why));
+        }
+        thread::sleep(LOOK);
     }
     Ok(())
 }
