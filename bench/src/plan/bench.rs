@@ -49,6 +49,8 @@ pub struct Effort {
     pub round_trips: Duration,
     /// How long packets, connections or bytes are counted, for a rate.
     pub rate: Duration,
+    /// How long a trial of a search for a rate takes: there are up to 25 of them.
+    pub trial: Duration,
     /// Rounds of a rate.
     pub rate_rounds: usize,
     /// The time of changes.
@@ -75,6 +77,7 @@ impl Effort {
                 round_trip_rounds: 1,
                 round_trips: milliseconds(50),
                 rate: milliseconds(50),
+                trial: milliseconds(30),
                 rate_rounds: 1,
                 change: change::Effort {
                     rounds: 1,
@@ -93,10 +96,11 @@ impl Effort {
                 round_trip_rounds: 3,
                 round_trips: milliseconds(300),
                 rate: milliseconds(200),
+                trial: milliseconds(80),
                 rate_rounds: 1,
                 change: change::Effort {
                     rounds: 5,
-                    time: milliseconds(1000),
+                    time: milliseconds(100),
                     limit: milliseconds(30000),
                 },
                 changes: 20,
@@ -108,9 +112,10 @@ impl Effort {
                 sending_rounds: 15,
                 packets: 10_000,
                 sending: milliseconds(20),
-                round_trip_rounds: 5,
-                round_trips: milliseconds(400),
+                round_trip_rounds: 3,
+                round_trips: milliseconds(300),
                 rate: milliseconds(300),
+                trial: milliseconds(120),
                 rate_rounds: 3,
                 change: change::Effort {
                     rounds: 7,
@@ -118,7 +123,7 @@ impl Effort {
                     limit: milliseconds(60000),
                 },
                 changes: 100,
-                memory_rounds: 2,
+                memory_rounds: 1,
                 decision_rounds: 21,
                 repeat: 100_000,
             },

@@ -45,11 +45,8 @@ pub fn loss_free(bench: &mut Bench<'_>) -> Result<Vec<Sample>, MeasureError> {
     let core = Cores::two()?;
     for (variant, steered) in [("", None), (variant::STEERED, Some(core.server))] {
         steer(bench, steered)?;
-        for round in 1..=bench.effort.rate_rounds {
-            let setting = bench.setting(Measurement::LossFree, variant, round);
-            let found = search(bench)?;
-            samples.extend(found.samples(&setting));
-        }
+        let setting = bench.setting(Measurement::LossFree, variant, 1);
+        samples.extend(search(bench)?.samples(&setting));
     }
     steer(bench, None)?;
     Ok(samples)
@@ -59,7 +56,7 @@ fn search(bench: &mut Bench<'_>) -> Result<LossFree, MeasureError> {
     let [own, _] = bench.pair.ends(&bench.case);
     let mut generator = generator(bench, &own)?;
     let mut sink = Sink::new(&own)?;
-    let search = Search { trial: bench.effort.rate, resolution: RESOLUTION, ..Search::default() };
+    let search = Search { trial: bench.effort.trial, resolution: RESOLUTION, ..Search::default() };
     loss_free::measure(&mut generator, &mut sink, Cores::two()?.client, &search)
 }
 
