@@ -1,7 +1,7 @@
 //! Client, router and server, and the cables between them.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -153,15 +153,22 @@ fn await_ready(topology: &Topology, workload: &str) -> Result<(), LabError> {
 /// duplicate address detection the kernel routes them to itself only some time after they were added
 /// (`addrconf_dad_completed`, Linux `net/ipv6/addrconf.c`).
 fn takes_own(addresses: &[IpAddr]) -> bool {
-    // A line begins with destination and length in hexadecimal.
     let routes = fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();
     addresses.iter().all(|address| match address {
         IpAddr::V4(_) => true,
-        IpAddr::V6(own) => {
-            let route = format!("{:032x} 80 ", own.to_bits());
-            routes.lines().any(|line| line.starts_with(&route))
-        }
+        IpAddr::V6(own) => routes.lines().any(|line| is_own(line, *own)),
     })
+}
+
+/// Whether a line of `/proc/net/ipv6_route` says that packets for `own` are for the host itself:
+/// destination and length come first, flags ninth, all in hexadecimal (`RTF_LOCAL`, Linux
+/// `include/uapi/linux/ipv6_route.h`).
+fn is_own(line: &str, own: Ipv6Addr) -> bool {
+    const LOCAL: u32 = 1 << 31;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [destination, "80", _, _, _, _, _, _, flags, ..] = words[..] else { return false };
+    u128::from_str_radix(destination, 16) == Ok(own.to_bits())
+        && u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & LOCAL != 0)
 }
 
 /// Waits until `is_so`.
@@ -184,4 +191,23 @@ fn in_network<T: Send>(
     namespace.run(|| requests(&Netlink::open()?))?.map_err(|source| {
         TopologyError::Network { place: "client, router and server".to_owned(), source }.into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_route_to_itself_makes_an_address_a_hosts_own() {
+        let zero = "0".repeat(32);
+        let line = |flags: &str| {
+            let own = "fd200000000000000000000000000001";
+            format!("{own} 80 {zero} 00 {zero} 00000100 00000001 00000000 {flags}     eth0")
+        };
+        let own: Ipv6Addr = "fd20::1".parse().unwrap();
+        assert!(is_own(&line("80200001"), own));
+        assert!(!is_own(&line("00000001"), own), "to a neighbour");
+        assert!(!is_own(&line("80200001"), "fd20::2".parse().unwrap()));
+        assert!(!is_own("", own));
+    }
 }
