@@ -81,8 +81,9 @@ const FLUSHED_AND_BACK: [&str; 2] =
 fn every_form_of_the_programs_changes_what_becomes_of_packets() {
     let Some(_granted) = require::kernel() else { return };
     let applied = ["one rule, applied", "one rule, removed, applied"];
+    let hurried = ["one rule, at once", "one rule, removed at once"];
     let whole = ["all, loaded", "all, incremental"];
-    let pairs = [ONE_AND_BACK, applied, HUNDRED_AND_BACK, whole, REBUILT_AND_BACK];
+    let pairs = [ONE_AND_BACK, hurried, applied, HUNDRED_AND_BACK, whole, REBUILT_AND_BACK];
     assert_all_forms(Contender::EbpfTcx, &pairs.concat(), false);
 }
 

@@ -24,6 +24,11 @@
 //! - nft *in a session* is one process that stays and is told over a pipe. That it is done is known by
 //!   its answer to a second command, to describe an expression, which takes nothing of the kernel;
 //!   waking it up and that command are in the figure. ipset has no session that answers.
+//! - What a change of the eBPF programs leaves behind, entries that no packet can meet any more, is
+//!   removed before the next one, when packets under way are through: some milliseconds. A process
+//!   that stays does that when it has nothing else to do, and so does `one rule`, before its time is
+//!   taken. `one rule, at once` has no such moment: it is what the next of many changes in a row
+//!   takes where the one before has taken a rule away.
 //! - Ringfence's chains have one way, that of `ringfence apply`, from policies that have been read
 //!   to the record on disk. `one rule` of the eBPF programs is what a process does that has their
 //!   maps open; `one rule, applied` is their `ringfence apply`.

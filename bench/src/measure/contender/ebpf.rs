@@ -119,7 +119,15 @@ impl<'s> Programs<'s> {
 
 impl Changing for Programs<'_> {
     fn forms(&self) -> &'static [Form] {
-        &[Form::One, Form::Applied, Form::Hundred, Form::Loaded, Form::Incremental, Form::Rebuilt]
+        &[
+            Form::One,
+            Form::Hurried,
+            Form::Applied,
+            Form::Hundred,
+            Form::Loaded,
+            Form::Incremental,
+            Form::Rebuilt,
+        ]
     }
 
     fn know(&mut self, state: State) -> Result<(), MeasureError> {
@@ -142,8 +150,11 @@ impl Changing for Programs<'_> {
                 Prepared::Applied(to)
             }
             Form::Loaded | Form::Rebuilt => Prepared::Whole(Box::new(self.next(to)?)),
-            _ => {
-                self.changer()?;
+            form => {
+                let changer = self.changer()?;
+                if form != Form::Hurried {
+                    changer.tidy_up()?;
+                }
                 Prepared::Difference(HostDiff::of(self.tables(from)?, self.tables(to)?))
             }
         });

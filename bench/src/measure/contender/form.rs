@@ -9,6 +9,11 @@ pub enum Form {
     /// of the filter in user space its tables, of bare rules one process of their tool. Ringfence's
     /// chains have one way only, [`Form::Applied`], which is this one too.
     One,
+    /// The same of the eBPF programs, right after another change: without a moment in which they could
+    /// remove what that has left ([`Changer::tidy_up`]).
+    ///
+    /// [`Changer::tidy_up`]: ringfence_dataplane::backend::ebpf::Changer::tidy_up
+    Hurried,
     /// One rule in front of the others, where `One` is behind them.
     Inserted,
     /// One rule, by a tool that runs on and is told.
@@ -39,8 +44,9 @@ pub enum Direction {
 
 impl Form {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::One,
+        Self::Hurried,
         Self::Inserted,
         Self::InSession,
         Self::Applied,
@@ -57,6 +63,8 @@ impl Form {
         match (self, direction) {
             (Self::One, Direction::There) => "one rule",
             (Self::One, Direction::Back) => "one rule, removed",
+            (Self::Hurried, Direction::There) => "one rule, at once",
+            (Self::Hurried, Direction::Back) => "one rule, removed at once",
             (Self::Inserted, Direction::There) => "one rule, inserted",
             (Self::Inserted, Direction::Back) => "one inserted rule, removed",
             (Self::InSession, Direction::There) => "one rule, in a session",

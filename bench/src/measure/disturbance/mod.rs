@@ -2,9 +2,9 @@
 //!
 //! # What is measured
 //!
-//! Somebody changes policy again and again, with a pause of [`PAUSE`] between two changes; the
+//! Somebody changes policy again and again, with a pause of a millisecond between two changes; the
 //! policies before and after each change agree about two senders. Each of them sends a packet every
-//! [`flood::PERIOD`] meanwhile, over one of many flows that nobody answers, so that rules are asked.
+//! 200 µs meanwhile, over one of many flows that nobody answers, so that rules are asked.
 //! Statistics, in packets unless said otherwise, for each [`Form`]:
 //!
 //! - `lost`: packets of the one that both policies let in, and that did not arrive;

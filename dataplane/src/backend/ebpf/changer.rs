@@ -95,6 +95,20 @@ impl Changer {
         Ok(changed.how)
     }
 
+    /// Removes what the last change has left and no packet can meet any more, for which packets under
+    /// way are waited for: some milliseconds. Else the next change does that before anything else.
+    /// For a moment in which nothing else is to be done.
+    ///
+    /// # Errors
+    ///
+    /// [`EbpfError`]; what counts is as it was.
+    pub fn tidy_up(&mut self) -> Result<(), EbpfError> {
+        let Some(mut open) = self.installed.take() else { return Ok(()) };
+        open.clear_up(&mut self.maps)?;
+        self.installed = Some(open);
+        Ok(())
+    }
+
     /// What is installed.
     ///
     /// # Errors
