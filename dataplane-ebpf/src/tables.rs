@@ -12,7 +12,7 @@ use ringfence_common::abi::table::{
 };
 use ringfence_common::decide::{Desk, Given, Place, State, Tables, Work, cache, presence, side};
 use ringfence_common::packet::PacketRead;
-use ringfence_common::table::{Chunk, address_v4, address_v6, attachment, halves, narrow};
+use ringfence_common::table::{Chunk, address_v4, address_v6, attachment, halves, narrow, policy};
 use ringfence_common::track::is_half_open;
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
@@ -81,6 +81,11 @@ impl<'a, Bucket> Chunk<'a, Bucket> for InnerArray<'a, Bucket> {
     #[inline(always)]
     fn bucket(&self, number: u32) -> Option<&'a Bucket> {
         self.0.get(number)
+    }
+
+    #[inline(always)]
+    fn spread(word: u64) -> u64 {
+        spread(word)
     }
 }
 
@@ -194,15 +199,15 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
         let PolicyKey { subject, peer, service } = *key;
-        let word = global::ringfence_policy(self.slot, subject, peer, service);
-        (word != 0).then_some(PackedEntry((word >> 32) as u32).unpack())
+        let packed = PackedEntry(global::ringfence_policy(self.slot, subject, peer, service));
+        (packed.0 != 0).then_some(packed.unpack())
     }
 }
 
 /// Look-ups as global functions: the verifier checks each by itself, for all arguments.
 mod global {
     use ringfence_common::abi::policy::PolicyKey;
-    use ringfence_common::abi::table::{self, policy_key};
+    use ringfence_common::abi::table;
 
     use super::KernelTables;
     use ringfence_common::decide::Tables as _;
@@ -235,13 +240,13 @@ mod global {
         if word == 0 { first } else { second }
     }
 
-    /// The second word of the slot of a policy entry; 0 if it is not there.
+    /// A policy entry, packed; 0 if it is not there.
     #[unsafe(no_mangle)]
     #[inline(never)]
-    pub extern "C" fn ringfence_policy(slot: u32, subject: u32, peer: u32, service: u32) -> u64 {
+    pub extern "C" fn ringfence_policy(slot: u32, subject: u32, peer: u32, service: u32) -> u32 {
         let tables = KernelTables::of_slot(slot);
         let Some(layout) = tables.layout() else { return 0 };
-        tables.policy_slot(layout, &policy_key(&PolicyKey { subject, peer, service }))[1]
+        tables.find_packed(layout, &PolicyKey { subject, peer, service }).map_or(0, |it| it.0)
     }
 }
 
@@ -277,13 +282,12 @@ impl KernelTables {
 
     #[inline(always)]
     fn find_policy(&self, layout: &Layout, key: &PolicyKey) -> Option<PolicyEntry> {
-        let slot = self.policy_slot(layout, &table::policy_key(key));
-        (slot[1] != 0).then_some(table::policy_entry(slot).unpack())
+        self.find_packed(layout, key).map(PackedEntry::unpack)
     }
 
     #[inline(always)]
-    fn policy_slot(&self, layout: &Layout, key: &NarrowSlot) -> NarrowSlot {
-        narrow(layout.probe(&layout.policy), key, &table::POLICY_KEY, chunks!(POLICY, self))
+    fn find_packed(&self, layout: &Layout, key: &PolicyKey) -> Option<PackedEntry> {
+        policy(layout.probe(&layout.policy), &table::policy_key(key), chunks!(POLICY, self))
     }
 
     #[inline(always)]
@@ -336,6 +340,28 @@ fn load(word: *const u64) -> u64 {
 fn store(word: *mut u64, new: u64) {
     // SAFETY: as in `load`.
     unsafe { word.write_volatile(new) };
+}
+
+/// All ones if the highest bit of `word` is set, else zero; the compiler does not see why.
+#[inline(always)]
+fn spread(word: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let spread;
+        // SAFETY: it changes a register.
+        unsafe {
+            core::arch::asm!(
+                "{word} s>>= 63",
+                word = inlateout(reg) word => spread,
+                options(pure, nomem, nostack),
+            );
+        }
+        spread
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        ((word as i64) >> 63) as u64
+    }
 }
 
 /// Makes `word` `new` if it is `old`; what it was. The compiler's library has no atomic operations

@@ -59,4 +59,26 @@ impl<'a> Chunk<'a, NarrowBucket> for InnerArray<'a> {
     fn bucket(&self, number: u32) -> Option<&'a NarrowBucket> {
         self.0.get(number)
     }
+
+    /// As the engine's programs have it.
+    #[inline(always)]
+    fn spread(word: u64) -> u64 {
+        #[cfg(target_arch = "bpf")]
+        {
+            let spread;
+            // SAFETY: it changes a register.
+            unsafe {
+                core::arch::asm!(
+                    "{word} s>>= 63",
+                    word = inlateout(reg) word => spread,
+                    options(pure, nomem, nostack),
+                );
+            }
+            spread
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            ((word as i64) >> 63) as u64
+        }
+    }
 }
