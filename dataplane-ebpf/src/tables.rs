@@ -8,7 +8,7 @@ use ringfence_common::abi::policy::{
     BLOCK_PORTS, BLOCKS, Endpoint, PolicyEntry, PolicyKey, class_table,
 };
 use ringfence_common::abi::table::{
-    self, Layout, NarrowSlot, PackedEntry, Station, WideSlot, chunks,
+    self, Generation, Layout, NarrowSlot, PackedEntry, Station, WideSlot, chunks,
 };
 use ringfence_common::decide::{Desk, Given, Place, State, Tables, Work, cache, presence, side};
 use ringfence_common::packet::PacketRead;
@@ -61,8 +61,13 @@ impl KernelTables {
     }
 
     #[inline(always)]
+    fn generation(&self) -> Option<&'static Generation> {
+        maps::GENERATIONS.get(self.slot)
+    }
+
+    #[inline(always)]
     fn layout(&self) -> Option<&'static Layout> {
-        maps::LAYOUT.get(self.slot)
+        self.generation().map(|generation| &generation.layout)
     }
 }
 
@@ -89,10 +94,10 @@ impl<'a, Bucket> Chunk<'a, Bucket> for InnerArray<'a, Bucket> {
     }
 }
 
-/// The tables for the short way, where no look-up is a call and the layout is looked up once.
+/// The tables for the short way, where no look-up is a call and the generation is looked up once.
 pub struct Inline {
     tables: KernelTables,
-    layout: &'static Layout,
+    generation: &'static Generation,
 }
 
 impl Inline {
@@ -100,7 +105,12 @@ impl Inline {
     #[inline(always)]
     pub fn select() -> Option<Self> {
         let tables = KernelTables::select();
-        tables.layout().map(|layout| Self { tables, layout })
+        tables.generation().map(|generation| Self { tables, generation })
+    }
+
+    #[inline(always)]
+    fn layout(&self) -> &'static Layout {
+        &self.generation.layout
     }
 }
 
@@ -112,24 +122,24 @@ impl Tables for Inline {
 
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
-        maps::CONFIG.get(self.tables.slot)
+        Some(&self.generation.config)
     }
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.tables.attachment_slot(self.layout, ifindex, hook).map(table::attachment)
+        self.tables.attachment_slot(self.layout(), ifindex, hook).map(table::attachment)
     }
 
     #[inline(always)]
     fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
-        self.tables.attachment_slot(self.layout, ifindex, hook).map(table::station)
+        self.tables.attachment_slot(self.layout(), ifindex, hook).map(table::station)
     }
 
     #[inline(always)]
     fn address(&self, config: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
         let [_, low] = halves(address);
         if of_family == family::V4 {
-            self.tables.address_v4(self.layout, config, low as u32)
+            self.tables.address_v4(self.layout(), config, low as u32)
         } else {
             self.tables.address(config, of_family, address)
         }
@@ -137,7 +147,7 @@ impl Tables for Inline {
 
     #[inline(always)]
     fn endpoint(&self, number: u32) -> Option<Endpoint> {
-        self.tables.find_endpoint(self.layout, number)
+        self.tables.find_endpoint(self.layout(), number)
     }
 
     #[inline(always)]
@@ -147,7 +157,7 @@ impl Tables for Inline {
 
     #[inline(always)]
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        self.tables.find_policy(self.layout, key)
+        self.tables.find_policy(self.layout(), key)
     }
 }
 
@@ -161,7 +171,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
-        maps::CONFIG.get(self.slot)
+        self.generation().map(|generation| &generation.config)
     }
 
     #[inline(always)]
@@ -326,6 +336,13 @@ const NOBODY: AddressEntry = AddressEntry { identity: identity::WORLD, endpoint:
 #[inline(always)]
 fn outside(identity: &u32) -> AddressEntry {
     AddressEntry { identity: *identity, endpoint: endpoint::NONE }
+}
+
+/// The word of a presence.
+#[inline(always)]
+fn presence_at(place: u32) -> Option<*mut u64> {
+    let pair: *mut u64 = maps::PRESENCE.get_ptr_mut(place >> 1)?.cast();
+    Some(if place & 1 == 0 { pair } else { pair.wrapping_add(1) })
 }
 
 /// Reads a word that other CPUs write.
@@ -617,18 +634,29 @@ impl<F: OfFrame> State for KernelState<F> {
 
     #[inline(always)]
     fn presence(&self, place: u32) -> u64 {
-        maps::PRESENCE.get_ptr(place).map_or(0, load)
+        let [one, other] = self.presences(place);
+        if place & 1 == 0 { one } else { other }
+    }
+
+    #[inline(always)]
+    fn presences(&self, place: u32) -> [u64; 2] {
+        match maps::PRESENCE.get_ptr(place >> 1) {
+            Some(pair) => {
+                let one: *const u64 = pair.cast();
+                [load(one), load(one.wrapping_add(1))]
+            }
+            None => [0; 2],
+        }
     }
 
     #[inline(always)]
     fn change_presence(&mut self, place: u32, old: u64, new: u64) -> bool {
-        let Some(word) = maps::PRESENCE.get_ptr_mut(place) else { return false };
-        compare_exchange(word, old, new) == old
+        presence_at(place).is_some_and(|word| compare_exchange(word, old, new) == old)
     }
 
     #[inline(always)]
     fn set_presence(&mut self, place: u32, new: u64) {
-        if let Some(word) = maps::PRESENCE.get_ptr_mut(place) {
+        if let Some(word) = presence_at(place) {
             store(word, new);
         }
     }

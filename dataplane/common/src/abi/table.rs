@@ -29,7 +29,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::config::{Attachment, AttachmentKey};
+use super::config::{Attachment, AttachmentKey, Config};
 use super::identity::AddressEntry;
 use super::policy::{Endpoint, PolicyEntry, PolicyKey, action, entry_flags};
 use super::shared_with_kernel;
@@ -106,6 +106,18 @@ pub struct Layout {
     pub lengths_v4: [u8; LENGTHS],
     /// Lengths of the IPv6 prefixes other than 128, longest first; the rest [`NO_LENGTH`].
     pub lengths_v6: [u8; LENGTHS],
+}
+
+/// One generation, as the programs meet it: one look-up serves both.
+#[repr(C, align(8))]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Generation {
+    /// Its number, its mode, what passes without policy.
+    pub config: Config,
+    /// Where its tables' keys lie.
+    pub layout: Layout,
 }
 
 /// The key word of the last slot of a bucket whose key has gone: no key has it, and the slot may be
@@ -351,7 +363,7 @@ pub const fn key_of_policy(slot: NarrowSlot) -> PolicyKey {
     PolicyKey { subject: slot[0] as u32, peer: (slot[0] >> 32) as u32, service: slot[1] as u32 }
 }
 
-shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 72);
+shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 72, Generation: 104);
 
 #[cfg(test)]
 mod tests;
