@@ -189,10 +189,10 @@ impl Keeper {
     fn write(&self, record: &Record) -> Result<PathBuf, RecordError> {
         let place = record.write(&self.into, TOPIC)?;
         let mut kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(earlier) = kept.place.replace(place.clone()) {
-            if let Err(error) = fs::remove_dir_all(&earlier) {
-                eprintln!("cannot remove `{}`: {error}", earlier.display());
-            }
+        if let Some(earlier) = kept.place.replace(place.clone())
+            && let Err(error) = fs::remove_dir_all(&earlier)
+        {
+            eprintln!("cannot remove `{}`: {error}", earlier.display());
         }
         kept.at = Instant::now();
         Ok(place)

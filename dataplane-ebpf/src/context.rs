@@ -200,8 +200,9 @@ macro_rules! load {
                     value = out(reg) value,
                     start = in(reg) self.start,
                     at = const AT,
-                    // Not `pure`: it must not move before the check of the length.
-                    options(readonly, nostack),
+                    // What is not asked for is not loaded. The compiler does not move it before the
+                    // check of the length, since it cannot know that it may be run there.
+                    options(pure, readonly, nostack),
                 );
             }
             #[cfg(not(target_arch = "bpf"))]
@@ -209,6 +210,8 @@ macro_rules! load {
                 // SAFETY: `new` has checked more bytes than are read.
                 value = unsafe { ((self.start + AT) as *const $type).read_unaligned() } as u64;
             }
+            // SAFETY: a load of so many bits leaves the others zero.
+            unsafe { core::hint::assert_unchecked(value <= <$type>::MAX as u64) };
             <$type>::from_be(value as $type)
         }
     };

@@ -6,12 +6,12 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use ringfence_common::abi::cache::{CacheBlock, Window};
-use ringfence_common::abi::config::{Config, Selector};
+use ringfence_common::abi::config::Selector;
 use ringfence_common::abi::event::{Counter, Event};
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use ringfence_common::abi::limits;
 use ringfence_common::abi::policy::{BLOCKS, CLASSED_PROTOCOLS, ClassBlock};
-use ringfence_common::abi::table::{CHUNK_BUCKETS, Layout, NarrowBucket, WideBucket, chunks};
+use ringfence_common::abi::table::{CHUNK_BUCKETS, Generation, NarrowBucket, WideBucket, chunks};
 use ringfence_common::decide::Desk;
 
 /// `BPF_F_MMAPABLE`: user space writes through its own mapping.
@@ -38,10 +38,7 @@ pub type ChunkMap<Bucket> = Array<Bucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
 pub static SELECTOR: Array<Selector, 1> = Array::new();
 
 #[btf_map]
-pub static CONFIG: Array<Config, SLOTS> = Array::new();
-
-#[btf_map]
-pub static LAYOUT: Array<Layout, SLOTS> = Array::new();
+pub static GENERATIONS: Array<Generation, SLOTS> = Array::new();
 
 #[btf_map]
 pub static ATTACHMENTS: Table<WideBucket, { SLOTS * chunks::ATTACHMENTS as usize }> =
@@ -98,7 +95,7 @@ pub static CACHE: PerCpuArray<CacheBlock, { limits::CACHE_BLOCKS as usize }> = P
 pub static WINDOWS: Array<Window, { limits::WINDOWS as usize }> = Array::new();
 
 #[btf_map]
-pub static PRESENCE: Array<u64, { limits::PRESENCES as usize }> = Array::new();
+pub static PRESENCE: Array<[u64; 2], { limits::PRESENCES as usize / 2 }> = Array::new();
 
 /// The tick of the last packet that went the full way.
 #[btf_map]

@@ -8,11 +8,11 @@ use ringfence_common::abi::policy::{
     BLOCK_PORTS, BLOCKS, Endpoint, PolicyEntry, PolicyKey, class_table,
 };
 use ringfence_common::abi::table::{
-    self, Layout, NarrowSlot, PackedEntry, Station, WideSlot, chunks,
+    self, Generation, Layout, NarrowSlot, PackedEntry, Station, WideSlot, chunks,
 };
 use ringfence_common::decide::{Desk, Given, Place, State, Tables, Work, cache, presence, side};
 use ringfence_common::packet::PacketRead;
-use ringfence_common::table::{Chunk, address_v4, address_v6, attachment, halves, narrow};
+use ringfence_common::table::{Chunk, address_v4, address_v6, attachment, halves, narrow, policy};
 use ringfence_common::track::is_half_open;
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
@@ -61,8 +61,13 @@ impl KernelTables {
     }
 
     #[inline(always)]
+    fn generation(&self) -> Option<&'static Generation> {
+        maps::GENERATIONS.get(self.slot)
+    }
+
+    #[inline(always)]
     fn layout(&self) -> Option<&'static Layout> {
-        maps::LAYOUT.get(self.slot)
+        self.generation().map(|generation| &generation.layout)
     }
 }
 
@@ -82,12 +87,17 @@ impl<'a, Bucket> Chunk<'a, Bucket> for InnerArray<'a, Bucket> {
     fn bucket(&self, number: u32) -> Option<&'a Bucket> {
         self.0.get(number)
     }
+
+    #[inline(always)]
+    fn spread(word: u64) -> u64 {
+        spread(word)
+    }
 }
 
-/// The tables for the short way, where no look-up is a call and the layout is looked up once.
+/// The tables for the short way, where no look-up is a call and the generation is looked up once.
 pub struct Inline {
     tables: KernelTables,
-    layout: &'static Layout,
+    generation: &'static Generation,
 }
 
 impl Inline {
@@ -95,7 +105,12 @@ impl Inline {
     #[inline(always)]
     pub fn select() -> Option<Self> {
         let tables = KernelTables::select();
-        tables.layout().map(|layout| Self { tables, layout })
+        tables.generation().map(|generation| Self { tables, generation })
+    }
+
+    #[inline(always)]
+    fn layout(&self) -> &'static Layout {
+        &self.generation.layout
     }
 }
 
@@ -107,24 +122,24 @@ impl Tables for Inline {
 
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
-        maps::CONFIG.get(self.tables.slot)
+        Some(&self.generation.config)
     }
 
     #[inline(always)]
     fn attachment(&self, ifindex: u32, hook: Hook) -> Option<Attachment> {
-        self.tables.attachment_slot(self.layout, ifindex, hook).map(table::attachment)
+        self.tables.attachment_slot(self.layout(), ifindex, hook).map(table::attachment)
     }
 
     #[inline(always)]
     fn station(&self, ifindex: u32, hook: Hook) -> Option<Station> {
-        self.tables.attachment_slot(self.layout, ifindex, hook).map(table::station)
+        self.tables.attachment_slot(self.layout(), ifindex, hook).map(table::station)
     }
 
     #[inline(always)]
     fn address(&self, config: &Config, of_family: u8, address: &AddressBytes) -> AddressEntry {
         let [_, low] = halves(address);
         if of_family == family::V4 {
-            self.tables.address_v4(self.layout, config, low as u32)
+            self.tables.address_v4(self.layout(), config, low as u32)
         } else {
             self.tables.address(config, of_family, address)
         }
@@ -132,7 +147,7 @@ impl Tables for Inline {
 
     #[inline(always)]
     fn endpoint(&self, number: u32) -> Option<Endpoint> {
-        self.tables.find_endpoint(self.layout, number)
+        self.tables.find_endpoint(self.layout(), number)
     }
 
     #[inline(always)]
@@ -142,7 +157,7 @@ impl Tables for Inline {
 
     #[inline(always)]
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        self.tables.find_policy(self.layout, key)
+        self.tables.find_policy(self.layout(), key)
     }
 }
 
@@ -156,7 +171,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
-        maps::CONFIG.get(self.slot)
+        self.generation().map(|generation| &generation.config)
     }
 
     #[inline(always)]
@@ -194,15 +209,15 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
         let PolicyKey { subject, peer, service } = *key;
-        let word = global::ringfence_policy(self.slot, subject, peer, service);
-        (word != 0).then_some(PackedEntry((word >> 32) as u32).unpack())
+        let packed = PackedEntry(global::ringfence_policy(self.slot, subject, peer, service));
+        (packed.0 != 0).then_some(packed.unpack())
     }
 }
 
 /// Look-ups as global functions: the verifier checks each by itself, for all arguments.
 mod global {
     use ringfence_common::abi::policy::PolicyKey;
-    use ringfence_common::abi::table::{self, policy_key};
+    use ringfence_common::abi::table;
 
     use super::KernelTables;
     use ringfence_common::decide::Tables as _;
@@ -235,13 +250,13 @@ mod global {
         if word == 0 { first } else { second }
     }
 
-    /// The second word of the slot of a policy entry; 0 if it is not there.
+    /// A policy entry, packed; 0 if it is not there.
     #[unsafe(no_mangle)]
     #[inline(never)]
-    pub extern "C" fn ringfence_policy(slot: u32, subject: u32, peer: u32, service: u32) -> u64 {
+    pub extern "C" fn ringfence_policy(slot: u32, subject: u32, peer: u32, service: u32) -> u32 {
         let tables = KernelTables::of_slot(slot);
         let Some(layout) = tables.layout() else { return 0 };
-        tables.policy_slot(layout, &policy_key(&PolicyKey { subject, peer, service }))[1]
+        tables.find_packed(layout, &PolicyKey { subject, peer, service }).map_or(0, |it| it.0)
     }
 }
 
@@ -277,13 +292,12 @@ impl KernelTables {
 
     #[inline(always)]
     fn find_policy(&self, layout: &Layout, key: &PolicyKey) -> Option<PolicyEntry> {
-        let slot = self.policy_slot(layout, &table::policy_key(key));
-        (slot[1] != 0).then_some(table::policy_entry(slot).unpack())
+        self.find_packed(layout, key).map(PackedEntry::unpack)
     }
 
     #[inline(always)]
-    fn policy_slot(&self, layout: &Layout, key: &NarrowSlot) -> NarrowSlot {
-        narrow(layout.probe(&layout.policy), key, &table::POLICY_KEY, chunks!(POLICY, self))
+    fn find_packed(&self, layout: &Layout, key: &PolicyKey) -> Option<PackedEntry> {
+        policy(layout.probe(&layout.policy), &table::policy_key(key), chunks!(POLICY, self))
     }
 
     #[inline(always)]
@@ -324,6 +338,13 @@ fn outside(identity: &u32) -> AddressEntry {
     AddressEntry { identity: *identity, endpoint: endpoint::NONE }
 }
 
+/// The word of a presence.
+#[inline(always)]
+fn presence_at(place: u32) -> Option<*mut u64> {
+    let pair: *mut u64 = maps::PRESENCE.get_ptr_mut(place >> 1)?.cast();
+    Some(if place & 1 == 0 { pair } else { pair.wrapping_add(1) })
+}
+
 /// Reads a word that other CPUs write.
 #[inline(always)]
 fn load(word: *const u64) -> u64 {
@@ -336,6 +357,28 @@ fn load(word: *const u64) -> u64 {
 fn store(word: *mut u64, new: u64) {
     // SAFETY: as in `load`.
     unsafe { word.write_volatile(new) };
+}
+
+/// All ones if the highest bit of `word` is set, else zero; the compiler does not see why.
+#[inline(always)]
+fn spread(word: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let spread;
+        // SAFETY: it changes a register.
+        unsafe {
+            core::arch::asm!(
+                "{word} s>>= 63",
+                word = inlateout(reg) word => spread,
+                options(pure, nomem, nostack),
+            );
+        }
+        spread
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        ((word as i64) >> 63) as u64
+    }
 }
 
 /// Makes `word` `new` if it is `old`; what it was. The compiler's library has no atomic operations
@@ -591,18 +634,29 @@ impl<F: OfFrame> State for KernelState<F> {
 
     #[inline(always)]
     fn presence(&self, place: u32) -> u64 {
-        maps::PRESENCE.get_ptr(place).map_or(0, load)
+        let [one, other] = self.presences(place);
+        if place & 1 == 0 { one } else { other }
+    }
+
+    #[inline(always)]
+    fn presences(&self, place: u32) -> [u64; 2] {
+        match maps::PRESENCE.get_ptr(place >> 1) {
+            Some(pair) => {
+                let one: *const u64 = pair.cast();
+                [load(one), load(one.wrapping_add(1))]
+            }
+            None => [0; 2],
+        }
     }
 
     #[inline(always)]
     fn change_presence(&mut self, place: u32, old: u64, new: u64) -> bool {
-        let Some(word) = maps::PRESENCE.get_ptr_mut(place) else { return false };
-        compare_exchange(word, old, new) == old
+        presence_at(place).is_some_and(|word| compare_exchange(word, old, new) == old)
     }
 
     #[inline(always)]
     fn set_presence(&mut self, place: u32, new: u64) {
-        if let Some(word) = maps::PRESENCE.get_ptr_mut(place) {
+        if let Some(word) = presence_at(place) {
             store(word, new);
         }
     }

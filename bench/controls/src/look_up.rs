@@ -41,9 +41,9 @@ pub fn in_trie(address: u32) -> u32 {
 #[inline(always)]
 pub fn repeat_in_buckets() -> bool {
     let Some(selector) = maps::SELECTOR.get(0) else { return false };
-    let generation = selector.slot & 1;
-    let Some(layout) = maps::LAYOUT.get(generation) else { return false };
-    let first = generation * chunks::ADDRESSES_V4;
+    let slot = selector.slot & 1;
+    let Some(generation) = maps::GENERATIONS.get(slot) else { return false };
+    let (layout, first) = (&generation.layout, slot * chunks::ADDRESSES_V4);
     repeat(|address| {
         let chunk = |chunk: u32| maps::ADDRESSES_V4.get(first + chunk).map(InnerArray);
         let found = address_v4(layout, u32::from_be(address), chunk);
@@ -58,5 +58,27 @@ impl<'a> Chunk<'a, NarrowBucket> for InnerArray<'a> {
     #[inline(always)]
     fn bucket(&self, number: u32) -> Option<&'a NarrowBucket> {
         self.0.get(number)
+    }
+
+    /// As the engine's programs have it.
+    #[inline(always)]
+    fn spread(word: u64) -> u64 {
+        #[cfg(target_arch = "bpf")]
+        {
+            let spread;
+            // SAFETY: it changes a register.
+            unsafe {
+                core::arch::asm!(
+                    "{word} s>>= 63",
+                    word = inlateout(reg) word => spread,
+                    options(pure, nomem, nostack),
+                );
+            }
+            spread
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            ((word as i64) >> 63) as u64
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! same with the empty program (b). Verdicts are return values and counters (c).
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![allow(missing_docs, reason = "the hook macros generate functions without documentation")]
 
 mod decide;

@@ -3,14 +3,14 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, ProgramArray};
 use aya_ebpf::macros::btf_map;
 use ringfence_common::abi::config::Selector;
-use ringfence_common::abi::table::{CHUNK_BUCKETS, Layout, NarrowBucket, chunks};
+use ringfence_common::abi::table::{CHUNK_BUCKETS, Generation, NarrowBucket, chunks};
 use ringfence_controls::{Draws, IdentityKey, PolicyData, Routed, VerdictKey, verdict};
 
 /// What the loader replaces.
 const SIZE: usize = 1;
 
 /// Generations that the engine's maps hold.
-const GENERATIONS: usize = 2;
+const SLOTS: usize = 2;
 
 /// `BPF_F_MMAPABLE`: as the engine makes them.
 const MMAPABLE: usize = 1 << 10;
@@ -49,7 +49,7 @@ pub static POLICY_TRIE: LpmTrie<PolicyData, u32, SIZE> = LpmTrie::new();
 /// The engine's own table of IPv4 addresses, and what says where in it a generation's addresses are.
 /// A measurement puts the engine's maps here.
 #[btf_map]
-pub static ADDRESSES_V4: ArrayOfMaps<ChunkMap, { GENERATIONS * chunks::ADDRESSES_V4 as usize }> =
+pub static ADDRESSES_V4: ArrayOfMaps<ChunkMap, { SLOTS * chunks::ADDRESSES_V4 as usize }> =
     ArrayOfMaps::new();
 
 /// A chunk of it.
@@ -59,7 +59,7 @@ pub type ChunkMap = Array<NarrowBucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
 pub static SELECTOR: Array<Selector, 1> = Array::new();
 
 #[btf_map]
-pub static LAYOUT: Array<Layout, GENERATIONS> = Array::new();
+pub static GENERATIONS: Array<Generation, SLOTS> = Array::new();
 
 /// Packets by verdict.
 #[btf_map]

@@ -36,7 +36,7 @@ const REPEAT: u32 = 2_000;
 const SEED: u64 = 6;
 
 /// The engine's maps that its table of addresses consists of.
-const MAPS: [&str; 3] = ["ADDRESSES_V4", "SELECTOR", "LAYOUT"];
+const MAPS: [&str; 3] = ["ADDRESSES_V4", "SELECTOR", "GENERATIONS"];
 
 const PLACE: Place = Place::HostAtXdp;
 

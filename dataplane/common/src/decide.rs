@@ -102,6 +102,10 @@ pub trait State {
     fn with_window<R>(&mut self, place: u32, change: impl FnOnce(&mut Window) -> R) -> Option<R>;
     /// Until when a flow may be alive at a place ([`crate::abi::cache::Presence`]); 0 past the end.
     fn presence(&self, place: u32) -> u64;
+    /// The presences at an even place and the one behind it.
+    fn presences(&self, place: u32) -> [u64; 2] {
+        [self.presence(place), self.presence(place | 1)]
+    }
     /// Makes a presence `new` if it still is `old`; whether it was.
     fn change_presence(&mut self, place: u32, old: u64, new: u64) -> bool;
     /// Makes a presence `new`.
@@ -558,8 +562,8 @@ impl<T: Tables> Context<'_, T> {
             };
         }
         // What is for a group is for the host too, whoever else is in it.
-        let to_group = direction == Direction::Ingress && addresses::is_to_group(packet);
-        if self.has(host) && (own.endpoint == endpoint::HOST || to_group) {
+        let to_group = || direction == Direction::Ingress && addresses::is_to_group(packet);
+        if self.has(host) && (own.endpoint == endpoint::HOST || to_group()) {
             return endpoint::HOST;
         }
         endpoint::NONE
@@ -597,16 +601,16 @@ fn policy_inline<T: Tables>(tables: &T, question: &Question) -> Decision {
     if forms & form::ENFORCED == 0 {
         return Decision::allow(Reason::NotIsolated, 0);
     }
+    const CLASSES: u8 = form::PEER_CLASS | form::ANY_CLASS;
     let any = PolicyKey::any_service(direction);
     let any_port = PolicyKey::any_port(direction, protocol);
-    let class =
-        if forms & (form::PEER_CLASS | form::ANY_CLASS) != 0 && class_table(protocol).is_some() {
-            PolicyKey::service(direction, protocol, tables.class(protocol, port))
-        } else {
-            any
-        };
-    // Without classes, what asks for one asks for nothing.
-    let forms = if class == any { forms & !(form::PEER_CLASS | form::ANY_CLASS) } else { forms };
+    let (forms, class) = match class_table(protocol) {
+        Some(_) if forms & CLASSES != 0 => {
+            (forms, PolicyKey::service(direction, protocol, tables.class(protocol, port)))
+        }
+        // Without classes, what asks for one asks for nothing.
+        _ => (forms & !CLASSES, any),
+    };
     let ask = |bit: u8, peer: u32, service: u32| {
         if forms & bit == 0 {
             return None;

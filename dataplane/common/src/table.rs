@@ -6,14 +6,16 @@
 //!
 //! Design. A bucket is compared slot by slot without a branch, since where a key lies is random and
 //! a mispredicted branch costs more than all four comparisons (b). Most keys lie in the first of
-//! their two buckets, so the second is asked only where the first has nothing. For (c), user space
-//! writes the value of a new key before the key, changes a value by one aligned store, never moves
-//! a key of a table that counts, and lets a grace period pass before it uses a slot again that
-//! packets may have seen under another key.
+//! their two buckets, and the second is asked only where the first has nothing and some key has gone
+//! past it ([`crate::abi::table`]). For (c), user space writes the value of a new key before the key,
+//! changes a value by one aligned store, never moves a key of a table that counts, and lets a grace
+//! period pass before it uses a slot again that packets may have seen under another key. The last
+//! slot of a bucket that counts is never made free again, so a look-up that finds it free asks for a
+//! key that was not in the second bucket when it began.
 
 use crate::abi::identity::{AddressBytes, AddressEntry};
 use crate::abi::table::{
-    self, Layout, NarrowBucket, NarrowSlot, SLOTS, Shape, WideBucket, WideSlot,
+    self, Layout, NarrowBucket, NarrowSlot, PackedEntry, SLOTS, Shape, WideBucket, WideSlot,
 };
 
 /// Where a key may lie.
@@ -42,7 +44,14 @@ pub const fn places(shape: &Shape, hash: u64) -> Places {
 #[must_use]
 #[inline(always)]
 pub const fn hash(seed: u64, key: [u64; 2]) -> u64 {
-    let mixed = (key[0] ^ (key[1] ^ seed).wrapping_mul(SECOND)).wrapping_mul(FIRST);
+    hash_of_one(0, key[0] ^ (key[1] ^ seed).wrapping_mul(SECOND))
+}
+
+/// Hash of a key of one word.
+#[must_use]
+#[inline(always)]
+pub const fn hash_of_one(seed: u64, key: u64) -> u64 {
+    let mixed = (key ^ seed).wrapping_mul(FIRST);
     let mixed = (mixed ^ mixed >> 32).wrapping_mul(SECOND);
     mixed ^ mixed >> 32
 }
@@ -51,17 +60,29 @@ pub const fn hash(seed: u64, key: [u64; 2]) -> u64 {
 const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
 const SECOND: u64 = 0x6a09_e667_f3bc_c909;
 
-/// The slot whose bits under `mask` are those of `key`; all zero if there is none.
-///
-/// `top` is 63, the number of a word's highest bit. It comes from memory ([`Layout::top`]): a compiler
-/// that knew it would see that this compares with zero, and would branch.
+/// A chunk: a bucket by its number.
+pub trait Chunk<'a, Bucket: 'a> {
+    /// The bucket; none past the end.
+    fn bucket(&self, number: u32) -> Option<&'a Bucket>;
+
+    /// All ones if the highest bit of `word` is set, else zero. A compiler that sees what this does
+    /// makes a branch of what is done with the answer, so the kernel's programs hide it.
+    #[must_use]
+    #[inline(always)]
+    fn spread(word: u64) -> u64 {
+        ((word as i64) >> 63) as u64
+    }
+}
+
+/// The slot whose bits under `mask` are those of `key`; all zero if there is none. `spread` is
+/// [`Chunk::spread`].
 #[must_use]
 #[inline(always)]
 pub fn find<const WORDS: usize>(
     slots: &[[u64; WORDS]; SLOTS],
     key: &[u64; WORDS],
     mask: &[u64; WORDS],
-    top: u32,
+    spread: impl Fn(u64) -> u64,
 ) -> [u64; WORDS] {
     let mut found = [0; WORDS];
     for slot in slots {
@@ -69,11 +90,40 @@ pub fn find<const WORDS: usize>(
         for word in 0..WORDS {
             difference |= (slot[word] ^ key[word]) & mask[word];
         }
-        // All ones where there is no difference, else zero.
-        let hit = (difference | difference.wrapping_neg()).wrapping_shr(top).wrapping_sub(1);
+        let hit = !spread(difference | difference.wrapping_neg());
         for word in 0..WORDS {
             found[word] |= slot[word] & hit;
         }
+    }
+    found
+}
+
+/// The second word of the slot whose first word is `key`; zero if there is none. No first word, nor
+/// the key, has its highest bit set.
+#[must_use]
+#[inline(always)]
+pub fn find_word(slots: &[NarrowSlot; SLOTS], key: u64, spread: impl Fn(u64) -> u64) -> u64 {
+    let mut found = 0;
+    for slot in slots {
+        found |= slot[1] & spread((slot[0] ^ key).wrapping_sub(1));
+    }
+    found
+}
+
+/// The second word of the policy entry under `key`, of which no bit is set beyond the key; all ones
+/// if there is none, which no entry is.
+#[must_use]
+#[inline(always)]
+pub fn find_policy(
+    slots: &[NarrowSlot; SLOTS],
+    key: &NarrowSlot,
+    spread: impl Fn(u64) -> u64,
+) -> u64 {
+    let mut found = u64::MAX;
+    for slot in slots {
+        // The key's half of the second word is its low one.
+        let difference = (slot[0] ^ key[0]) | (slot[1] ^ key[1]) << 32;
+        found &= slot[1] | spread(difference | difference.wrapping_neg());
     }
     found
 }
@@ -83,8 +133,6 @@ pub fn find<const WORDS: usize>(
 pub struct Probe<'a> {
     /// What hashes begin with.
     pub seed: &'a [u64; 2],
-    /// See [`find`].
-    pub top: u32,
     /// How large the table is.
     pub shape: &'a Shape,
 }
@@ -94,18 +142,32 @@ impl Layout {
     #[must_use]
     #[inline(always)]
     pub const fn probe<'a>(&'a self, shape: &'a Shape) -> Probe<'a> {
-        Probe { seed: &self.seed, top: self.top, shape }
+        Probe { seed: &self.seed, shape }
     }
 }
 
-/// A chunk: a bucket by its number; what it does not have is as if empty.
-pub trait Chunk<'a, Bucket: 'a> {
-    /// The bucket.
-    fn bucket(&self, number: u32) -> Option<&'a Bucket>;
+/// Looks into the buckets where a key with this hash may be: what `look` gives, and the key word of
+/// the bucket's last slot.
+#[inline(always)]
+fn look<'a, Bucket: 'a, C: Chunk<'a, Bucket>, Found>(
+    shape: &Shape,
+    hash: u64,
+    chunk: impl Fn(u32) -> Option<C>,
+    look: impl Fn(&'a Bucket) -> (Option<Found>, u64),
+) -> Option<Found> {
+    let places = places(shape, hash);
+    let chunk = chunk(places.chunk)?;
+    for index in places.buckets {
+        let (found, last) = look(chunk.bucket(index)?);
+        if found.is_some() || last == 0 {
+            return found;
+        }
+    }
+    None
 }
 
-/// The slot of `key` in a table of two-word slots; all zero if it is not there. `chunk` gives a
-/// chunk. The second word of a slot in use is never zero.
+/// The slot of `key` in a table of two-word slots whose first word is key alone under `mask`; all
+/// zero if it is not there. `chunk` gives a chunk. The second word of a slot in use is never zero.
 #[must_use]
 #[inline(always)]
 pub fn narrow<'a, C: Chunk<'a, NarrowBucket>>(
@@ -114,18 +176,29 @@ pub fn narrow<'a, C: Chunk<'a, NarrowBucket>>(
     mask: &NarrowSlot,
     chunk: impl Fn(u32) -> Option<C>,
 ) -> NarrowSlot {
-    let hash = hash(probe.seed[0], [key[0] & mask[0], key[1] & mask[1]]);
-    let places = places(probe.shape, hash);
-    let Some(chunk) = chunk(places.chunk) else { return [0; 2] };
-    for index in places.buckets {
-        if let Some(bucket) = chunk.bucket(index) {
-            let found = find(&bucket.slots, key, mask, probe.top);
-            if found[1] != 0 {
-                return found;
-            }
-        }
-    }
-    [0; 2]
+    let look_into = |bucket: &'a NarrowBucket| {
+        let found = find(&bucket.slots, key, mask, C::spread);
+        ((found[1] != 0).then_some(found), bucket.slots[SLOTS - 1][0])
+    };
+    let hash = hash_of_one(probe.seed[0], key[0] & mask[0]);
+    look(probe.shape, hash, chunk, look_into).unwrap_or_default()
+}
+
+/// What policy says under `key`; nothing where it has no entry.
+#[must_use]
+#[inline(always)]
+pub fn policy<'a, C: Chunk<'a, NarrowBucket>>(
+    probe: Probe<'_>,
+    key: &NarrowSlot,
+    chunk: impl Fn(u32) -> Option<C>,
+) -> Option<PackedEntry> {
+    let look_into = |bucket: &'a NarrowBucket| {
+        let found = find_policy(&bucket.slots, key, C::spread);
+        ((found != u64::MAX).then_some(found), bucket.slots[SLOTS - 1][0])
+    };
+    let hash = hash(probe.seed[0], *key);
+    let found = look(probe.shape, hash, chunk, look_into)?;
+    Some(table::policy_entry([0, found]))
 }
 
 /// As [`narrow`], for the table of IPv6 prefixes, whose third word is never zero.
@@ -137,17 +210,11 @@ pub fn wide<'a, C: Chunk<'a, WideBucket>>(
     mask: &WideSlot,
     chunk: impl Fn(u32) -> Option<C>,
 ) -> WideSlot {
-    let places = places(probe.shape, hash_of_wide(*probe.seed, key));
-    let Some(chunk) = chunk(places.chunk) else { return [0; 4] };
-    for index in places.buckets {
-        if let Some(bucket) = chunk.bucket(index) {
-            let found = find(&bucket.slots, key, mask, probe.top);
-            if found[2] != 0 {
-                return found;
-            }
-        }
-    }
-    [0; 4]
+    let look_into = |bucket: &'a WideBucket| {
+        let found = find(&bucket.slots, key, mask, C::spread);
+        ((found[2] != 0).then_some(found), bucket.slots[SLOTS - 1][3])
+    };
+    look(probe.shape, hash_of_wide(*probe.seed, key), chunk, look_into).unwrap_or_default()
 }
 
 /// The slot of an attachment; all zero if it is not there. An interface's packets come one after the
@@ -159,7 +226,7 @@ pub fn attachment<'a, C: Chunk<'a, WideBucket>>(
     key: &WideSlot,
     chunk: impl Fn(u32) -> Option<C>,
 ) -> WideSlot {
-    let places = places(probe.shape, hash(probe.seed[0], [key[0], 0]));
+    let places = places(probe.shape, hash_of_one(probe.seed[0], key[0]));
     let Some(chunk) = chunk(places.chunk) else { return [0; 4] };
     for index in places.buckets {
         if let Some(bucket) = chunk.bucket(index) {
@@ -203,21 +270,23 @@ pub fn address_v4<'a, C: Chunk<'a, NarrowBucket>>(
     chunk: impl Fn(u32) -> Option<C>,
 ) -> Option<AddressEntry> {
     let probe = layout.probe(&layout.addresses_v4);
-    let found = narrow(probe, &table::v4_key(address, 32), &table::V4_KEY, &chunk);
-    if found[1] != 0 {
-        return Some(table::address_entry(found[1]));
-    }
+    let ask = |address: u32, length: u8| {
+        let [key, _] = table::v4_key(address, length);
+        let look_into = |bucket: &'a NarrowBucket| {
+            let found = find_word(&bucket.slots, key, C::spread);
+            ((found != 0).then_some(found), bucket.slots[SLOTS - 1][0])
+        };
+        look(probe.shape, hash_of_one(probe.seed[0], key), &chunk, look_into)
+    };
+    let mut found = ask(address, 32);
     for length in layout.lengths_v4 {
-        if length > 32 {
-            return None;
+        if found.is_some() || length > 32 {
+            break;
         }
         let masked = address & (u64::MAX << (32 - length)) as u32;
-        let found = narrow(probe, &table::v4_key(masked, length), &table::V4_KEY, &chunk);
-        if found[1] != 0 {
-            return Some(table::address_entry(found[1]));
-        }
+        found = ask(masked, length);
     }
-    None
+    found.map(table::address_entry)
 }
 
 /// Who an IPv6 address is: the longest prefix of the table that it lies in.

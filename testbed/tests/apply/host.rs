@@ -6,6 +6,7 @@ use std::path::Path;
 
 use aya::maps::{Array, Map, MapData};
 use ringfence_common::abi::config::Config;
+use ringfence_common::abi::table::Generation;
 use ringfence_dataplane::backend::ebpf::{Ebpf, Pins};
 use ringfence_dataplane::backend::host::HostTables;
 use ringfence_dataplane::compile::{Tables, compile};
@@ -156,14 +157,14 @@ impl Host {
 
     /// Writes over the configurations of both slots.
     pub fn change_configs(&self, change: impl Fn(&mut Config) + Sync) {
-        let path = self.paths.pins().join("maps/CONFIG");
+        let path = self.paths.pins().join("maps/GENERATIONS");
         self.run(|| {
             let map = Map::from_map_data(MapData::from_pin(&path).unwrap()).unwrap();
-            let mut map: Array<MapData, Config> = map.try_into().unwrap();
+            let mut map: Array<MapData, Generation> = map.try_into().unwrap();
             for slot in 0..2 {
-                let mut config = map.get(&slot, 0).unwrap();
-                change(&mut config);
-                map.set(slot, config, 0).unwrap();
+                let mut generation = map.get(&slot, 0).unwrap();
+                change(&mut generation.config);
+                map.set(slot, generation, 0).unwrap();
             }
         });
     }

@@ -127,8 +127,8 @@ pub struct AttachmentKey {
 pub struct Attachment {
     /// Bits of [`checks`].
     pub checks: u32,
-    /// The endpoint behind the interface where there is exactly one, else
-    /// [`super::identity::endpoint::UNKNOWN`].
+    /// The endpoint behind the interface where there is exactly one, the host where the interface
+    /// is an uplink, else [`super::identity::endpoint::UNKNOWN`].
     pub endpoint: u32,
 }
 

@@ -65,10 +65,7 @@ impl PolicyKey {
     /// Every protocol and port.
     #[must_use]
     pub const fn any_service(direction: Direction) -> u32 {
-        match direction {
-            Direction::Ingress => 0,
-            Direction::Egress => Self::EGRESS,
-        }
+        direction as u32 * Self::EGRESS
     }
 
     /// Every port of `protocol`.

@@ -22,10 +22,14 @@
 //! Addresses are integers here, prefixes have their host bits zero. A slot whose key words are all
 //! zero is free. A table has at most [`LENGTHS`] lengths of prefixes of one family; policy that
 //! names more of them keeps its prefixes in a trie ([`super::config::flags`]).
+//!
+//! A key lies in the second of its buckets only if the last slot of the first is not free, and
+//! whoever takes the key out of a last slot leaves [`GONE`] there: a bucket whose last slot is free
+//! says that no key has ever gone past it.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::config::{Attachment, AttachmentKey};
+use super::config::{Attachment, AttachmentKey, Config};
 use super::identity::AddressEntry;
 use super::policy::{Endpoint, PolicyEntry, PolicyKey, action, entry_flags};
 use super::shared_with_kernel;
@@ -88,10 +92,6 @@ pub struct Shape {
 pub struct Layout {
     /// What hashes begin with.
     pub seed: [u64; 2],
-    /// 63 ([`crate::table::find`]).
-    pub top: u32,
-    /// Zero.
-    pub reserved: u32,
     /// What each hook checks.
     pub attachments: Shape,
     /// Endpoints of this host.
@@ -107,6 +107,22 @@ pub struct Layout {
     /// Lengths of the IPv6 prefixes other than 128, longest first; the rest [`NO_LENGTH`].
     pub lengths_v6: [u8; LENGTHS],
 }
+
+/// One generation, as the programs meet it: one look-up serves both.
+#[repr(C, align(8))]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Generation {
+    /// Its number, its mode, what passes without policy.
+    pub config: Config,
+    /// Where its tables' keys lie.
+    pub layout: Layout,
+}
+
+/// The key word of the last slot of a bucket whose key has gone: no key has it, and the slot may be
+/// used again.
+pub const GONE: u64 = 1 << 62;
 
 /// No more lengths.
 pub const NO_LENGTH: u8 = 0xff;
@@ -157,14 +173,14 @@ impl PackedEntry {
     }
 }
 
-/// What a hook checks, with what other tables say about the endpoint behind the interface, so that
-/// the short way need not ask them.
+/// What a hook checks, with what other tables say about the endpoint that it concerns, so that the
+/// short way need not ask them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Station {
     /// What the hook checks.
     pub attachment: Attachment,
-    /// Where exactly one endpoint is behind the interface: its entry, without the interface. Else
-    /// all zero.
+    /// Where the attachment names an endpoint, the one behind the interface or the host: its entry,
+    /// without the interface. Else all zero.
     pub endpoint: Endpoint,
     /// Where that endpoint has exactly one IPv4 address: the address. Else 0.
     pub address: u32,
@@ -347,7 +363,7 @@ pub const fn key_of_policy(slot: NarrowSlot) -> PolicyKey {
     PolicyKey { subject: slot[0] as u32, peer: (slot[0] >> 32) as u32, service: slot[1] as u32 }
 }
 
-shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 80);
+shared_with_kernel!(NarrowBucket: 64, WideBucket: 128, Layout: 72, Generation: 104);
 
 #[cfg(test)]
 mod tests;

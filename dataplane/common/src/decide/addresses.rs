@@ -26,6 +26,19 @@ pub fn is_martian(packet: &Packet) -> bool {
     }
 }
 
+/// Whether neither address is one that [`is_martian`] thinks about: fewer questions, and not all that
+/// are good get a yes.
+#[inline(always)]
+pub fn are_plain(packet: &Packet) -> bool {
+    if packet.family != family::V4 {
+        return !is_martian(packet);
+    }
+    let (source, destination) = (last_four(&packet.source), last_four(&packet.destination));
+    // 1 to 223.
+    let is_unicast = (source >> 24).wrapping_sub(1) < 223;
+    is_unicast && source >> 24 != 127 && destination >> 24 != 127 && destination != 0
+}
+
 /// `::`, `::1` and `::ffff:0:0/96`.
 #[inline(always)]
 fn is_reserved_v6(address: &AddressBytes) -> bool {

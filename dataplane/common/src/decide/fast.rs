@@ -44,12 +44,20 @@ pub fn decide<R: PacketRead + ?Sized, T: Tables, S: State>(
     packet: &mut Packet,
 ) -> Option<Outcome> {
     match ordinary::kind(frame)? {
-        Kind::Ipv4 => decide_v4(frame, place, tables, state, packet),
-        Kind::Ipv6 => decide_v6(frame, place, tables, state, packet),
+        Kind::Ipv4 => {
+            let outcome = decide_v4(frame, place, tables, state, packet)?;
+            ordinary::numbers_v4(frame, packet)?;
+            Some(outcome)
+        }
+        Kind::Ipv6 => {
+            let outcome = decide_v6(frame, place, tables, state, packet)?;
+            ordinary::numbers_v6(frame, packet)?;
+            Some(outcome)
+        }
     }
 }
 
-/// As [`decide`], for frames of [`Kind::Ipv4`].
+/// As [`decide`], for frames of [`Kind::Ipv4`]. `packet` may lack the numbers of TCP.
 #[inline(always)]
 pub fn decide_v4<R: PacketRead + ?Sized, T: Tables, S: State>(
     frame: &R,
@@ -59,10 +67,10 @@ pub fn decide_v4<R: PacketRead + ?Sized, T: Tables, S: State>(
     packet: &mut Packet,
 ) -> Option<Outcome> {
     ordinary::ipv4(frame, packet)?;
-    answer(place, tables, state, packet)
+    answer(place, tables, state, packet, |packet| ordinary::numbers_v4(frame, packet))
 }
 
-/// As [`decide`], for frames of [`Kind::Ipv6`].
+/// As [`decide_v4`], for frames of [`Kind::Ipv6`].
 #[inline(always)]
 pub fn decide_v6<R: PacketRead + ?Sized, T: Tables, S: State>(
     frame: &R,
@@ -72,7 +80,7 @@ pub fn decide_v6<R: PacketRead + ?Sized, T: Tables, S: State>(
     packet: &mut Packet,
 ) -> Option<Outcome> {
     ordinary::ipv6(frame, packet)?;
-    answer(place, tables, state, packet)
+    answer(place, tables, state, packet, |packet| ordinary::numbers_v6(frame, packet))
 }
 
 #[inline(always)]
@@ -80,13 +88,14 @@ fn answer<T: Tables, S: State>(
     place: &Place,
     tables: &T,
     state: &mut S,
-    packet: &Packet,
+    packet: &mut Packet,
+    numbers: impl Fn(&mut Packet) -> Option<()>,
 ) -> Option<Outcome> {
     let config = tables.config()?;
     if config.abi != ABI_VERSION {
         return None;
     }
-    known(config, place, tables.epoch(), state, packet)
+    known(config, place, tables.epoch(), state, packet, numbers)
         .or_else(|| refused(config, place, tables, state, packet))
 }
 
@@ -97,7 +106,8 @@ fn known<S: State>(
     place: &Place,
     epoch: u32,
     state: &mut S,
-    packet: &Packet,
+    packet: &mut Packet,
+    numbers: impl Fn(&mut Packet) -> Option<()>,
 ) -> Option<Outcome> {
     let is_tcp = packet.protocol == protocol::TCP;
     if is_tcp && packet.tcp_flags & (tcp::SYN | tcp::FIN | tcp::RST | tcp::ACK) != tcp::ACK {
@@ -115,6 +125,7 @@ fn known<S: State>(
     };
     let (outcome, (window, token)) = state.with_cached(sighting.place(place.ifindex), look)??;
     if is_tcp {
+        numbers(packet)?;
         let from_local = matches!(outcome.direction, Direction::Egress);
         let noted =
             state.with_window(window, |window| cache::note(window, token, packet, from_local));
@@ -161,15 +172,9 @@ fn refused<T: Tables, S: State>(
     }
     let station = tables.station(place.ifindex, place.hook)?;
     let attachment = station.attachment;
-    let now = state.clock();
-    // A clock that is late makes flows live longer and windows close later: both mean the full way.
-    // One that nobody has set yet may be late by so much that it seems ahead.
-    if now == 0 {
-        return None;
-    }
-    let given = Given { place: Place { now, ..*place }, attachment, config: *config };
+    let mut given = Given { place: *place, attachment, config: *config };
     let context = Context { given: &given, tables };
-    if addresses::is_martian(packet) || addresses::is_dhcp(packet, context.is_from_client()) {
+    if !addresses::are_plain(packet) || addresses::is_dhcp(packet, context.is_from_client()) {
         return None;
     }
     let source = address(tables, config, &station, packet.family, &packet.source);
@@ -198,17 +203,37 @@ fn refused<T: Tables, S: State>(
         _ => return None,
     };
     // To itself, though not for everyone the same.
-    let is_alike = source.endpoint == destination.endpoint;
-    if is_alike || presence::may_be_alive(state, presence::place(packet, number), now) {
+    if source.endpoint == destination.endpoint {
         return None;
     }
+    let presences = state.presences(presence::place(packet, number));
+    let opens = packet.protocol == protocol::UDP || track::is_syn(packet);
+    if presences != [0; 2] || !opens {
+        let now = clock(state)?;
+        if presence::is_any_alive(presences, now) {
+            return None;
+        }
+        given.place.now = now;
+    }
+    let context = Context { given: &given, tables };
     let endpoint = match station.endpoint {
         known if number == attachment.endpoint && known.subject != 0 => known,
         _ => tables.endpoint(number)?,
     };
-    outcome.decision = context.refusal(&ends, &endpoint, direction, packet)?;
+    outcome.decision = context.refusal(&ends, &endpoint, direction, packet, opens)?;
     (outcome.endpoint, outcome.direction) = (number, direction);
     Some(outcome)
+}
+
+/// The time, if it is known. A clock that is late makes flows live longer and windows close later: both
+/// mean the full way. One that nobody has set yet may be late by so much that it seems ahead.
+#[inline(always)]
+fn clock<S: State>(state: &S) -> Option<u32> {
+    let now = state.clock();
+    if now == 0 {
+        return None;
+    }
+    Some(now)
 }
 
 /// Who an address is; the one of the endpoint behind the interface is known without a look-up.
@@ -221,14 +246,16 @@ fn address<T: Tables>(
     address: &AddressBytes,
 ) -> AddressEntry {
     let [_, low] = halves(address);
-    if of_family == family::V4 && station.address != 0 && low as u32 == station.address {
+    // Whoever asks has seen that no address is 0.
+    if of_family == family::V4 && low as u32 == station.address {
         return AddressEntry { identity: station.identity, endpoint: station.attachment.endpoint };
     }
     tables.address(config, of_family, address)
 }
 
 impl<T: Tables> Context<'_, T> {
-    /// Why a packet that belongs to no flow is denied; `None` if it may not be.
+    /// Why a packet that belongs to no flow, and may open one if it `opens`, is denied; `None` if it
+    /// may not be.
     #[inline(always)]
     fn refusal(
         &self,
@@ -236,8 +263,8 @@ impl<T: Tables> Context<'_, T> {
         endpoint: &Endpoint,
         direction: Direction,
         packet: &Packet,
+        opens: bool,
     ) -> Option<Decision> {
-        let opens = packet.protocol == protocol::UDP || track::is_syn(packet);
         if !opens {
             let strays = flow::is_isolated(endpoint) && !self.may_pick_up();
             return strays.then_some(Decision::deny(Reason::NoConnection, 0));

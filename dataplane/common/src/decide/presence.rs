@@ -57,7 +57,13 @@ pub fn place(packet: &Packet, endpoint: u32) -> u32 {
 /// Whether a flow may be alive at `place`; `now` may be late.
 #[inline(always)]
 pub fn may_be_alive<S: State>(state: &S, place: u32, now: u32) -> bool {
-    is_alive(state.presence(place), now) || is_alive(state.presence(place | 1), now)
+    is_any_alive(state.presences(place), now)
+}
+
+/// Whether a flow may be alive at a place with these words.
+#[inline(always)]
+pub fn is_any_alive([one, other]: [u64; 2], now: u32) -> bool {
+    is_alive(one, now) || is_alive(other, now)
 }
 
 #[inline(always)]
@@ -102,7 +108,7 @@ pub fn touch<S: State>(state: &mut S, now: u32, work: &mut Work) {
     let (place, owner) = (place(packet, key.endpoint), owner(key));
     let until = now.wrapping_add(track::timeout_revoked(entry)).wrapping_add(SLACK);
     for _ in 0..ATTEMPTS {
-        let words = [state.presence(place), state.presence(place | 1)];
+        let words = state.presences(place);
         let Some((word, new)) = change(words, owner, until, now) else { return };
         if state.change_presence(place | word as u32, words[word], new.pack()) {
             return;

@@ -1,6 +1,7 @@
 //! Ordinary packets, read without a look at what they might be: an untagged IPv4 header without
 //! options or IPv6 header without extensions, unfragmented, then TCP or UDP. What [`super::parse`]
-//! would make of them, in every field; everything else is somebody else's.
+//! would make of them, in every field; everything else is somebody else's. The numbers of a TCP
+//! segment come in a second step, since most packets are decided without.
 
 use super::{Header as _, Packet, PacketRead, tcp, transport};
 use crate::abi::flow::family;
@@ -32,8 +33,8 @@ pub fn kind<R: PacketRead + ?Sized>(frame: &R) -> Option<Kind> {
     }
 }
 
-/// Reads a frame of [`Kind::Ipv4`] into `packet`, which is as [`Packet::default`] makes it; `None` if
-/// it is not ordinary, in whatever way, malformed ones among them.
+/// Reads a frame of [`Kind::Ipv4`] into `packet`, which is as [`Packet::default`] makes it, but for
+/// what [`numbers_v4`] reads; `None` if it is not ordinary, in whatever way, malformed ones among them.
 #[inline(always)]
 pub fn ipv4<R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Option<()> {
     let header = frame.header::<{ IPV4 + UDP - ETHERNET }>(ETHERNET)?;
@@ -100,12 +101,34 @@ fn transport<const AT: usize, R: PacketRead + ?Sized>(
     }
     packet.source_port = header.u16::<0>();
     packet.destination_port = header.u16::<2>();
+    packet.tcp_flags = flags;
+    Some(())
+}
+
+/// Reads the numbers of the TCP segment that `packet` is, read by [`ipv4`] from the same frame.
+#[inline(always)]
+pub fn numbers_v4<R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Option<()> {
+    numbers::<IPV4, R>(frame, packet)
+}
+
+/// As [`numbers_v4`], for [`ipv6`].
+#[inline(always)]
+pub fn numbers_v6<R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Option<()> {
+    numbers::<IPV6, R>(frame, packet)
+}
+
+#[inline(always)]
+fn numbers<const AT: usize, R: PacketRead + ?Sized>(frame: &R, packet: &mut Packet) -> Option<()> {
+    if packet.protocol != protocol::TCP {
+        return Some(());
+    }
+    let header = frame.header::<TCP>(AT)?;
+    let length = (header.u8::<12>() >> 4) as usize * 4;
     packet.tcp_sequence = header.u32::<4>();
     packet.tcp_acknowledgement = header.u32::<8>();
-    packet.tcp_flags = flags;
-    packet.tcp_length = end.wrapping_sub(AT + length) as u32
-        + (flags & tcp::SYN != 0) as u32
-        + (flags & tcp::FIN != 0) as u32;
+    packet.tcp_length = (packet.end as usize).wrapping_sub(AT + length) as u32
+        + (packet.tcp_flags & tcp::SYN != 0) as u32
+        + (packet.tcp_flags & tcp::FIN != 0) as u32;
     Some(())
 }
 

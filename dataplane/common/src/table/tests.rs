@@ -6,7 +6,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::abi::table::{CHUNK_BUCKETS, LENGTHS, NO_LENGTH};
+use crate::abi::table::{CHUNK_BUCKETS, GONE, LENGTHS, NO_LENGTH};
 
 const SEED: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 
@@ -19,8 +19,14 @@ impl<const WORDS: usize> Chunks<WORDS> {
         Self(vec![chunk; shape.chunks as usize])
     }
 
-    /// Puts a slot into one of the two buckets where it may lie.
+    /// Puts a slot into one of the two buckets where it may lie. A key that goes past the first was
+    /// in its last slot.
     fn put(&mut self, at: &Places, which: usize, slot: [u64; WORDS]) {
+        if which == 1 {
+            let first = &mut self.0[at.chunk as usize][at.buckets[0] as usize];
+            let key = &mut first[SLOTS - 1][if WORDS == 2 { 0 } else { 3 }];
+            *key = if *key == 0 { GONE } else { *key };
+        }
         let bucket = &mut self.0[at.chunk as usize][at.buckets[which] as usize];
         let free = bucket.iter_mut().find(|slot| **slot == [0; WORDS]).expect("there is room");
         *free = slot;
@@ -56,7 +62,7 @@ fn wide_buckets(chunks: &Chunks<4>) -> Vec<Vec<WideBucket>> {
 const SHAPE: Shape = Shape { chunks: 3, buckets: CHUNK_BUCKETS };
 
 fn layout(lengths_v4: &[u8], lengths_v6: &[u8]) -> Layout {
-    let mut layout = Layout { seed: SEED, top: 63, ..Layout::default() };
+    let mut layout = Layout { seed: SEED, ..Layout::default() };
     (layout.lengths_v4, layout.lengths_v6) = ([NO_LENGTH; LENGTHS], [NO_LENGTH; LENGTHS]);
     layout.lengths_v4[..lengths_v4.len()].copy_from_slice(lengths_v4);
     layout.lengths_v6[..lengths_v6.len()].copy_from_slice(lengths_v6);
@@ -72,11 +78,25 @@ fn who(number: u32) -> AddressEntry {
 fn a_slot_is_found_by_the_bits_that_are_key() {
     let mask = [u64::MAX, 0xffff];
     let slots = [[7, 0x1_0001], [7, 0x2_0002], [8, 0x3_0001], [0, 0]];
-    assert_eq!(find(&slots, &[7, 0x0001], &mask, 63), [7, 0x1_0001]);
-    assert_eq!(find(&slots, &[7, 0x9_0002], &mask, 63), [7, 0x2_0002]);
-    assert_eq!(find(&slots, &[8, 1], &mask, 63), [8, 0x3_0001]);
+    let spread = <Narrow<'_> as Chunk<'_, NarrowBucket>>::spread;
+    let find = |key| find(&slots, &key, &mask, spread);
+    assert_eq!(find([7, 0x0001]), [7, 0x1_0001]);
+    assert_eq!(find([7, 0x9_0002]), [7, 0x2_0002]);
+    assert_eq!(find([8, 1]), [8, 0x3_0001]);
     for absent in [[7, 3], [9, 1], [u64::MAX, u64::MAX], [1 << 63 | 7, 1]] {
-        assert_eq!(find(&slots, &absent, &mask, 63), [0, 0], "{absent:x?}");
+        assert_eq!(find(absent), [0, 0], "{absent:x?}");
+    }
+    let slots = [[7, 1], [1 << 62, 2], [8, 0x3_0001], [0, 9]];
+    let find = |key| find_word(&slots, key, spread);
+    assert_eq!([7, 8, 9, 6, 1 << 61].map(find), [1, 0x3_0001, 0, 0, 0]);
+    let (high, entry) = (1 << 63, 0x82ff_ffff_0000_0000);
+    let slots = [[high | 7, 1 | entry], [high | 7, 2 | 2 << 32], [7, 1 | 3 << 32], [GONE, 1]];
+    let find = |key| find_policy(&slots, &key, spread);
+    assert_eq!(find([high | 7, 1]), 1 | entry);
+    assert_eq!(find([high | 7, 2]), 2 | 2 << 32);
+    assert_eq!(find([7, 1]), 1 | 3 << 32);
+    for absent in [[high | 7, 3], [7, 2], [high, 1], [7, 1 << 31 | 1], [high | 1, 2]] {
+        assert_eq!(find(absent), u64::MAX, "{absent:x?}");
     }
 }
 
@@ -99,12 +119,12 @@ fn places_are_in_range_and_spread() {
 
 #[test]
 fn narrow_keys_are_found_in_either_bucket() {
-    let probe = Probe { seed: &SEED, top: 63, shape: &SHAPE };
+    let probe = Probe { seed: &SEED, shape: &SHAPE };
     let mut chunks = Chunks::new(&SHAPE);
     let slot = |number: u64| [number, number << 32 | 1];
     for number in 1..=500 {
-        let key = [number, 0];
-        chunks.put(&places(&SHAPE, hash(SEED[0], key)), number as usize % 2, slot(number));
+        let at = places(&SHAPE, hash_of_one(SEED[0], number));
+        chunks.put(&at, number as usize % 2, slot(number));
     }
     let buckets = narrow_buckets(&chunks);
     let chunk = |number: u32| buckets.get(number as usize).map(|chunk| Narrow(chunk));
@@ -116,6 +136,44 @@ fn narrow_keys_are_found_in_either_bucket() {
         assert_eq!(narrow(probe, &[absent, 0], &mask, chunk), [0; 2], "{absent}");
     }
     assert_eq!(narrow(probe, &[1, 0], &mask, |_| None::<Narrow<'_>>), [0; 2]);
+}
+
+#[test]
+fn the_second_bucket_is_asked_only_if_a_key_has_gone_past_the_first() {
+    let probe = Probe { seed: &SEED, shape: &SHAPE };
+    let (mask, number) = ([u64::MAX, 0], 4_711);
+    let at = places(&SHAPE, hash_of_one(SEED[0], number));
+    assert_ne!(at.buckets[0], at.buckets[1]);
+    let mut chunks = Chunks::new(&SHAPE);
+    chunks.0[at.chunk as usize][at.buckets[1] as usize][0] = [number, 5];
+    for (last, expected) in [(0, [0; 2]), (GONE, [number, 5]), (1, [number, 5])] {
+        chunks.0[at.chunk as usize][at.buckets[0] as usize][SLOTS - 1] = [last, 6];
+        let buckets = narrow_buckets(&chunks);
+        let chunk = |number: u32| buckets.get(number as usize).map(|chunk| Narrow(chunk));
+        assert_eq!(narrow(probe, &[number, 0], &mask, chunk), expected, "{last:x}");
+    }
+}
+
+#[test]
+fn policy_entries_are_found_in_either_bucket() {
+    let probe = Probe { seed: &SEED, shape: &SHAPE };
+    let mut chunks = Chunks::new(&SHAPE);
+    let key = |number: u64| [number | (number % 7) << 61, number % 3];
+    for number in 1..=500 {
+        let at = places(&SHAPE, hash(SEED[0], key(number)));
+        let [first, second] = key(number);
+        chunks.put(&at, number as usize % 2, [first, second | number << 32]);
+    }
+    let buckets = narrow_buckets(&chunks);
+    let chunk = |number: u32| buckets.get(number as usize).map(|chunk| Narrow(chunk));
+    for number in 1..=500 {
+        let found = policy(probe, &key(number), chunk);
+        assert_eq!(found, Some(PackedEntry(number as u32)), "{number}");
+        let [first, second] = key(number);
+        assert_eq!(policy(probe, &[first, second + 1], chunk), None, "{number}");
+    }
+    assert_eq!(policy(probe, &key(501), chunk), None);
+    assert_eq!(policy(probe, &key(1), |_| None::<Narrow<'_>>), None);
 }
 
 #[test]
@@ -132,7 +190,7 @@ fn ipv4_addresses_have_their_longest_prefix() {
     ];
     let mut chunks = Chunks::new(&SHAPE);
     for (which, (address, length, number)) in prefixes.into_iter().enumerate() {
-        let at = places(&SHAPE, hash(SEED[0], table::v4_key(address, length)));
+        let at = places(&SHAPE, hash_of_one(SEED[0], table::v4_key(address, length)[0]));
         chunks.put(&at, which % 2, table::v4_slot(address, length, &who(number)));
     }
     let buckets = narrow_buckets(&chunks);
@@ -196,10 +254,10 @@ fn ipv6_addresses_have_their_longest_prefix() {
 
 #[test]
 fn an_attachment_is_found_in_either_bucket() {
-    let probe = Probe { seed: &SEED, top: 63, shape: &SHAPE };
+    let probe = Probe { seed: &SEED, shape: &SHAPE };
     let mut chunks = Chunks::new(&SHAPE);
     for number in 1..=500_u64 {
-        let at = places(&SHAPE, hash(SEED[0], [number, 0]));
+        let at = places(&SHAPE, hash_of_one(SEED[0], number));
         chunks.put(&at, number as usize % 2, [number, 1, 2, number]);
     }
     let buckets = wide_buckets(&chunks);

@@ -61,8 +61,6 @@ impl Content {
     pub(super) const fn layout(&self) -> Layout {
         Layout {
             seed: self.seed,
-            top: u64::BITS - 1,
-            reserved: 0,
             attachments: self.arranged.attachments.shape(),
             endpoints: self.arranged.endpoints.shape(),
             addresses_v4: self.arranged.addresses_v4.shape(),

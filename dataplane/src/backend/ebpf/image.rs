@@ -35,7 +35,8 @@ fn attachments(tables: &Tables, interfaces: &[Interface]) -> BTreeMap<Attachment
             let checks = checks_of(interface.role, hook, is_managed);
             let endpoint = match (interface.role, interface.endpoints.first()) {
                 (Role::Workload, Some(only)) if interface.endpoints.len() == 1 => *only,
-                _ => endpoint::UNKNOWN,
+                (Role::Uplink, _) => endpoint::HOST,
+                (Role::Workload, _) => endpoint::UNKNOWN,
             };
             attachments.insert(key, Attachment { checks, endpoint });
         }

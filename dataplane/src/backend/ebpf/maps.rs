@@ -8,7 +8,7 @@ use ringfence_common::abi::config::{Config, Selector, flags};
 use ringfence_common::abi::event::Counter;
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use ringfence_common::abi::limits;
-use ringfence_common::abi::table::Layout;
+use ringfence_common::abi::table::{Generation, Layout};
 
 use super::classes::ClassMap;
 use super::expedite::{self, Expedited};
@@ -20,11 +20,10 @@ use super::tries::Tries;
 use super::{EbpfError, Kernel, Pins};
 use crate::backend::{Fill, Installed, Mode};
 
-/// The names of all maps of the object.
-pub(super) const MAP_NAMES: [&str; 24] = [
+/// The names of the maps that outlive a process: all of the object but the desk.
+pub(super) const MAP_NAMES: [&str; 22] = [
     "SELECTOR",
-    "CONFIG",
-    "LAYOUT",
+    "GENERATIONS",
     "ATTACHMENTS",
     "ENDPOINTS",
     "ADDRESSES_V4",
@@ -34,7 +33,6 @@ pub(super) const MAP_NAMES: [&str; 24] = [
     "CLASSES",
     "POLICY",
     "RULES",
-    "WORK",
     "FLOWS",
     "HALF_OPEN",
     "CACHE",
@@ -52,8 +50,7 @@ pub(super) const MAP_NAMES: [&str; 24] = [
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Maps {
     pub(super) selector: Array<MapData, Selector>,
-    pub(super) config: Array<MapData, Config>,
-    pub(super) layout: Array<MapData, Layout>,
+    generations: Array<MapData, Generation>,
     pub(super) attachments: Table<Attachments, 4>,
     pub(super) endpoints: Table<Endpoints, 2>,
     pub(super) addresses_v4: Table<AddressesV4, 2>,
@@ -113,8 +110,7 @@ impl Maps {
         let steps = Steps::unlimited();
         Ok(Self {
             selector: simple!("SELECTOR"),
-            config: simple!("CONFIG"),
-            layout: simple!("LAYOUT"),
+            generations: simple!("GENERATIONS"),
             attachments: Table::new(map("ATTACHMENTS")?, steps.clone()),
             endpoints: Table::new(map("ENDPOINTS")?, steps.clone()),
             addresses_v4: Table::new(map("ADDRESSES_V4")?, steps.clone()),
@@ -163,19 +159,30 @@ impl Maps {
 
     /// The configuration in `slot`.
     pub(super) fn config_of(&self, slot: u32) -> Result<Config, EbpfError> {
-        self.config.get(&slot, 0).map_err(EbpfError::map("CONFIG"))
+        Ok(self.generation(slot)?.config)
     }
 
     /// Makes `config` the configuration in `slot`.
     pub(super) fn put_config(&mut self, slot: u32, config: &Config) -> Result<(), EbpfError> {
         self.steps.take()?;
-        self.config.set(slot, config, 0).map_err(EbpfError::map("CONFIG"))
+        self.write_config(slot, config)
     }
 
     /// Makes `layout` that of `slot`, at which no packet looks.
     pub(super) fn put_layout(&mut self, slot: u32, layout: Layout) -> Result<(), EbpfError> {
         self.steps.take()?;
-        self.layout.set(slot, layout, 0).map_err(EbpfError::map("LAYOUT"))
+        let generation = Generation { layout, ..self.generation(slot)? };
+        self.generations.set(slot, generation, 0).map_err(EbpfError::map("GENERATIONS"))
+    }
+
+    /// As [`Maps::put_config`], for tests. The layout is written again as it is.
+    pub(super) fn write_config(&mut self, slot: u32, config: &Config) -> Result<(), EbpfError> {
+        let generation = Generation { config: *config, ..self.generation(slot)? };
+        self.generations.set(slot, generation, 0).map_err(EbpfError::map("GENERATIONS"))
+    }
+
+    fn generation(&self, slot: u32) -> Result<Generation, EbpfError> {
+        self.generations.get(&slot, 0).map_err(EbpfError::map("GENERATIONS"))
     }
 
     /// Makes waits for packets short for as long as the value lives, if that is permitted.
@@ -197,7 +204,7 @@ impl Maps {
 
     /// The layout of `slot`.
     pub(super) fn layout_of(&self, slot: u32) -> Result<Layout, EbpfError> {
-        self.layout.get(&slot, 0).map_err(EbpfError::map("LAYOUT"))
+        Ok(self.generation(slot)?.layout)
     }
 
     /// The configuration that counts; generation 0 if nothing has been installed.

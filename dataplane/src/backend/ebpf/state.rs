@@ -53,7 +53,7 @@ impl Maps {
     pub fn start_again(&mut self) -> Result<(), EbpfError> {
         self.forget_state()?;
         for slot in 0..2 {
-            self.config.set(slot, Config::default(), 0).map_err(EbpfError::map("CONFIG"))?;
+            self.write_config(slot, &Config::default())?;
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Maps {
         }
         let (slot, mut config) = self.current()?;
         config.pick_up_until = config.pick_up_until.wrapping_sub(ticks);
-        self.config.set(slot, config, 0).map_err(EbpfError::map("CONFIG"))?;
+        self.write_config(slot, &config)?;
         self.begin_epoch()
     }
 

@@ -41,7 +41,8 @@
 //! - An endpoint that moves to another interface: a packet asks for it several times.
 //! - Prefixes that lie in a trie.
 //! - Hooks that check something else. The one endpoint behind an interface and its address stand at
-//!   the hooks as well ([`Station`]), so a change of these is more than one store.
+//!   the hooks as well ([`Station`]), the host and its address at those of uplinks, so a change of
+//!   these is more than one store.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -51,8 +51,8 @@ fn frames() -> Vec<Vec<u8>> {
 fn read(frame: &[u8]) -> Option<Packet> {
     let mut packet = Packet::default();
     match kind(frame)? {
-        Kind::Ipv4 => ipv4(frame, &mut packet)?,
-        Kind::Ipv6 => ipv6(frame, &mut packet)?,
+        Kind::Ipv4 => ipv4(frame, &mut packet).and_then(|()| numbers_v4(frame, &mut packet))?,
+        Kind::Ipv6 => ipv6(frame, &mut packet).and_then(|()| numbers_v6(frame, &mut packet))?,
     }
     Some(packet)
 }

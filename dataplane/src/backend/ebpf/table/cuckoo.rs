@@ -12,11 +12,14 @@
 //! Where a key does not fit all the same, the table is built anew with more buckets, and in the end
 //! with another seed (c).
 //!
+//! Look-ups ask a key's second bucket only if the last slot of the first is not free. So slots are
+//! taken in their order, and from a last slot no key goes without a trace ([`without_key`]).
+//!
 //! The slots are in this process's memory ([`Memory`]), or those of the kernel.
 
 use std::marker::PhantomData;
 
-use ringfence_common::abi::table::{CHUNK_BUCKETS, SLOTS, Shape};
+use ringfence_common::abi::table::{CHUNK_BUCKETS, GONE, SLOTS, Shape};
 use ringfence_common::table::{Places, places};
 
 use crate::compile::shape_for;
@@ -25,7 +28,7 @@ use crate::compile::shape_for;
 pub trait Format<const WORDS: usize> {
     /// The bits of a slot that are key.
     const KEY: [u64; WORDS];
-    /// The word of the key that is zero in free slots alone.
+    /// The word of the key that is zero, or [`GONE`], in free slots alone.
     const COMMIT: usize;
 
     /// The hash of the key in a slot.
@@ -65,6 +68,16 @@ pub struct At {
     pub bucket: u32,
     /// The slot in that.
     pub slot: u32,
+}
+
+/// Whether a slot with this word for its key has room.
+pub const fn is_free(word: u64) -> bool {
+    word == 0 || word == GONE
+}
+
+/// The word that takes the place of a key's that goes from a slot.
+pub const fn without_key(at: At) -> u64 {
+    if at.slot == SLOTS as u32 - 1 { GONE } else { 0 }
 }
 
 /// A somewhat larger shape.
@@ -193,7 +206,7 @@ impl<F: Format<WORDS>, S: Slots<WORDS>, const WORDS: usize> Cuckoo<F, S, WORDS> 
                 (0..SLOTS as u32).map(move |slot| At { chunk, bucket, slot })
             })
         });
-        at.map(|at| self.slots.get(at)).filter(|row| row[F::COMMIT] != 0)
+        at.map(|at| self.slots.get(at)).filter(|row| !is_free(row[F::COMMIT]))
     }
 
     fn places(&self, row: &[u64; WORDS]) -> Places {
@@ -216,8 +229,17 @@ impl<F: Format<WORDS>, S: Slots<WORDS>, const WORDS: usize> Cuckoo<F, S, WORDS> 
         Ok(())
     }
 
+    /// Takes a key out, if it is there. Nobody may be looking.
+    pub fn remove(&mut self, row: &[u64; WORDS]) {
+        if let Some((at, _)) = self.find(row) {
+            let mut row = [0; WORDS];
+            row[F::COMMIT] = without_key(at);
+            self.slots.set(at, row);
+        }
+    }
+
     fn is_free(&self, at: At) -> bool {
-        self.slots.get(at)[F::COMMIT] == 0
+        is_free(self.slots.get(at)[F::COMMIT])
     }
 
     /// Moves keys along the shortest chain that ends in a free slot; the slot that is free then.

@@ -2,7 +2,7 @@
 
 use ringfence_common::abi::limits;
 use ringfence_common::abi::table::{self, NarrowSlot, WideSlot, chunks};
-use ringfence_common::table::{hash, hash_of_wide};
+use ringfence_common::table::{hash, hash_of_one, hash_of_wide};
 
 use super::cuckoo::Format;
 
@@ -27,7 +27,11 @@ macro_rules! narrow_kind {
             const COMMIT: usize = 0;
 
             fn hash(seed: [u64; 2], slot: &NarrowSlot) -> u64 {
-                hash(seed[0], [slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]])
+                let [first, second] = [slot[0] & Self::KEY[0], slot[1] & Self::KEY[1]];
+                match Self::KEY[1] {
+                    0 => hash_of_one(seed[0], first),
+                    _ => hash(seed[0], [first, second]),
+                }
             }
         }
 
@@ -70,7 +74,7 @@ impl Format<4> for Attachments {
     const COMMIT: usize = 0;
 
     fn hash(seed: [u64; 2], slot: &WideSlot) -> u64 {
-        hash(seed[0], [slot[0], 0])
+        hash_of_one(seed[0], slot[0])
     }
 }
 

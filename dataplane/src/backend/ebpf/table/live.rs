@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use ringfence_common::abi::table::Shape;
 
 use super::chunk::{Chunk, Mapped};
-use super::cuckoo::{At, Cuckoo, Full, Slots as _};
+use super::cuckoo::{At, Cuckoo, Full, Slots as _, is_free, without_key};
 use super::formats::Kind;
 use crate::backend::ebpf::EbpfError;
 use crate::backend::ebpf::steps::Steps;
@@ -68,7 +68,7 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
     /// Takes a key out, if it is there.
     pub(in super::super) fn remove(&mut self, row: &[u64; WORDS]) -> Result<(), EbpfError> {
         if let Some((at, there)) = self.table.find(row) {
-            self.store(at, K::COMMIT, 0)?;
+            self.store(at, K::COMMIT, without_key(at))?;
             self.freed.insert(at, there);
         }
         Ok(())
@@ -96,9 +96,7 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
 
     /// Takes a key out while no packet looks.
     pub(in super::super) fn remove_unseen(&mut self, row: &[u64; WORDS]) {
-        if let Some((at, _)) = self.table.find(row) {
-            self.table.slots_mut().set(at, [0; WORDS]);
-        }
+        self.table.remove(row);
     }
 
     /// A slot for a key that is not there: its own, or a free one that no packet has seen.
@@ -108,8 +106,9 @@ impl<K: Kind<WORDS>, const WORDS: usize> Live<K, WORDS> {
             before
                 .is_some_and(|it| (0..WORDS).all(|word| (it[word] ^ row[word]) & K::KEY[word] == 0))
         };
-        let is_free =
-            |at: &At| self.table.slots().get(*at)[K::COMMIT] == 0 && !self.freed.contains_key(at);
+        let is_free = |at: &At| {
+            is_free(self.table.slots().get(*at)[K::COMMIT]) && !self.freed.contains_key(at)
+        };
         let own = self.table.candidates(row).find(is_own);
         own.or_else(|| self.table.candidates(row).find(is_free))
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use ringfence_common::abi::table::{NarrowBucket, NarrowSlot, WideBucket, WideSlot};
-use ringfence_common::table::{Chunk, Probe, narrow, wide};
+use ringfence_common::table::{Chunk, Probe, narrow, policy as policy_table, wide};
 
 use super::super::formats::{AddressesV4, AddressesV6, Attachments, Endpoints, Kind, Policy};
 use super::*;
@@ -35,8 +35,13 @@ fn find_narrow<F: Format<2>>(table: &Built<F, 2>) -> Find<2> {
     let buckets = |chunk| table.slots().chunk(chunk).iter().map(|it| NarrowBucket { slots: *it });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &NarrowSlot| {
-        let probe = Probe { seed: &SEED, top: 63, shape: &shape };
-        narrow(probe, key, &F::KEY, |chunk| chunks.get(chunk as usize).map(|it| InOrder(it)))
+        let probe = Probe { seed: &SEED, shape: &shape };
+        let chunk = |chunk| chunks.get(chunk as usize).map(|it| InOrder(it));
+        match F::KEY[1] {
+            0 => narrow(probe, key, &F::KEY, chunk),
+            _ => policy_table(probe, key, chunk)
+                .map_or([0; 2], |entry| [key[0], key[1] | u64::from(entry.0) << 32]),
+        }
     })
 }
 
@@ -45,7 +50,7 @@ fn find_wide<F: Format<4>>(table: &Built<F, 4>) -> Find<4> {
     let buckets = |chunk| table.slots().chunk(chunk).iter().map(|it| WideBucket { slots: *it });
     let chunks: Vec<Vec<_>> = (0..shape.chunks).map(|chunk| buckets(chunk).collect()).collect();
     Box::new(move |key: &WideSlot| {
-        let probe = Probe { seed: &SEED, top: 63, shape: &shape };
+        let probe = Probe { seed: &SEED, shape: &shape };
         let chunk = |chunk| chunks.get(chunk as usize).map(|it| InOrder(it));
         // The last word of a key of the attachments is never part of it.
         match F::KEY[3] {
@@ -211,6 +216,36 @@ proptest! {
         let absent = keys.iter().map(|(a, b, c)| (*a, *b, c ^ 0x8000_0000));
         let absent: Vec<_> = absent.filter(|key| !keys.contains(key)).collect();
         assert_narrow::<Policy>(&rows, absent.iter().map(row));
+    }
+
+    #[test]
+    fn keys_come_and_go_and_the_others_are_found(
+        steps in proptest::collection::vec((any::<bool>(), 0..300_u64), 0..2_000),
+    ) {
+        // So few buckets that many keys go past their first.
+        let shape = Shape { chunks: 1, buckets: 64 };
+        let mut narrow = Built::<AddressesV4, 2>::new(SEED, shape, Memory::new(shape));
+        let mut wide = Built::<AddressesV6, 4>::new(SEED, shape, Memory::new(shape));
+        let mut there = BTreeSet::new();
+        for (comes, number) in steps {
+            if !comes {
+                narrow.remove(&v4(number));
+                wide.remove(&v6(number));
+                there.remove(&number);
+            } else if there.len() < 220 && there.insert(number) {
+                prop_assert_eq!(narrow.insert(&v4(number)), Ok(()));
+                prop_assert_eq!(wide.insert(&v6(number)), Ok(()));
+            }
+        }
+        prop_assert_eq!(narrow.rows().count(), there.len());
+        prop_assert_eq!(wide.rows().count(), there.len());
+        let absent: Vec<u64> = (0..300).filter(|number| !there.contains(number)).collect();
+        let rows: Vec<_> = there.iter().copied().map(v4).collect();
+        let gone = absent.iter().copied().map(v4);
+        assert_found::<AddressesV4, 2>(&find_narrow(&narrow), &rows, gone);
+        let rows: Vec<_> = there.iter().copied().map(v6).collect();
+        let gone = absent.iter().copied().map(v6);
+        assert_found::<AddressesV6, 4>(&find_wide(&wide), &rows, gone);
     }
 
     #[test]
