@@ -120,7 +120,7 @@ impl Effort {
                 change: change::Effort {
                     rounds: 7,
                     time: milliseconds(2000),
-                    limit: milliseconds(60000),
+                    limit: milliseconds(30000),
                 },
                 changes: 100,
                 memory_rounds: 1,

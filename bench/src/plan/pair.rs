@@ -9,7 +9,7 @@ use super::empty;
 use crate::kernel::{Controls, MeasureError};
 
 /// How long putting a contender into place may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The two laboratories.
 pub struct Pair {
