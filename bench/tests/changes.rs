@@ -175,7 +175,7 @@ fn the_memory_of_the_programs_is_that_of_all_their_maps() {
         changing.reset(State::Standing)?;
         let folder = Paths::default().pins().join("maps");
         let maps = memory_of_maps(&folder)?;
-        for name in ["CONFIG", "POLICY", "ADDRESSES_V4", "FLOWS", "CACHE"] {
+        for name in ["GENERATIONS", "POLICY", "ADDRESSES_V4", "FLOWS", "CACHE"] {
             assert!(maps[name] > 0, "{name}: {maps:?}");
         }
         for (name, bytes) in &maps {

@@ -4,18 +4,25 @@
 //! entries are in the second of two places has a longer way. So the policy is loaded many times, the
 //! packets of several peers take their ways, and the shortest counts: the one on which every entry
 //! was found at the first look.
+//!
+//! A packet that opens a connection has a longer way, too, where there has been one of its kind
+//! before, even if that is forgotten. So such ways are followed in programs that have seen none, and
+//! each peer only once.
 
 use ringfence_bench::kernel::{Contents, Engine, Marked, MeasureError, Seat, Way, returns};
 use ringfence_bench::workload::{Crowd, Entry, Family, Place};
 use ringfence_common::abi::config::Hook;
 
 /// Policy entries.
-const ENTRIES: usize = 100;
+const ENTRIES: usize = 200;
 
 /// Loads of policy, and peers whose packets are followed in each. With as few as one shortest way in
 /// sixteen, one run in ten thousand finds none.
 const LOADS: usize = 40;
 const PEERS: usize = 4;
+/// The peer of the first packet after a load, which fills what is remembered of the place.
+const FIRST: usize = ENTRIES - 1;
+const _: () = assert!(LOADS * PEERS < ENTRIES);
 
 /// A packet that takes its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +60,14 @@ impl Ways {
     ///
     /// [`MeasureError`] when the kernel refuses.
     pub fn new(seat: &Seat, place: Place) -> Result<Self, MeasureError> {
+        Self::load(seat.ifindex(), place)
+    }
+
+    fn load(ifindex: u32, place: Place) -> Result<Self, MeasureError> {
         let engine = Engine::load(&[place.inbound(), place.outbound()])?;
         let inbound = Marked::load(&engine, place.inbound())?;
         let outbound = Marked::load(&engine, place.outbound())?;
-        Ok(Self { engine, inbound, outbound, place, ifindex: seat.ifindex() })
+        Ok(Self { engine, inbound, outbound, place, ifindex })
     }
 
     /// What is on the shortest way of such a packet.
@@ -68,15 +79,17 @@ impl Ways {
         let entry = if passage == Passage::Denied { Entry::Deny } else { Entry::Allow };
         let crowd = Crowd::new(self.place, family, entry, ENTRIES);
         let desired = crowd.desired(self.ifindex);
+        if passage == Passage::New {
+            *self = Self::load(self.ifindex, self.place)?;
+        }
         let mut shortest: Option<Contents> = None;
         for load in 0..LOADS {
             self.engine.maps()?.start_again()?;
             self.engine.install(&desired)?;
             self.engine.forget()?;
-            // The first packet of all fills what is remembered of the place.
-            self.followed(&crowd, passage, load % ENTRIES)?;
-            for peer in 1..=PEERS {
-                let way = self.followed(&crowd, passage, (load + peer) % ENTRIES)?;
+            self.followed(&crowd, passage, FIRST)?;
+            for peer in 0..PEERS {
+                let way = self.followed(&crowd, passage, PEERS * load + peer)?;
                 let is_shorter = |known: &Contents| {
                     (way.calls, way.instructions) < (known.calls, known.instructions)
                 };

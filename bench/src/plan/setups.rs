@@ -239,10 +239,8 @@ fn full() -> Vec<Setup> {
     }
     for contender in chains() {
         for position in [Position::First, Position::Middle] {
-            for rules in [1_000, 10_000] {
-                let case = Case { position, ..usual(contender, rules) };
-                all.push(Setup::udp(case, &[Task::Send]));
-            }
+            let case = Case { position, ..usual(contender, 10_000) };
+            all.push(Setup::udp(case, &[Task::Send]));
         }
     }
     all
@@ -254,11 +252,13 @@ fn main_tasks(contender: Contender, rules: usize) -> Vec<Task> {
     if rules >= 1_000 {
         tasks.push(Task::RoundTrip);
     }
+    let is_in_the_essays =
+        matches!(contender, Contender::BareIptables | Contender::IptablesFlat | Contender::EbpfTcx);
+    if rules == 10_000 || (rules == 1_000 && is_in_the_essays) {
+        tasks.extend([Task::Steered, Task::FirstPacket, Task::LossFree]);
+    }
     if matches!(rules, 1_000 | 10_000) || (rules == 100_000 && changes_fast(contender)) {
         tasks.push(Task::Change);
-    }
-    if matches!(rules, 1_000 | 10_000) {
-        tasks.extend([Task::Steered, Task::FirstPacket, Task::LossFree]);
     }
     if rules == 10_000 {
         tasks.extend([Task::Loaded, Task::Cpu, Task::Disturbance, Task::Memory]);
