@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::child;
 
@@ -21,7 +21,5 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut build = child::clean("cargo");
     build.args(["run", "--quiet", "--locked", "--release", "--package", "ringfence-bench"]);
     build.args(["--bin", "goals", "--"]).args(&arguments.arguments);
-    let status = build.status().context("cannot start `cargo`")?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    child::code(&mut build)
 }
