@@ -25,7 +25,7 @@ use ringfence_testbed::interrupt::on_interrupt;
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --")]
 struct Arguments {
-    /// Measure everything, which takes half an hour or more, instead of what fits a coffee break
+    /// Measure everything, which takes most of an hour, instead of what fits a coffee break
     #[arg(long, conflicts_with = "smoke")]
     full: bool,
     /// Only try whether everything works: ten rules, a moment each

@@ -38,7 +38,7 @@ pub type ChunkMap<Bucket> = Array<Bucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
 pub static SELECTOR: Array<Selector, 1> = Array::new();
 
 #[btf_map]
-pub static GENERATIONS: Array<Generation, SLOTS> = Array::new();
+pub static GENERATIONS: Array<Generation, SLOTS, MMAPABLE> = Array::new();
 
 #[btf_map]
 pub static ATTACHMENTS: Table<WideBucket, { SLOTS * chunks::ATTACHMENTS as usize }> =

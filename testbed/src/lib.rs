@@ -2,6 +2,7 @@
 //! them, packets of every kind, and the demo.
 #![deny(unsafe_code)]
 
+pub mod affinity;
 pub mod agreement;
 pub mod case;
 pub mod chain_eval;

@@ -59,7 +59,7 @@ pub type ChunkMap = Array<NarrowBucket, { CHUNK_BUCKETS as usize }, MMAPABLE>;
 pub static SELECTOR: Array<Selector, 1> = Array::new();
 
 #[btf_map]
-pub static GENERATIONS: Array<Generation, SLOTS> = Array::new();
+pub static GENERATIONS: Array<Generation, SLOTS, MMAPABLE> = Array::new();
 
 /// Packets by verdict.
 #[btf_map]

@@ -33,6 +33,11 @@ enum Task {
         #[arg(long)]
         all: bool,
     },
+    /// Print a record's main table in Markdown
+    Table {
+        /// The folder of the record
+        record: PathBuf,
+    },
     /// Write a record's plots and its README once more, from its CSV files
     Plot {
         /// The folder of the record
@@ -60,6 +65,7 @@ const UNREADABLE: u8 = 2;
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Compare { first, second, output, all } => compare(&first, &second, output, all),
+        Task::Table { record } => table(&record),
         Task::Plot { record, into } => plot(&record, &into),
     };
     done.unwrap_or_else(|error| {
@@ -103,6 +109,11 @@ fn compare(
     }
     let is_same = comparison.differences().next().is_none();
     Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+fn table(record: &Path) -> Result<ExitCode, ResultsError> {
+    print!("{}", record::main_table(&Record::read(record)?));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn plot(record: &Path, into: &Path) -> Result<ExitCode, ResultsError> {

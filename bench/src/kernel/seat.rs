@@ -1,8 +1,7 @@
 //! Where a measurement takes place: one CPU, and an interface that carries nothing.
 
 use aya::programs::{Xdp, XdpMode};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use ringfence_testbed::affinity::{self, THIS_THREAD};
 use ringfence_testbed::require;
 use ringfence_testbed::suite::kernel::Interfaces;
 
@@ -58,11 +57,8 @@ fn attach(program: &mut Xdp, ifindex: u32) -> Result<(), MeasureError> {
 ///
 /// [`MeasureError::Refused`].
 pub fn stay_on_one_cpu() -> Result<(), MeasureError> {
-    let this = Pid::from_raw(0);
     let refused = || MeasureError::refused::<nix::Error>("stay on one CPU");
-    let allowed = sched_getaffinity(this).map_err(refused())?;
-    let last = (0..CpuSet::count()).rev().find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let mut one = CpuSet::new();
-    one.set(last.unwrap_or(0)).map_err(refused())?;
-    sched_setaffinity(this, &one).map_err(refused())
+    let allowed = affinity::allowed(THIS_THREAD).map_err(refused())?;
+    let last = allowed.last().ok_or(nix::Error::ENODEV).map_err(refused())?;
+    affinity::keep_on(&[*last]).map_err(refused())
 }

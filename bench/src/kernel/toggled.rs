@@ -51,8 +51,10 @@ pub struct Toggled {
     diffs: [HostDiff; 2],
     /// Whether the peer may connect now.
     allows: bool,
-    /// The peer's first packet.
-    frame: Vec<u8>,
+    crowd: Crowd,
+    /// The port that the peer has used last. Each packet opens a connection, so that nothing has to
+    /// be forgotten between two changes: that would empty the processor's caches.
+    port: u16,
     ifindex: u32,
 }
 
@@ -71,7 +73,8 @@ impl Toggled {
         engine.install(&crowd.desired(ifindex))?;
         engine.expect_changes()?;
         let diffs = toggles(crowd, ifindex, 0, toggle);
-        let mut new = Self { engine, diffs, allows: true, frame: crowd.syn(0), ifindex };
+        let (crowd, port) = (crowd.clone(), 0);
+        let mut new = Self { engine, diffs, allows: true, crowd, port, ifindex };
         new.toggle()?;
         new.toggle()?;
         Ok(new)
@@ -89,13 +92,27 @@ impl Toggled {
         let begin = Instant::now();
         let how = self.engine.change(diff)?;
         let took = begin.elapsed();
+        self.port = self.port.wrapping_add(1);
+        if self.port == 0 {
+            self.engine.forget()?;
+            self.port = 1;
+        }
+        let first = self.crowd.syn_from(0, self.port);
         let program = self.engine.program(PLACE.inbound())?;
-        let measured = program.run(&self.frame, self.ifindex, 1)?;
-        self.engine.forget()?;
+        let measured = program.run(&first, self.ifindex, 1)?;
         if measured.returned != returns(PLACE.inbound(), self.allows) {
             let why = "the packet after a change was decided by the policy before".to_owned();
             return Err(MeasureError::wrong("the engine", why));
         }
         Ok((took, how))
+    }
+
+    /// Has the kernel look through its tables of connections, which are larger than a core's caches.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`] when they cannot be read.
+    pub fn empty_caches(&mut self) -> Result<(), MeasureError> {
+        self.engine.forget()
     }
 }

@@ -43,10 +43,13 @@ pub struct Effort {
     pub packets: u64,
     /// How long a round of sending may take, where packets are slow.
     pub sending: Duration,
-    /// Rounds of round trips.
-    pub round_trip_rounds: usize,
+    /// Rounds of round trips on an idle way, with and without a filter in turns: many short ones, for
+    /// a clock that changes its speed does so between neighbours as well.
+    pub idle_rounds: usize,
     /// How long one of those takes.
-    pub round_trips: Duration,
+    pub idle: Duration,
+    /// How long round trips under each load take.
+    pub loaded: Duration,
     /// How long packets, connections or bytes are counted, for a rate.
     pub rate: Duration,
     /// How long a trial of a search for a rate takes: there are up to 25 of them.
@@ -74,8 +77,9 @@ impl Effort {
                 sending_rounds: 2,
                 packets: 50,
                 sending: milliseconds(5),
-                round_trip_rounds: 1,
-                round_trips: milliseconds(50),
+                idle_rounds: 1,
+                idle: milliseconds(50),
+                loaded: milliseconds(50),
                 rate: milliseconds(50),
                 trial: milliseconds(30),
                 rate_rounds: 1,
@@ -93,8 +97,9 @@ impl Effort {
                 sending_rounds: 15,
                 packets: 10_000,
                 sending: milliseconds(20),
-                round_trip_rounds: 3,
-                round_trips: milliseconds(300),
+                idle_rounds: 7,
+                idle: milliseconds(130),
+                loaded: milliseconds(300),
                 rate: milliseconds(200),
                 trial: milliseconds(80),
                 rate_rounds: 1,
@@ -112,8 +117,9 @@ impl Effort {
                 sending_rounds: 15,
                 packets: 10_000,
                 sending: milliseconds(20),
-                round_trip_rounds: 3,
-                round_trips: milliseconds(300),
+                idle_rounds: 7,
+                idle: milliseconds(130),
+                loaded: milliseconds(300),
                 rate: milliseconds(300),
                 trial: milliseconds(120),
                 rate_rounds: 3,

@@ -26,11 +26,12 @@ const FIRST_PACKETS: f64 = 2_000.0;
 /// [`MeasureError`] when requests do not fare as they have to.
 pub fn unloaded(bench: &mut Bench<'_>) -> Result<Vec<Sample>, MeasureError> {
     let case = answered(bench.case);
+    let idle = bench.effort.idle;
     let [own, without] = bench.pair.ends(&case);
-    let (own, without) = (trips(&own, bench)?, trips(&without, bench)?);
+    let (own, without) = (trips(&own, bench, idle)?, trips(&without, bench, idle)?);
     let rate = Load::Unloaded.per_second(own.saturation()?);
     let mut samples = Vec::new();
-    for round in 1..=bench.effort.round_trip_rounds {
+    for round in 1..=bench.effort.idle_rounds {
         let mut setting = bench.setting(Measurement::RoundTrip, variant::UNLOADED, round);
         setting.case = case;
         if Pair::is_single(&case) {
@@ -70,7 +71,8 @@ pub fn loaded(bench: &mut Bench<'_>, is_steered: bool) -> Result<Vec<Sample>, Me
         let [own, _] = bench.pair.ends(&case);
         let mut setting = bench.setting(Measurement::RoundTrip, "", 1);
         setting.case = case;
-        let (_, samples) = trips(&own, bench)?.at_loads(&setting, is_steered)?;
+        let (_, samples) =
+            trips(&own, bench, bench.effort.loaded)?.at_loads(&setting, is_steered)?;
         Ok(samples)
     })();
     steer(bench, None)?;
@@ -86,20 +88,25 @@ pub fn first_packets(bench: &mut Bench<'_>) -> Result<Vec<Sample>, MeasureError>
     let [own, _] = bench.pair.ends(&bench.case);
     let mut ports = FreshPorts::all();
     let mut samples = Vec::new();
-    for round in 1..=bench.effort.round_trip_rounds {
+    for round in 1..=bench.effort.idle_rounds {
         let setting = bench.setting(Measurement::RoundTrip, variant::FIRST_PACKET, round);
-        let latencies = trips(&own, bench)?.first_packets(FIRST_PACKETS, &mut ports)?;
+        let latencies =
+            trips(&own, bench, bench.effort.idle)?.first_packets(FIRST_PACKETS, &mut ports)?;
         samples.extend(latencies.samples(&setting));
     }
     Ok(samples)
 }
 
-fn trips<'a>(ends: &'a Ends<'a>, bench: &Bench<'_>) -> Result<RoundTrips<'a>, MeasureError> {
+fn trips<'a>(
+    ends: &'a Ends<'a>,
+    bench: &Bench<'_>,
+    duration: Duration,
+) -> Result<RoundTrips<'a>, MeasureError> {
     Ok(RoundTrips {
         ends,
         cores: Cores::two()?,
         fate: Fate::of(&bench.case),
-        duration: bench.effort.round_trips,
+        duration,
         patience: PATIENCE,
     })
 }

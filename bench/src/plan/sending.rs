@@ -7,9 +7,6 @@ use crate::measure::send::Sender;
 use crate::measure::{Fate, Setting};
 use crate::record::{Measurement, Sample, statistic};
 
-/// How often a round is repeated in which somebody else used the core.
-const REPEATS: usize = 3;
-
 /// Rounds of both laboratories, first the one and first the other by turns. Each gives what the
 /// contender's packets take and, where they are delivered, what that is more than without a filter.
 ///
@@ -29,13 +26,7 @@ pub fn measure(bench: &mut Bench<'_>) -> Result<Vec<Sample>, MeasureError> {
     };
     let effort = bench.effort;
     let time = |sender: &mut Sender| {
-        let mut round = sender.round(effort.packets, effort.sending)?;
-        for _ in 0..REPEATS {
-            if round.interruptions == 0 {
-                break;
-            }
-            round = sender.round(effort.packets, effort.sending)?;
-        }
+        let round = sender.undisturbed_round(effort.packets, effort.sending)?;
         Ok::<f64, MeasureError>(round.per_packet_ns)
     };
     // What the first round finds cold, the others do not.

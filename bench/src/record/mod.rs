@@ -28,6 +28,7 @@ pub use self::figures::{Figure, Figures, Key, Question, TRACKINGS};
 pub use self::goal_line::GoalLine;
 pub use self::plot::Plot;
 pub use self::problem::RecordError;
+pub use self::readme::main_table;
 pub use self::run::{Run, Running, Tree};
 pub use self::sample::{Measurement, Omission, Sample};
 pub use self::stated_error::StatedError;

@@ -8,6 +8,10 @@ use super::{Measurement, Record, choice, number, statistic, variant};
 
 /// The contender with which the others are compared.
 const OURS: Contender = Contender::EbpfTcx;
+/// How long a line of a table may be.
+const LINE: usize = 100;
+/// Spaces about a column.
+const GAP: usize = 2;
 
 /// A table of contenders and what was measured of each, with how many times it is what eBPF takes.
 /// What was not measured is a dash, and why is said below.
@@ -25,26 +29,47 @@ pub fn summary(record: &Record) -> String {
             "Busy: load {load} before the first measurement; figures may be too high.\n\n"
         ));
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    let heads = columns.iter().map(|column| column.head.clone());
-    table.set_header(std::iter::once(String::new()).chain(heads));
-    for (contender, cells) in rows(&columns) {
-        table.add_row(std::iter::once(contender.title().to_owned()).chain(cells));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    for line in table.lines() {
-        text.push_str(line.trim_end());
+    for block in blocks(&columns) {
+        text.push_str(&table(block));
         text.push('\n');
     }
-    text.push('\n');
     for note in notes(record) {
         text.push_str(&note);
         text.push('\n');
     }
     text
+}
+
+/// The columns that stand beside each other, as many as a line has room for.
+fn blocks(columns: &[Column]) -> Vec<&[Column]> {
+    let names = Contender::ALL.iter().map(|contender| contender.title().len()).max();
+    let names = names.unwrap_or_default() + GAP;
+    let (mut blocks, mut from, mut taken) = (Vec::new(), 0, names);
+    for (place, column) in columns.iter().enumerate() {
+        let width = column.width() + GAP;
+        if place > from && taken + width > LINE {
+            blocks.push(&columns[from..place]);
+            (from, taken) = (place, names);
+        }
+        taken += width;
+    }
+    blocks.push(&columns[from..]);
+    blocks
+}
+
+/// Columns of contenders beside each other.
+fn table(columns: &[Column]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let heads = columns.iter().map(|column| column.head.clone());
+    table.set_header(std::iter::once(String::new()).chain(heads));
+    for (contender, cells) in rows(columns) {
+        table.add_row(std::iter::once(contender.title().to_owned()).chain(cells));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// What the columns say of each contender of which they say anything.
@@ -68,6 +93,12 @@ pub struct Column {
 }
 
 impl Column {
+    fn width(&self) -> usize {
+        let heads = self.head.lines().map(|line| line.chars().count());
+        let cells = Contender::ALL.map(|contender| self.cell(contender).chars().count());
+        heads.chain(cells).max().unwrap_or_default()
+    }
+
     fn cell(&self, contender: Contender) -> String {
         let of = |asked: Contender| {
             self.figures.iter().find(|(found, _)| *found == asked).map(|(_, figure)| figure)
@@ -103,12 +134,9 @@ impl Column {
 /// The columns for which there are figures: those that fit a terminal, or, with `all`, some more.
 pub fn columns(figures: &Figures, all: bool) -> Vec<Column> {
     let mut columns = added(figures);
-    let percentiles: &[&str] =
-        if all { &[statistic::P50, statistic::P99] } else { &[statistic::P50] };
-    for statistic in percentiles {
-        let question = Question::new(Measurement::RoundTrip, variant::UNLOADED, statistic);
-        columns.extend(shown(figures, &question, "round trip", statistic));
-    }
+    // With and without in turns: the clock's speed, which changes, is not in it.
+    let question = Question::new(Measurement::RoundTrip, variant::UNLOADED, statistic::ADDED_P50);
+    columns.extend(shown(figures, &question, "added to a round trip", "p50"));
     let rates = [(Measurement::LossFree, "without loss"), (Measurement::Drop, "denied")];
     for (measurement, title) in if all { &rates[..] } else { &rates[..1] } {
         let variant = choice::variants(figures, *measurement).into_iter().next();
@@ -184,7 +212,7 @@ fn column(
 fn notes(record: &Record) -> Vec<String> {
     let mut notes = vec![
         format!("×: how many times the figure of {OURS} (≥: of its error, where that is all that is known of it); none where the figure is within its own error."),
-        "Added: what a packet takes more than without a filter; IPv4, rules differ in address or in port.".to_owned(),
+        "Added: what a packet, or a round trip, takes more than without a filter; IPv4, rules differ in address or in port.".to_owned(),
         "Bare: a chain or a set and nothing else. The others track connections, refuse what is spoofed, and report.".to_owned(),
         "One rule changed: without the time of starting a tool's process.".to_owned(),
     ];
@@ -213,6 +241,8 @@ mod tests {
         let chain = line("bare iptables chain");
         assert!(chain.contains("60.4 µs ×751"), "{chain}");
         assert!(line("eBPF, tcx").matches('×').count() == 0, "{text}");
+        let mut tables = text.lines().take_while(|line| !line.starts_with('×'));
+        assert!(tables.all(|line| line.chars().count() <= LINE), "{text}");
         assert!(text.contains("not measured: bare iptables chain"), "{text}");
         assert!(!text.contains("Partial") && !text.contains("Busy"), "{text}");
     }

@@ -144,6 +144,9 @@ fn measure(all: &mut Vec<Sample>, contender: Contender, rules: usize, mismatch: 
         add(case, Measurement::RoundTrip, load, statistic::P99, trip * 4.0);
     }
     add(case, Measurement::RoundTrip, variant::FIRST_PACKET, statistic::P50, 20_000.0 + added);
+    if contender != Contender::None {
+        add(case, Measurement::RoundTrip, variant::UNLOADED, statistic::ADDED_P50, added);
+    }
     add(case, Measurement::Connect, "", statistic::RATE, 1e9 / (60_000.0 + 2.0 * added));
     if contender.is_control() {
         return;
@@ -165,7 +168,7 @@ fn measure(all: &mut Vec<Sample>, contender: Contender, rules: usize, mismatch: 
     }
     let chain = [Contender::BareIptables, Contender::IptablesFlat, Contender::Iptables];
     let one = match contender {
-        _ if is_ours => 2_000.0,
+        _ if is_ours => 8_000.0,
         _ if chain.contains(&contender) => 1e6 + 2_000.0 * rules as f64,
         _ => 150_000.0,
     };

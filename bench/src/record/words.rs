@@ -45,6 +45,8 @@ pub mod variant {
 
     /// A change of one rule.
     pub const ONE_RULE: &str = "one rule";
+    /// The same rule taken away.
+    pub const ONE_RULE_REMOVED: &str = "one rule, removed";
     /// A change of a hundred rules.
     pub const HUNDRED_RULES: &str = "100 rules";
     /// All rules, where there were none.

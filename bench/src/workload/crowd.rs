@@ -203,7 +203,14 @@ impl Crowd {
     /// The first packet of the connection that peer `number` opens.
     #[must_use]
     pub fn syn(&self, number: usize) -> Vec<u8> {
-        self.from(peer_address(self.family, number)).syn().sequence(1_000).build()
+        self.syn_from(number, PEER_PORT)
+    }
+
+    /// The same from another of its ports.
+    #[must_use]
+    pub fn syn_from(&self, number: usize, port: u16) -> Vec<u8> {
+        let (peer, own) = (peer_address(self.family, number), endpoint_address(self.family));
+        between(peer, own).tcp(port, PORT).syn().sequence(1_000).build()
     }
 
     /// The endpoint's answer to it.

@@ -3,10 +3,8 @@
 use std::panic;
 use std::thread;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
-
 use super::TrafficError;
+use crate::affinity;
 
 /// The cores of a measurement with two threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +42,8 @@ impl Cores {
     ///
     /// [`TrafficError::Refused`].
     pub fn allowed() -> Result<Vec<usize>, TrafficError> {
-        let set = sched_getaffinity(Pid::from_raw(0))
-            .map_err(TrafficError::refused("ask for the cores of this thread"))?;
-        Ok((0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).collect())
+        let refused = TrafficError::refused("ask for the cores of this thread");
+        affinity::allowed(affinity::THIS_THREAD).map_err(refused)
     }
 
     /// Keeps the calling thread, and those that it starts from now on, on one core.
@@ -55,10 +52,8 @@ impl Cores {
     ///
     /// [`TrafficError::Refused`] when it may not use that core.
     pub fn pin(core: usize) -> Result<(), TrafficError> {
-        let mut one = CpuSet::new();
-        one.set(core)
-            .and_then(|()| sched_setaffinity(Pid::from_raw(0), &one))
-            .map_err(TrafficError::refused(format!("stay on core {core}")))
+        let refused = TrafficError::refused(format!("stay on core {core}"));
+        affinity::keep_on(&[core]).map_err(refused)
     }
 
     /// Runs `work` on a thread that stays on `core`, and waits for it. A panic of `work` goes on in

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub sent: u64,
     /// How many of those were answered.
     pub answered: u64,
+    /// When the last answer came, from the start.
+    pub last_answer: Duration,
 }
 
 impl Outcome {
@@ -50,6 +52,12 @@ impl Outcome {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.intended - self.answered
+    }
+
+    /// Answers a second until the last one; 0 without any.
+    #[must_use]
+    pub fn answered_per_second(&self) -> f64 {
+        if self.answered == 0 { 0.0 } else { self.answered as f64 / self.last_answer.as_secs_f64() }
     }
 
     /// The share that was lost, of 1.
@@ -74,7 +82,7 @@ pub fn open_loop(
     let intended = schedule.requests();
     let mut answers = Answers::new(mark, usize::try_from(intended).unwrap_or(0));
     let last_sending = schedule.duration + schedule.patience;
-    let mut sent = 0;
+    let (mut sent, mut last_answer) = (0, Duration::ZERO);
     let start = line.now();
     let end = loop {
         let now = line.now() - start;
@@ -86,7 +94,8 @@ pub fn open_loop(
         // One answer for each turn keeps up with one request for each turn, and never holds the
         // next request up for longer.
         if let Some(answer) = line.receive()? {
-            each(answers.take(answer, line.now() - start)?);
+            last_answer = line.now() - start;
+            each(answers.take(answer, last_answer)?);
         }
         if !late {
             break now;
@@ -94,10 +103,11 @@ pub fn open_loop(
     };
     while answers.answered() < sent && line.now() - start < end + schedule.patience {
         if let Some(answer) = line.receive()? {
-            each(answers.take(answer, line.now() - start)?);
+            last_answer = line.now() - start;
+            each(answers.take(answer, last_answer)?);
         }
     }
-    Ok(Outcome { intended, sent, answered: answers.answered() })
+    Ok(Outcome { intended, sent, answered: answers.answered(), last_answer })
 }
 
 #[cfg(test)]
@@ -175,7 +185,8 @@ mod tests {
     #[test]
     fn all_that_is_answered_at_once_takes_as_long() {
         let (times, outcome) = Imagined::new().times(SCHEDULE);
-        assert_eq!(outcome, Outcome { intended: 1_000, sent: 1_000, answered: 1_000 });
+        assert_eq!((outcome.intended, outcome.sent, outcome.answered), (1_000, 1_000, 1_000));
+        assert!((99_000.0..=101_000.0).contains(&outcome.answered_per_second()), "{outcome:?}");
         assert_eq!(times.len(), 1_000);
         assert!(times.iter().all(|time| (2 * MICROSECOND..4 * MICROSECOND).contains(time)));
     }
@@ -207,7 +218,7 @@ mod tests {
         let mut line = Imagined::new();
         line.loses = |number| number % 10 == 3;
         let (times, outcome) = line.times(SCHEDULE);
-        assert_eq!(outcome, Outcome { intended: 1_000, sent: 1_000, answered: 900 });
+        assert_eq!((outcome.intended, outcome.sent, outcome.answered), (1_000, 1_000, 900));
         assert_eq!((outcome.lost(), outcome.lost_share()), (100, 0.1));
         assert_eq!(times.len(), 900);
     }
@@ -221,5 +232,7 @@ mod tests {
         assert!((195..=201).contains(&outcome.sent), "{outcome:?}");
         assert_eq!(outcome.answered, outcome.sent);
         assert_eq!(outcome.lost(), 1_000 - outcome.sent);
+        // One each 100 µs.
+        assert!((9_800.0..=10_100.0).contains(&outcome.answered_per_second()), "{outcome:?}");
     }
 }

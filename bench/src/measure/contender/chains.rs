@@ -6,6 +6,7 @@ use ringfence_dataplane::compile::compile;
 use ringfence_dataplane::enforce::{self, Options, Paths};
 use ringfence_dataplane::model::PolicySet;
 
+use super::ready::Ready;
 use super::{Call, Changing, Direction, Form};
 use crate::kernel::MeasureError;
 use crate::measure::scene::{Scene, State};
@@ -15,21 +16,17 @@ pub struct Chains<'s> {
     scene: &'s Scene,
     options: Options,
     paths: Paths,
-    known: BTreeMap<State, PolicySet>,
-    prepared: Option<State>,
+    ready: Ready<PolicySet>,
 }
 
 impl<'s> Chains<'s> {
     pub fn new(scene: &'s Scene, options: Options) -> Self {
-        let (paths, known) = (Paths::default(), BTreeMap::new());
-        Self { scene, options, paths, known, prepared: None }
+        Self { scene, options, paths: Paths::default(), ready: Ready::new() }
     }
 
     /// Compiles and applies the policies of a state that is known.
     pub fn apply(&self, state: State) -> Result<(), MeasureError> {
-        let unknown = || MeasureError::wrong("the measurement", "it prepared no policies");
-        let policies = self.known.get(&state).ok_or_else(unknown)?;
-        let tables = compile(policies).map_err(MeasureError::refused("compile"))?;
+        let tables = compile(self.ready.of(state)?).map_err(MeasureError::refused("compile"))?;
         let applied = enforce::apply(&self.paths, &tables, &BTreeMap::new(), &self.options);
         let summary = applied.map_err(MeasureError::refused("apply policies"))?;
         match summary.remote {
@@ -45,10 +42,7 @@ impl Changing for Chains<'_> {
     }
 
     fn know(&mut self, state: State) -> Result<(), MeasureError> {
-        if !self.known.contains_key(&state) {
-            self.known.insert(state, state.policies(self.scene.rules())?);
-        }
-        Ok(())
+        self.ready.know(state, || state.policies(self.scene.rules()))
     }
 
     fn reset(&mut self, state: State) -> Result<(), MeasureError> {
@@ -59,13 +53,12 @@ impl Changing for Chains<'_> {
     fn prepare(&mut self, form: Form, direction: Direction) -> Result<(), MeasureError> {
         let [_, to] = form.states(direction);
         self.know(to)?;
-        self.prepared = Some(to);
+        self.ready.lead_to(to);
         Ok(())
     }
 
     fn change(&mut self) -> Result<Call, MeasureError> {
-        let unprepared = || MeasureError::wrong("the measurement", "it prepared no change");
-        let to = self.prepared.take().ok_or_else(unprepared)?;
+        let to = self.ready.take_next()?;
         Call::time(|| self.apply(to))
     }
 }

@@ -57,6 +57,12 @@ impl Form {
         Self::Flushed,
     ];
 
+    /// Whether it is one of those that every comparison needs: one rule, a hundred, all.
+    #[must_use]
+    pub const fn is_basic(self) -> bool {
+        matches!(self, Self::One | Self::InSession | Self::Applied | Self::Hundred | Self::Loaded)
+    }
+
     /// What it is called in records.
     #[must_use]
     pub const fn variant(self, direction: Direction) -> &'static str {

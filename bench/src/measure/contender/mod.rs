@@ -14,6 +14,7 @@ mod bare;
 mod chains;
 mod ebpf;
 mod form;
+mod ready;
 mod standing;
 mod userspace;
 

@@ -1,12 +1,12 @@
 //! Ringfence's filter in user space, in the box on the wire to the server.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use ringfence_dataplane::backend::userspace::live::{self, Running, Wire};
 use ringfence_dataplane::compile::{Tables, compile};
 use ringfence_dataplane::enforce::{Ends, HostView, wires};
 
+use super::ready::Ready;
 use super::{Call, Changing, Direction, Form};
 use crate::kernel::MeasureError;
 use crate::measure::memory::allocated;
@@ -20,8 +20,7 @@ pub struct Filter<'s> {
     scene: &'s Scene,
     running: Running,
     wires: Vec<Wire>,
-    known: BTreeMap<State, Tables>,
-    prepared: Option<State>,
+    ready: Ready<Tables>,
 }
 
 impl<'s> Filter<'s> {
@@ -38,15 +37,13 @@ impl<'s> Filter<'s> {
             let running = live::start(wires.clone(), &nothing, options);
             Ok((running.map_err(MeasureError::refused("start the filter"))?, wires))
         })?;
-        let new = Self { scene, running, wires, known: BTreeMap::new(), prepared: None };
+        let new = Self { scene, running, wires, ready: Ready::new() };
         scene.warm_up()?;
         Ok(new)
     }
 
     fn replace(&mut self, state: State) -> Result<(), MeasureError> {
-        let unknown = || MeasureError::wrong("the measurement", "it prepared no tables");
-        let tables = self.known.get(&state).ok_or_else(unknown)?;
-        let replaced = self.running.replace(&self.wires, tables);
+        let replaced = self.running.replace(&self.wires, self.ready.of(state)?);
         replaced.map_err(MeasureError::refused("replace the filter's tables"))?;
         match self.running.is_whole() {
             true => Ok(()),
@@ -61,10 +58,7 @@ impl Changing for Filter<'_> {
     }
 
     fn know(&mut self, state: State) -> Result<(), MeasureError> {
-        if !self.known.contains_key(&state) {
-            self.known.insert(state, PolicyTables { scene: self.scene }.of(state)?);
-        }
-        Ok(())
+        self.ready.know(state, || PolicyTables { scene: self.scene }.of(state))
     }
 
     fn reset(&mut self, state: State) -> Result<(), MeasureError> {
@@ -75,13 +69,12 @@ impl Changing for Filter<'_> {
     fn prepare(&mut self, form: Form, direction: Direction) -> Result<(), MeasureError> {
         let [_, to] = form.states(direction);
         self.know(to)?;
-        self.prepared = Some(to);
+        self.ready.lead_to(to);
         Ok(())
     }
 
     fn change(&mut self) -> Result<Call, MeasureError> {
-        let unprepared = || MeasureError::wrong("the measurement", "it prepared no change");
-        let to = self.prepared.take().ok_or_else(unprepared)?;
+        let to = self.ready.take_next()?;
         Call::time(|| self.replace(to))
     }
 

@@ -35,7 +35,8 @@ impl Latencies {
     pub(super) fn new(schedule: Schedule) -> Result<Self, MeasureError> {
         let times = Histogram::new_with_max(LONGEST_NS, DIGITS)
             .map_err(MeasureError::refused("make a histogram"))?;
-        let outcome = Outcome { intended: schedule.requests(), sent: 0, answered: 0 };
+        let intended = schedule.requests();
+        let outcome = Outcome { intended, sent: 0, answered: 0, last_answer: Duration::ZERO };
         Ok(Self { times, per_second: schedule.per_second, outcome })
     }
 
@@ -120,7 +121,8 @@ mod tests {
         for microseconds in 1..=1_000 {
             latencies.note(Duration::from_micros(microseconds));
         }
-        latencies.finish(Outcome { intended: 2_000, sent: 1_500, answered: 1_000 });
+        let last_answer = Duration::from_secs(3);
+        latencies.finish(Outcome { intended: 2_000, sent: 1_500, answered: 1_000, last_answer });
         let samples = samples(&latencies);
         let names: Vec<&str> = samples.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["p50", "p90", "p99", "p99.9", "max", "lost", "offered"]);

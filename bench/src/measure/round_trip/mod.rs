@@ -7,7 +7,8 @@
 //! Requests have their times before the run begins, and an answer's time counts from the time at
 //! which its request was to be sent; what is never sent or answered is lost (b; see
 //! [`ringfence_testbed::traffic::open_loop`]). A load is a share of what this filter can do,
-//! measured beforehand with a window of requests under way; for an idle way it is a low rate that is
+//! measured beforehand with a window of requests under way, and with more requests than that can do;
+//! for an idle way it is a low rate that is
 //! the same for all, but a tenth of what a filter can do at most (c).
 //!
 //! What the figures are of:
@@ -71,7 +72,9 @@ pub struct RoundTrips<'a> {
 }
 
 impl RoundTrips<'_> {
-    /// The most requests a second that are answered, of some runs that together take the duration.
+    /// The requests a second that are answered: the most of some runs with a window of requests under
+    /// way, or what is answered where requests come at their own times and are too many, if that is
+    /// less. The runs take the duration and a sixth of it.
     ///
     /// # Errors
     ///
@@ -86,10 +89,21 @@ impl RoundTrips<'_> {
             let exchange = self.with_server(flow, |line| Ok(closed_loop(line, window, mark())?))?;
             most = most.max(exchange.per_second());
         }
-        if most > 0.0 {
-            return Ok(most);
+        let silent =
+            || MeasureError::wrong("the way to the server and back", "no request was answered");
+        if most == 0.0 {
+            return Err(silent());
         }
-        Err(MeasureError::wrong("the way to the server and back", "no request was answered"))
+        // Requests that have their times keep the ends busier than a window does.
+        let flow = || self.one_flow();
+        let trips = Self { duration, ..*self };
+        let paced = self.with_server(flow, |line| {
+            trips.measure(line, Load::Over.per_second(most)).map(|latencies| latencies.outcome())
+        })?;
+        match paced.answered {
+            0 => Err(silent()),
+            _ => Ok(most.min(paced.answered_per_second())),
+        }
     }
 
     /// The times of requests of one flow, `per_second` a second.

@@ -100,14 +100,14 @@ fn growing(
     Reading { of, measured, verdict: judge(&growth) }
 }
 
-pub fn is_linear(growth: &Growth) -> Verdict {
+fn is_linear(growth: &Growth) -> Verdict {
     if growth.exponent >= Growth::LINEAR {
         return Verdict::Holds;
     }
     Verdict::Wrong(format!("the cost grows as rules^{:.2}", growth.exponent))
 }
 
-pub fn is_constant(growth: &Growth) -> Verdict {
+fn is_constant(growth: &Growth) -> Verdict {
     if growth.exponent <= Growth::CONSTANT {
         return Verdict::Holds;
     }

@@ -42,7 +42,7 @@ fn chart(figures: &Figures, file: &'static str, loads: &[&str], title: &str, not
     Chart {
         file,
         title: rules.map_or_else(String::new, |rules| format!("{title}, {} rules", number::rules(rules))),
-        note: format!("{note} Open loop at a fixed rate, counted from the intended time of sending; loads are shares of what the contender itself gets through without loss. The axis of time is logarithmic."),
+        note: format!("{note} Open loop at a fixed rate, counted from the intended time of sending; loads are shares of the rate that the contender itself can answer. The axis of time is logarithmic."),
         panels: panels.collect(),
     }
     .with_one_height(|values| Axis::log(ROUND_TRIP, values, 1.0, number::time_tick))

@@ -9,7 +9,7 @@ const SHOWN: usize = 25;
 
 /// What an error is stated of: a measurement, its variant and its statistic, and what they are
 /// called.
-const STATED: [(Measurement, &str, &str, &str); 17] = [
+const STATED: [(Measurement, &str, &str, &str); 24] = [
     (Measurement::Decision, "", statistic::MEDIAN, "decision"),
     (Measurement::Send, "", statistic::MEDIAN, "sending a packet"),
     (Measurement::Send, "", statistic::ADDED, "added to a packet"),
@@ -19,16 +19,33 @@ const STATED: [(Measurement, &str, &str, &str); 17] = [
         statistic::P50,
         "round trip, idle or at 50%, p50, p90",
     ),
+    (
+        Measurement::RoundTrip,
+        variant::STEERED_UNLOADED,
+        statistic::P50,
+        "round trip, steered, idle or at 50%, p50",
+    ),
+    (Measurement::RoundTrip, variant::UNLOADED, statistic::ADDED_P50, "added to a round trip, p50"),
     (Measurement::RoundTrip, variant::UNLOADED, statistic::RATIO_P50, "round trip, ratio of p50"),
     (Measurement::RoundTrip, variant::UNLOADED, statistic::P99, "round trip, idle or at 50%, p99"),
-    (Measurement::RoundTrip, variant::OVERLOAD, statistic::P50, "round trip at 90% and above"),
+    (Measurement::RoundTrip, variant::NEARLY_FULL, statistic::P50, "round trip at 90%"),
+    (Measurement::RoundTrip, variant::OVERLOAD, statistic::P50, "round trip at 120%"),
     (Measurement::RoundTrip, variant::UNLOADED, statistic::P999, "round trip, p99.9 and slowest"),
     (Measurement::RoundTrip, variant::OVERLOAD, statistic::LOST, "share of lost packets"),
     (Measurement::LossFree, "", statistic::RATE, "packets a second without loss"),
     (Measurement::Drop, "", statistic::RATE, "packets a second denied"),
     (Measurement::Stream, "", statistic::RATE, "TCP, bits a second"),
     (Measurement::Connect, "", statistic::RATE, "TCP, connections a second"),
-    (Measurement::Change, "", statistic::CALL, "change of policy"),
+    (
+        Measurement::Change,
+        variant::ONE_RULE,
+        statistic::CALL,
+        "change of one rule by its shortest way, call",
+    ),
+    (Measurement::Change, variant::ONE_RULE, statistic::VISIBLE, "the same, visible"),
+    (Measurement::Change, "", statistic::CALL, "other change of policy, call"),
+    (Measurement::Change, "", statistic::VISIBLE, "other change of policy, visible"),
+    (Measurement::Change, "", statistic::NET, "change of policy, net"),
     (Measurement::Disturbance, "", statistic::LOST, "packets lost by changes"),
     (Measurement::Memory, "", statistic::KERNEL, "memory"),
     (Measurement::Cpu, "", statistic::MEDIAN, "time of all cores for a packet"),
@@ -37,7 +54,7 @@ const STATED: [(Measurement, &str, &str, &str); 17] = [
 /// Writes the stated errors, and the figures that do not keep them.
 pub fn write(page: &mut Page, figures: &Figures) {
     page.section("How exact it is");
-    page.paragraph("Everything is set up anew for each pass. Two passes of one case have to agree within the larger of two errors, which were stated before anything was measured:");
+    page.paragraph("Everything is set up anew for each pass. Two passes of one case have to agree within the larger of two errors, which were stated before anything of this record was measured, from what runs before it had shown:");
     let heads = ["measured", "relative", "absolute", "because"].map(str::to_owned);
     let rows = STATED.map(|(measurement, variant, statistic, what)| {
         let error = measurement.error(variant, statistic);

@@ -33,6 +33,14 @@ pub fn text(record: &Record, topic: &str, plots: &[Plot]) -> String {
     page.text
 }
 
+/// The table that a terminal shows at the end of a run, in Markdown: for pages that quote a record.
+#[must_use]
+pub fn main_table(record: &Record) -> String {
+    let mut page = Page { text: String::new() };
+    tables::write_front(&mut page, &Figures::of(&record.samples));
+    page.text.trim_start().to_owned()
+}
+
 /// A page of Markdown.
 struct Page {
     text: String,

@@ -56,7 +56,7 @@ pub fn write(page: &mut Page, figures: &Figures) {
     write_disturbance(page, figures);
 }
 
-/// The table that a terminal shows at the end of a run.
+/// The table that a terminal shows at the end of a run, and some more columns.
 fn write_main(page: &mut Page, figures: &Figures) {
     let columns = summary::columns(figures, true);
     if columns.is_empty() {
@@ -64,9 +64,18 @@ fn write_main(page: &mut Page, figures: &Figures) {
     }
     page.part("In short");
     page.paragraph("×: how many times the figure of eBPF at tcx; ≥: how many times its error, where no more is known of it; none where the figure is within its own error. One rule changed: less the start of a tool's process.");
+    write_columns(page, &columns);
+}
+
+/// The same columns as in a terminal.
+pub fn write_front(page: &mut Page, figures: &Figures) {
+    write_columns(page, &summary::columns(figures, false));
+}
+
+fn write_columns(page: &mut Page, columns: &[summary::Column]) {
     let heads = columns.iter().map(|column| column.head.replace('\n', ", "));
     let heads: Vec<String> = std::iter::once("contender".to_owned()).chain(heads).collect();
-    let rows = summary::rows(&columns).into_iter();
+    let rows = summary::rows(columns).into_iter();
     let row = |(contender, cells): (Contender, Vec<String>)| {
         std::iter::once(contender.title().to_owned()).chain(cells).collect()
     };

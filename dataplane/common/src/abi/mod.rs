@@ -15,7 +15,7 @@ pub mod table;
 
 /// The number of this layout. It sits in every generation's [`config::Config`]; the loader
 /// refuses pinned maps with another number, and the programs deny everything under one.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Declares that a type may be a map key or value, after proving it has no padding.
 macro_rules! shared_with_kernel {

@@ -130,7 +130,7 @@ pub const NO_LENGTH: u8 = 0xff;
 /// Chunks of each table at most, per generation.
 pub mod chunks {
     /// Of the attachments.
-    pub const ATTACHMENTS: u32 = 8;
+    pub const ATTACHMENTS: u32 = 16;
     /// Of the endpoints.
     pub const ENDPOINTS: u32 = 32;
     /// Of the IPv4 addresses.

@@ -215,7 +215,7 @@ impl Open {
 
     /// Makes a slot count.
     fn take_over(&mut self, maps: &mut Maps, side: &Side, config: Config) -> Result<(), EbpfError> {
-        maps.put_config(side.slot, &config)?;
+        maps.put_config(side.slot, config)?;
         let selector = maps.selector()?;
         maps.select(Selector { slot: side.slot, ..selector })?;
         self.config = config;
@@ -260,13 +260,13 @@ impl Open {
             self.wait(maps)?;
         }
         let unfinished = Config { flags: self.config.flags | UNFINISHED, ..self.config };
-        maps.put_config(slot, &unfinished)?;
+        maps.put_config(slot, unfinished)?;
         for store in plan.before.iter().chain(&plan.visible) {
             if !self.store(maps, store)? {
                 return Ok(false);
             }
         }
-        maps.put_config(slot, &config)?;
+        maps.put_config(slot, config)?;
         self.config = config;
         self.leaving.clone_from(&plan.after);
         Ok(true)
@@ -325,7 +325,7 @@ impl Open {
                     None => self.whole(maps, diff, config)?,
                 };
                 config.flags = tables.config.flags;
-                if before.is_none() && maps.config_of(slot)?.generation != 0 {
+                if before.is_none() && maps.generations.config(slot).generation != 0 {
                     // A process has ended before it knew that no packet uses this slot any more.
                     self.wait(maps)?;
                 }
@@ -424,7 +424,7 @@ impl Open {
         if let Some(other) = self.other.take() {
             let slot = other.side.slot;
             other.side.give_back(maps)?;
-            maps.put_config(slot, &Config::default())?;
+            maps.put_config(slot, Config::default())?;
         }
         Ok(())
     }

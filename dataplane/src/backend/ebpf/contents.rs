@@ -27,7 +27,7 @@ impl Maps {
     /// What the slot holds whose tables are `side`.
     pub(super) fn read_side(&self, side: &Side) -> Result<HostTables, EbpfError> {
         let slot = side.slot;
-        let mut tables = side.tables(self.config_of(slot)?, &self.rules);
+        let mut tables = side.tables(self.generations.config(slot), &self.rules);
         tables.classes = self.classes.read(slot)?;
         let v4 = self.prefixes_v4.prefixes(slot)?;
         let v6 = self.prefixes_v6.prefixes(slot)?;

@@ -8,10 +8,11 @@ use ringfence_common::abi::config::{Config, Selector, flags};
 use ringfence_common::abi::event::Counter;
 use ringfence_common::abi::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use ringfence_common::abi::limits;
-use ringfence_common::abi::table::{Generation, Layout};
+use ringfence_common::abi::table::Layout;
 
 use super::classes::ClassMap;
 use super::expedite::{self, Expedited};
+use super::generations::Generations;
 use super::rules::Rules;
 use super::steps::Steps;
 use super::table::Table;
@@ -50,7 +51,7 @@ pub(super) const MAP_NAMES: [&str; 22] = [
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Maps {
     pub(super) selector: Array<MapData, Selector>,
-    generations: Array<MapData, Generation>,
+    pub(super) generations: Generations,
     pub(super) attachments: Table<Attachments, 4>,
     pub(super) endpoints: Table<Endpoints, 2>,
     pub(super) addresses_v4: Table<AddressesV4, 2>,
@@ -110,7 +111,7 @@ impl Maps {
         let steps = Steps::unlimited();
         Ok(Self {
             selector: simple!("SELECTOR"),
-            generations: simple!("GENERATIONS"),
+            generations: Generations::new(map("GENERATIONS")?)?,
             attachments: Table::new(map("ATTACHMENTS")?, steps.clone()),
             endpoints: Table::new(map("ENDPOINTS")?, steps.clone()),
             addresses_v4: Table::new(map("ADDRESSES_V4")?, steps.clone()),
@@ -143,7 +144,7 @@ impl Maps {
     /// The slot that counts and its configuration; generation 0 if nothing has been installed.
     pub(super) fn current(&self) -> Result<(u32, Config), EbpfError> {
         let slot = self.selector()?.slot & 1;
-        Ok((slot, self.config_of(slot)?))
+        Ok((slot, self.generations.config(slot)))
     }
 
     /// The selector.
@@ -157,32 +158,18 @@ impl Maps {
         self.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))
     }
 
-    /// The configuration in `slot`.
-    pub(super) fn config_of(&self, slot: u32) -> Result<Config, EbpfError> {
-        Ok(self.generation(slot)?.config)
-    }
-
     /// Makes `config` the configuration in `slot`.
-    pub(super) fn put_config(&mut self, slot: u32, config: &Config) -> Result<(), EbpfError> {
+    pub(super) fn put_config(&mut self, slot: u32, config: Config) -> Result<(), EbpfError> {
         self.steps.take()?;
-        self.write_config(slot, config)
+        self.generations.put_config(slot, config);
+        Ok(())
     }
 
     /// Makes `layout` that of `slot`, at which no packet looks.
     pub(super) fn put_layout(&mut self, slot: u32, layout: Layout) -> Result<(), EbpfError> {
         self.steps.take()?;
-        let generation = Generation { layout, ..self.generation(slot)? };
-        self.generations.set(slot, generation, 0).map_err(EbpfError::map("GENERATIONS"))
-    }
-
-    /// As [`Maps::put_config`], for tests. The layout is written again as it is.
-    pub(super) fn write_config(&mut self, slot: u32, config: &Config) -> Result<(), EbpfError> {
-        let generation = Generation { config: *config, ..self.generation(slot)? };
-        self.generations.set(slot, generation, 0).map_err(EbpfError::map("GENERATIONS"))
-    }
-
-    fn generation(&self, slot: u32) -> Result<Generation, EbpfError> {
-        self.generations.get(&slot, 0).map_err(EbpfError::map("GENERATIONS"))
+        self.generations.put_layout(slot, layout);
+        Ok(())
     }
 
     /// Makes waits for packets short for as long as the value lives, if that is permitted.
@@ -203,8 +190,8 @@ impl Maps {
     }
 
     /// The layout of `slot`.
-    pub(super) fn layout_of(&self, slot: u32) -> Result<Layout, EbpfError> {
-        Ok(self.generation(slot)?.layout)
+    pub(super) fn layout_of(&self, slot: u32) -> Layout {
+        self.generations.get(slot).layout
     }
 
     /// The configuration that counts; generation 0 if nothing has been installed.

@@ -26,6 +26,7 @@ mod counters;
 mod error;
 mod events;
 mod expedite;
+mod generations;
 mod image;
 mod install;
 mod maps;

@@ -53,7 +53,7 @@ impl Maps {
     pub fn start_again(&mut self) -> Result<(), EbpfError> {
         self.forget_state()?;
         for slot in 0..2 {
-            self.write_config(slot, &Config::default())?;
+            self.generations.put_config(slot, Config::default());
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Maps {
         }
         let (slot, mut config) = self.current()?;
         config.pick_up_until = config.pick_up_until.wrapping_sub(ticks);
-        self.write_config(slot, &config)?;
+        self.generations.put_config(slot, config);
         self.begin_epoch()
     }
 

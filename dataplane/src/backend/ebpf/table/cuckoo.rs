@@ -6,8 +6,8 @@
 //!
 //! Design. Cuckoo hashing with two buckets of four slots. A key goes into its first bucket, or its
 //! second; where both are full, a breadth-first search over the keys that could make room for one
-//! another finds the shortest chain of moves (a). Tables are made so large that five eighths of
-//! the slots are used, small ones half, which is far below the load at which insertion fails
+//! another finds the shortest chain of moves (a). Tables are made so large that three eighths of
+//! the slots are used, of large ones five, which is far below the load at which insertion fails
 //! (97 %), leaves room for the uneven shares of the chunks, and free slots for keys that come later.
 //! Where a key does not fit all the same, the table is built anew with more buckets, and in the end
 //! with another seed (c).
