@@ -8,8 +8,8 @@
 //! which its request was to be sent; what is never sent or answered is lost (b; see
 //! [`ringfence_testbed::traffic::open_loop`]). A load is a share of what this filter can do,
 //! measured beforehand with a window of requests under way, and with more requests than that can do;
-//! for an idle way it is a low rate that is
-//! the same for all, but a tenth of what a filter can do at most (c).
+//! for an idle way it is a low rate that is the same for all, but a tenth of what a filter can do at
+//! most (c).
 //!
 //! What the figures are of:
 //!

@@ -11,14 +11,16 @@
 //! that does not go, because a key has no room or tables have to be laid out anew, is the other
 //! slot filled as a whole. Before an entry's place is used again, all packets are waited for.
 //!
-//! A generation ends with its number: it is written last, and while entries change in place a mark
-//! in the configuration tells the next process that flows may not have been asked about again.
+//! A generation ends with its number: it is written after all of its entries, and while these change
+//! in place a mark in the configuration tells the next process that flows may not have been asked about
+//! again. The mark goes when the number has been written.
 
 use std::mem;
 
 use ringfence_common::abi::config::{Config, Selector, flags};
 
 use super::content::Sizes;
+use super::generations::UNFINISHED;
 use super::rules::Rules;
 use super::side::{NoRoom, Side};
 use super::{EbpfError, Maps};
@@ -27,11 +29,6 @@ use crate::backend::host::one_store::{self, OneStore, Store};
 use crate::backend::host::reach::Reach;
 use crate::backend::host::{HostTables, with_trie_flags};
 use crate::backend::{How, clock};
-
-/// A bit of [`Config::flags`] that the programs do not look at: entries are being changed. If that
-/// is interrupted, the next process finds this instead of a state that may look finished, and
-/// installs everything anew, under a new number, so that flows are decided again.
-const UNFINISHED: u32 = 1 << 31;
 
 /// Changes that the other slot's tables may have missed before they are brought up to date.
 const MISSED: usize = 512;

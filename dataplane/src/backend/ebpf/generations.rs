@@ -1,7 +1,10 @@
 //! The two generations' numbers, modes and layouts, in this process's memory.
 //!
 //! A generation that counts changes word by word: its number is stored last, so whoever sees that
-//! sees everything that was stored before, and words that stay as they are are not stored at all.
+//! sees everything that was stored before, and words that stay as they are are not stored at all. The
+//! process may end between two words; so the mark of unfinished changes, which is in another word than
+//! the number, is set before the first of them and taken away when the number is there
+//! ([`super::Maps::put_config`]).
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -15,6 +18,11 @@ use super::EbpfError;
 use super::table::mapping::Mapping;
 
 const NAME: &str = "GENERATIONS";
+
+/// A bit of [`Config::flags`] that the programs do not look at: entries are being changed. If that
+/// is interrupted, the next process finds this instead of a state that may look finished, and
+/// installs everything anew, under a new number, so that flows are decided again.
+pub(super) const UNFINISHED: u32 = 1 << 31;
 
 /// Words of a generation, and of its configuration, which comes first.
 const WORDS: usize = size_of::<Generation>() / size_of::<u64>();
@@ -42,8 +50,11 @@ impl Generations {
         };
         // Before version 4 it could not be mapped.
         let array: Array<MapData, Generation> = map.try_into().map_err(EbpfError::map(NAME))?;
-        let found = array.get(&0, 0).map_err(EbpfError::map(NAME))?.config.abi;
-        match found {
+        let abi = |slot: u32| -> Result<u32, EbpfError> {
+            Ok(array.get(&slot, 0).map_err(EbpfError::map(NAME))?.config.abi)
+        };
+        // A slot that nothing was installed in has no version.
+        match abi(0)?.max(abi(1)?) {
             0 | ABI_VERSION => Err(EbpfError::map(NAME)(source.into())),
             found => Err(EbpfError::OtherVersion { found, expected: ABI_VERSION }),
         }

@@ -12,7 +12,7 @@ use ringfence_common::abi::table::Layout;
 
 use super::classes::ClassMap;
 use super::expedite::{self, Expedited};
-use super::generations::Generations;
+use super::generations::{Generations, UNFINISHED};
 use super::rules::Rules;
 use super::steps::Steps;
 use super::table::Table;
@@ -158,10 +158,17 @@ impl Maps {
         self.selector.set(0, selector, 0).map_err(EbpfError::map("SELECTOR"))
     }
 
-    /// Makes `config` the configuration in `slot`.
+    /// Makes `config` the configuration in `slot`. If it takes a mark of unfinished changes away, that
+    /// happens after everything else, the number of the generation included.
     pub(super) fn put_config(&mut self, slot: u32, config: Config) -> Result<(), EbpfError> {
         self.steps.take()?;
-        self.generations.put_config(slot, config);
+        let mark = self.generations.config(slot).flags & UNFINISHED;
+        let marked = Config { flags: config.flags | mark, ..config };
+        self.generations.put_config(slot, marked);
+        if marked != config {
+            self.steps.take()?;
+            self.generations.put_config(slot, config);
+        }
         Ok(())
     }
 
