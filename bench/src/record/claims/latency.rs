@@ -70,6 +70,13 @@ fn others(figures: &Figures, contender: Contender, rules: usize) -> Vec<Found> {
     };
     let one_change = choice::ONE_CHANGE.by_rules(figures, contender).remove(&rules);
     let words = |text: &str| text.to_owned();
+    let asked = whole(&round_trip(variant::STEERED_OVERLOAD, statistic::OFFERED));
+    let overload = match asked {
+        Some(asked) => {
+            format!("a round trip at overload, {} asked", number::rate(asked.value, "requests"))
+        }
+        None => words("a round trip at overload"),
+    };
     vec![
         (
             words("what an idle round trip takes more"),
@@ -85,11 +92,11 @@ fn others(figures: &Figures, contender: Contender, rules: usize) -> Vec<Found> {
         ),
         (words("changing one rule"), one_change.map(|(_, figure)| figure.clone())),
         (
-            words("a round trip at overload, half of them"),
+            format!("{overload}, half of them"),
             whole(&round_trip(variant::STEERED_OVERLOAD, statistic::P50)),
         ),
         (
-            words("a round trip at overload, the slowest of a hundred"),
+            format!("{overload}, the slowest of a hundred"),
             whole(&round_trip(variant::STEERED_OVERLOAD, statistic::P99)),
         ),
     ]

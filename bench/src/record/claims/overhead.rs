@@ -58,7 +58,10 @@ pub fn memory(figures: &Figures) -> Answer {
             let at = |(rules, (_, figure)): (&usize, &(_, &Figure))| {
                 format!("{} at {}", number::bytes(figure.value), number::rules(*rules))
             };
-            let measured = format!("{}, {}", at(least), at(most));
+            let measured = match least.0 == most.0 {
+                true => at(most),
+                false => format!("{}, {}", at(least), at(most)),
+            };
             let instead =
                 "there is no process for each workload, but tables in the kernel".to_owned();
             let verdict = match most.1.1.value {

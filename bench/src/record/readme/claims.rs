@@ -12,7 +12,7 @@ pub fn write(page: &mut Page, figures: &Figures) {
     let heads = ["claim, and how it is read", "measured", "verdict"].map(str::to_owned);
     let rows: Vec<Vec<String>> = answers(figures).iter().flat_map(rows).collect();
     page.table(&heads, &rows, 3);
-    page.paragraph("The exponents are fitted to the logarithms of all figures from 1,000 rules on: 1 is a cost proportional to the rules, 0 one that does not depend on them; from 0.8 on it is called linear, up to 0.2 constant. A change of one rule is called a rebuild from 0.5 on.");
+    page.paragraph("The exponents are fitted to the logarithms of all figures from 1,000 rules on: 1 is a cost proportional to the rules, 0 one that does not depend on them; from 0.8 on it is called linear, up to 0.2 constant. A change of one rule is called a rebuild from 0.5 on, unless it takes no more than 1 % of loading all rules: then it is incremental. Overload is a fifth more requests than that contender can answer: a slow filter is asked for far fewer of them, and where the filter is fast the queue is before the two ends.");
 }
 
 fn rows(answer: &Answer) -> Vec<Vec<String>> {
